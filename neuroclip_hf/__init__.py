@@ -1,0 +1,63 @@
+"""Brain recordings to pictures: small modules around a frozen CLIP, retrieval, and sharing on the Hub.
+
+The public names below are loaded when they are first used, so that `import neuroclip_hf` is quick and imports no
+torch. The first model or adapter name also registers the models with transformers' Auto classes and NeuroPrompt
+with peft; a program that only loads by Auto class says `import neuroclip_hf` and calls [`register`].
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from neuroclip_hf.errors import InputError
+
+if TYPE_CHECKING:
+    from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig, NeuroPromptModel
+    from neuroclip_hf.data.store import TrialStore
+    from neuroclip_hf.models.neuroclip import NeuroCLIPConfig, NeuroCLIPModel
+    from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BrainFeatureExtractor",
+    "InputError",
+    "NeuroCLIPConfig",
+    "NeuroCLIPModel",
+    "NeuroCLIPProcessor",
+    "NeuroPromptConfig",
+    "NeuroPromptModel",
+    "TrialStore",
+    "__version__",
+    "register",
+]
+
+_HOMES = {
+    "BrainFeatureExtractor": "neuroclip_hf.processing.processing_brain",
+    "NeuroCLIPConfig": "neuroclip_hf.models.neuroclip",
+    "NeuroCLIPModel": "neuroclip_hf.models.neuroclip",
+    "NeuroCLIPProcessor": "neuroclip_hf.processing.processing_brain",
+    "NeuroPromptConfig": "neuroclip_hf.adapters.neuro_prompt",
+    "NeuroPromptModel": "neuroclip_hf.adapters.neuro_prompt",
+    "TrialStore": "neuroclip_hf.data.store",
+}
+
+
+def register() -> None:
+    """Make transformers' Auto classes and peft know this package's models and adapter. May be called repeatedly."""
+    import_module("neuroclip_hf.models")
+    import_module("neuroclip_hf.adapters")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES[name]
+    if home.startswith(("neuroclip_hf.models.", "neuroclip_hf.adapters.")):
+        register()
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

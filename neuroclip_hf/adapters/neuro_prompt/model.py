@@ -1,0 +1,93 @@
+"""The tuner that finds CLIP vision towers in a model and prompts them."""
+
+import re
+from typing import Any
+
+from peft.config import PeftConfig
+from peft.tuners.tuners_utils import BaseTuner
+from torch import nn
+from transformers.models.clip.modeling_clip import CLIPVisionEmbeddings, CLIPVisionModel
+
+from neuroclip_hf.adapters.neuro_prompt.config import NeuroPromptConfig
+from neuroclip_hf.adapters.neuro_prompt.layer import MERGE_REFUSED, PromptedEmbeddings
+
+
+class NeuroPromptModel(BaseTuner):
+    """A model whose CLIP vision towers carry prompts; made by `peft.get_peft_model(model, NeuroPromptConfig())`.
+
+    Works on a `CLIPVisionModel` and on any model that holds one or more. The weights of the model are frozen, as with
+    every method of `peft`. Several adapters can be added and one of them is active; disabling gives the tower's own
+    output to the bit. Merging is refused.
+
+    Raises:
+        ValueError: if the model holds no CLIP vision tower, a target is not its embedding layer, or `prompt_depth`
+            exceeds the number of layers.
+    """
+
+    prefix = "neuro_prompt_"
+    tuner_layer_cls = PromptedEmbeddings
+    target_module_mapping: dict[str, list[str]] = {}
+
+    def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict[str, Any]) -> PeftConfig:
+        return peft_config  # which modules are meant depends on the modules: see _prepare_model
+
+    def _prepare_model(self, peft_config: NeuroPromptConfig, model: nn.Module) -> None:
+        towers = {name: module for name, module in model.named_modules() if isinstance(module, CLIPVisionModel)}
+        if not towers:
+            raise ValueError(
+                f"{type(model).__name__} holds no CLIPVisionModel: NeuroPrompt needs the structure of CLIP's vision "
+                "tower."
+            )
+        self._towers = {f"{name}.embeddings" if name else "embeddings": tower for name, tower in towers.items()}
+        if peft_config.target_modules is None:
+            peft_config.target_modules = list(self._towers)
+        for key, tower in self._towers.items():
+            depth, num_layers = peft_config.prompt_depth, len(tower.encoder.layers)
+            if depth is not None and depth > num_layers and self._check_target_module_exists(peft_config, key):
+                raise ValueError(
+                    f"prompt_depth is {depth}, but the tower has {num_layers} layers: use 1 to {num_layers}."
+                )
+
+    @staticmethod
+    def _check_target_module_exists(peft_config: NeuroPromptConfig, key: str) -> bool:
+        targets = peft_config.target_modules
+        if isinstance(targets, str):
+            return re.fullmatch(targets, key) is not None
+        return key in (targets or ())
+
+    def _create_and_replace(
+        self,
+        peft_config: NeuroPromptConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        if isinstance(target, PromptedEmbeddings):
+            target.add_adapter(adapter_name, peft_config)
+            return
+        if not isinstance(target, CLIPVisionEmbeddings):
+            raise ValueError(
+                f"target module {current_key} is a {type(target).__name__}: NeuroPrompt replaces "
+                "CLIPVisionEmbeddings only."
+            )
+        layers = self._towers[current_key].encoder.layers
+        layer = PromptedEmbeddings(target, layers, adapter_name, peft_config)
+        if adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)
+        self._replace_module(parent, target_name, layer, target)
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        if isinstance(child, PromptedEmbeddings):
+            child.remove_hooks()
+        setattr(parent, child_name, new_module)
+
+    @classmethod
+    def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        # peft looks for the name in the last two places; parts with modules inside have it further up.
+        return re.sub(rf"({cls.prefix}[^.]+)\.{re.escape(adapter_name)}(?=\.|$)", r"\1", key)
+
+    def _check_merge_allowed(self) -> None:
+        raise ValueError(MERGE_REFUSED)

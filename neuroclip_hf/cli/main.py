@@ -1,0 +1,80 @@
+"""The command `neuroclip`: its verbs, and what all of them share.
+
+Grammar: files are positional and may repeat; lists are comma-separated (`--subjects 1,2`); settings of a recipe are
+`name=value`; results go to stdout (with `--json` as one JSON line), progress and logs to stderr; an existing output is
+never touched without `--overwrite`. Bad input exits with code 2 and one message.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import click
+import typer
+
+from neuroclip_hf.cli import demo, evaluate, prepare, retrieve, simulate, train
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.logging import set_verbosity
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="neuroclip",
+    help="Train, evaluate and share models that find the picture somebody saw from a recording of their brain.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.add_typer(simulate.app, name="simulate")
+app.add_typer(prepare.app, name="prepare")
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("retrieve")(retrieve.retrieve)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from neuroclip_hf import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _all_verbs(
+    verbosity: str = typer.Option("info", help="What is logged: debug, info, warning, error (no progress bars)."),
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    if verbosity not in ("debug", "info", "warning", "error"):
+        raise InputError(f"--verbosity is {verbosity!r}: choose debug, info, warning or error.")
+    set_verbosity(verbosity)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; defects of this package keep their traceback."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=None if arguments is None else list(arguments), prog_name="neuroclip", standalone_mode=False)
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except click.exceptions.Abort:
+        print("Interrupted; nothing was left under the final name.", file=sys.stderr)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show(file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was left under the final name.", file=sys.stderr)
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def run() -> None:
+    """Entry point of the command `neuroclip`."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

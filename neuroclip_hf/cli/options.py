@@ -1,0 +1,84 @@
+"""What several verbs share: reading lists and ranges, printing results."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from neuroclip_hf.errors import InputError
+
+NOTHING = ("none", "off")
+
+
+def as_list(text: str | None) -> tuple[str, ...]:
+    """`"1,2"` -> `("1", "2")`; one entry is a list too; None and "" are empty."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def as_mapping(text: str | None, option: str) -> dict[str, str]:
+    """`"a=x,b=y"` -> `{"a": "x", "b": "y"}`."""
+    pairs = [part.partition("=") for part in as_list(text)]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            raise InputError(f"{option} {text!r}: write NAME=MEANING pairs with commas between.")
+    return {name: value for name, _, value in pairs}
+
+
+def as_range(text: str, option: str) -> tuple[float, float] | None:
+    """`"-0.1,0.8"` -> `(-0.1, 0.8)`; "none" -> None."""
+    if text in NOTHING:
+        return None
+    low, high = as_open_range(text, option)
+    if low is None or high is None:
+        raise InputError(f"{option} {text!r}: write two numbers with a comma between, or none.")
+    return low, high
+
+
+def as_open_range(text: str, option: str) -> tuple[float | None, float | None]:
+    """`"1,30"` -> `(1.0, 30.0)`, `",30"` -> `(None, 30.0)`; "none" -> `(None, None)`."""
+    if text in NOTHING:
+        return None, None
+    low, comma, high = text.partition(",")
+    try:
+        if not comma:
+            raise ValueError
+        return float(low) if low.strip() else None, float(high) if high.strip() else None
+    except ValueError:
+        raise InputError(f"{option} {text!r}: write two numbers with a comma between, as in 1,30.") from None
+
+
+def print_result(result: dict[str, Any], as_json: bool, table: Any = None) -> None:
+    """Print a result to stdout: one JSON line, or a table (by default of its entries)."""
+    if as_json:
+        print(json.dumps(result, allow_nan=False))
+        return
+    from rich.console import Console
+
+    Console(file=sys.stdout, soft_wrap=True).print(two_columns(result) if table is None else table)
+
+
+def two_columns(entries: dict[str, Any], title: str | None = None) -> Any:
+    """A table of names and values."""
+    return table((), [(name, _text(value)) for name, value in entries.items()], title)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> Any:
+    """A table of texts: the first column aligned left, the others right; an empty header is not shown."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=bool(header))
+    for place in range(len(rows[0]) if rows else len(header)):
+        name = header[place] if header else ""
+        made.add_column(name, justify="left" if place == 0 or not header else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,156 @@
+"""`neuroclip prepare recordings|arrays|things-eeg2`: whatever one has -> a trial store."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from neuroclip_hf import columns
+from neuroclip_hf.cli.options import as_list, as_mapping, as_open_range, as_range, print_result
+
+app = typer.Typer(help="Make a trial store from recordings, arrays or THINGS-EEG2.", no_args_is_help=True)
+
+OUT = typer.Option(..., "--out", help="The trial store to make.")
+OVERWRITE = typer.Option(False, "--overwrite", help="Replace an existing store.")
+JSON = typer.Option(False, "--json", help="Print the result as one JSON line.")
+PROTOCOL = typer.Option(
+    columns.NEW_CONCEPTS,
+    "--protocol",
+    help="What training and test may share: new-concepts (nothing), new-pictures (concepts), new-trials (pictures).",
+)
+CHANNELS = typer.Option(None, "--channels", help="Channel names with commas; all EEG (or MEG) channels by default.")
+
+
+@app.command("recordings")
+def recordings(
+    files: list[Path] = typer.Argument(..., help="Recordings (FIF, BrainVision, EDF, ...) or BIDS folders."),
+    pictures: Path = typer.Option(..., "--pictures", help="Folder of pictures; a folder in it is a concept."),
+    out: Path = OUT,
+    window: str = typer.Option("0,1", help="Seconds around the onset that are kept; the end is not included."),
+    baseline: str = typer.Option("-0.2,0", help="Seconds whose mean is subtracted, or none."),
+    rate: float | None = typer.Option(None, help="Resample epochs to this rate in Hz; the recordings' by default."),
+    band: str = typer.Option("none", "--filter", help="Pass band in Hz, as in 1,30 or ,40; none by default."),
+    reject: float | None = typer.Option(None, help="Drop epochs whose peak-to-peak exceeds this, in microvolts."),
+    channels: str | None = CHANNELS,
+    test_files: str | None = typer.Option(None, help="Recordings that test: names or patterns with commas."),
+    validation_files: str | None = typer.Option(None, help="Recordings that validate."),
+    test_concepts: str | None = typer.Option(None, help="Concepts whose trials all test."),
+    protocol: str = PROTOCOL,
+    held_out_pictures: float = typer.Option(
+        0.25, help="Part of each concept's pictures kept for the test gallery, where events name only concepts."
+    ),
+    events: str | None = typer.Option(None, help="Meaning of events, as in 'Stimulus/S  1=face,Stimulus/S  2=house'."),
+    ignore: str | None = typer.Option(None, help="Events to leave out: names or patterns with commas."),
+    subject: str | None = typer.Option(None, help="Whose recordings they are, where file names do not say sub-XX."),
+    seed: int = typer.Option(0, help="Chooses the held-out pictures."),
+    redistribute: bool = typer.Option(False, "--pictures-may-be-shared", help="The pictures may be redistributed."),
+    overwrite: bool = OVERWRITE,
+    as_json: bool = JSON,
+) -> None:
+    """Your own recordings, whose annotations or events name a picture or a folder of pictures."""
+    from neuroclip_hf.data.epochs import EpochSettings
+    from neuroclip_hf.data.sources.recordings import SplitSettings, prepare_recordings
+
+    kept = as_range(window, "--window")
+    made = prepare_recordings(
+        files,
+        pictures,
+        out,
+        epochs=EpochSettings(
+            window=kept if kept is not None else (0.0, 1.0),
+            baseline=as_range(baseline, "--baseline"),
+            sampling_rate=rate,
+            band=as_open_range(band, "--filter"),
+            reject=None if reject is None else reject * 1e-6,
+            channels=as_list(channels),
+        ),
+        splits=SplitSettings(
+            protocol=protocol,
+            test_files=as_list(test_files),
+            validation_files=as_list(validation_files),
+            test_concepts=as_list(test_concepts),
+            held_out_pictures=held_out_pictures,
+            seed=seed,
+        ),
+        event_names=as_mapping(events, "--events"),
+        ignore=as_list(ignore),
+        subject=subject,
+        redistribute_pictures=redistribute,
+        overwrite=overwrite,
+    )
+    print_result(describe(made), as_json)
+
+
+@app.command("arrays")
+def arrays(
+    file: Path = typer.Argument(..., help="An .npz with brain, images or image_files, image_id, ... (see the README)."),
+    out: Path = OUT,
+    protocol: str = PROTOCOL,
+    window_start: float = typer.Option(0.0, help="Seconds from the onset to the first sample."),
+    overwrite: bool = OVERWRITE,
+    as_json: bool = JSON,
+) -> None:
+    """Epochs or voxel patterns that you already have, with their pictures, in one .npz."""
+    from neuroclip_hf.data.sources.arrays import prepare_arrays
+
+    made = prepare_arrays(file, out, protocol=protocol, window_start=window_start, overwrite=overwrite)
+    print_result(describe(made), as_json)
+
+
+@app.command("things-eeg2")
+def things_eeg2(
+    source: Path = typer.Option(..., "--source", help="Folder with sub-XX/ses-0Y/raw_eeg_{training,test}.npy."),
+    out: Path = OUT,
+    images: Path | None = typer.Option(None, help="Folder with training_images and test_images; the source by default."),
+    subjects: str | None = typer.Option(None, help="Subjects with commas, as in 1,2; all by default."),
+    channels: str = typer.Option("occipital", help="occipital (17 channels), all, or names with commas."),
+    window: str = typer.Option("0,1", help="Seconds around the onset that are kept; the end is not included."),
+    baseline: str = typer.Option("-0.2,0", help="Seconds whose mean is subtracted, or none."),
+    rate: float = typer.Option(250.0, help="Resample epochs to this rate in Hz."),
+    whitening: str = typer.Option("session", help="Noise normalisation fitted on a session's training epochs, or none."),
+    overwrite: bool = OVERWRITE,
+    as_json: bool = JSON,
+) -> None:
+    """The raw files of THINGS-EEG2 (or simulated ones in the same layout)."""
+    from neuroclip_hf.data.epochs import EpochSettings
+    from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
+
+    kept = as_range(window, "--window")
+    made = prepare_things_eeg2(
+        source,
+        out,
+        images=images,
+        subjects=as_list(subjects),
+        channels=as_list(channels),
+        epochs=EpochSettings(
+            window=kept if kept is not None else (0.0, 1.0),
+            baseline=as_range(baseline, "--baseline"),
+            sampling_rate=rate,
+        ),
+        whitening=whitening,
+        overwrite=overwrite,
+    )
+    print_result(describe(made), as_json)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a store holds, in a few entries."""
+    from neuroclip_hf.data.store import TrialStore
+
+    store = TrialStore(path)
+    splits = store.trials[columns.SPLIT].value_counts()
+    return {
+        "store": str(path),
+        "fingerprint": store.info.fingerprint,
+        "data": store.info.data,
+        "protocol": store.info.protocol,
+        "target": store.info.target,
+        "subjects": store.subjects,
+        **{f"{split}_trials": int(splits.get(split, 0)) for split in columns.SPLITS},
+        "channels": len(store.info.channels),
+        "timesteps": store.info.num_timesteps,
+        "sampling_rate": store.info.sampling_rate,
+        "train_pictures": len(store.gallery(columns.TRAIN)),
+        "test_pictures": len(store.gallery(columns.TEST)),
+        "warnings": store.info.warnings,
+    }

@@ -1,0 +1,35 @@
+"""`neuroclip train`: a recipe and a store -> a run."""
+
+from pathlib import Path
+
+import typer
+
+from neuroclip_hf.cli.options import print_result
+
+
+def train(
+    recipe: str = typer.Argument(..., help="Name of a recipe, or a .yaml file."),
+    overrides: list[str] | None = typer.Argument(None, help="Settings to change, as in epochs=20 seed=1."),
+    data: Path = typer.Option(..., "--data", help="The trial store to train on."),
+    out: Path = typer.Option(..., "--out", help="Folder of the run: checkpoint, processor, recipe, log, README."),
+    control: bool = typer.Option(False, "--control", help="Also train a control on shuffled pairs."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing run."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
+) -> None:
+    """Train a model; validation chooses the epoch, the test split is not looked at."""
+    from neuroclip_hf.data.store import TrialStore
+    from neuroclip_hf.files import read_json, refuse_existing
+    from neuroclip_hf.training.settings import load_recipe, parse_overrides
+
+    settings = load_recipe(recipe, parse_overrides(overrides or []))
+    refuse_existing(out, overwrite)
+    store = TrialStore(data)
+
+    from neuroclip_hf.protocols.run import RUN_FILE, train_run
+    from neuroclip_hf.sharing.card import write_run_card
+
+    run = train_run(settings, store, out, control=control, overwrite=overwrite)
+    write_run_card(run, str(out))
+    facts = read_json(run / RUN_FILE)
+    keys = ("recipe", "seed", "protocol", "data", "best_epoch", "epochs", "trainable_parameters", "seconds")
+    print_result({"run": str(run), **{key: facts[key] for key in keys}}, as_json)

@@ -1,0 +1,41 @@
+"""Names of dataset columns and batch keys, said once.
+
+Every part of the package spells a column through this module, so that a store, a Parquet file, a batch and a
+figure mean the same thing by the same word. Nothing here imports anything.
+"""
+
+# Trial table: one row a trial.
+SUBJECT = "subject"  # who was recorded, as text: "sub-01"
+SESSION = "session"  # recording session within the subject, counted from 1
+RUN = "run"  # recording file within the session, counted from 1
+REPEAT = "repeat"  # how many times the target had been shown before, within subject and split, counted from 0
+SPLIT = "split"  # one of SPLITS
+ROW = "row"  # row of the trial in the memory map of its subject and split
+IMAGE_ID = "image_id"  # the picture that was shown; empty text where only the concept is known
+CONCEPT = "concept"  # what the picture shows
+FILE = "file"  # recording file name, without folders
+SAMPLE = "sample"  # stimulus onset in samples of the recording, counted from its first stored sample
+
+# Picture table: one row a picture.
+CAPTION = "caption"
+PICTURE_FILE = "picture_file"  # path of the picture inside the store
+GALLERY = "gallery"  # which splits may see the picture: "train", "test" or "both"
+
+TRAIN = "train"
+VALIDATION = "validation"
+TEST = "test"
+SPLITS = (TRAIN, VALIDATION, TEST)
+
+# Batch keys: what the collator makes and a model's `forward` takes.
+EEG_VALUES = "eeg_values"  # (batch, num_channels, num_timesteps)
+FMRI_VALUES = "fmri_values"  # (batch, num_voxels)
+PIXEL_VALUES = "pixel_values"  # (pictures, 3, height, width); each picture of the batch once
+PICTURE_INDEX = "picture_index"  # (batch,) rows of PIXEL_VALUES
+FROZEN_IMAGE_EMBEDS = "frozen_image_embeds"  # (pictures, width) of the unprompted tower
+SUBJECT_INDEX = "subject_index"  # (batch,) place of the subject in the checkpoint's list
+
+# Protocols: what training and test may share (a trial never).
+NEW_CONCEPTS = "new-concepts"  # nothing shared
+NEW_PICTURES = "new-pictures"  # concepts shared
+NEW_TRIALS = "new-trials"  # concepts and pictures shared
+PROTOCOLS = (NEW_CONCEPTS, NEW_PICTURES, NEW_TRIALS)

@@ -1,0 +1,68 @@
+"""EEG perturbation for training (NeuroCLIP, arXiv 2511.09250: "EEG signals are perturbed, then encoded").
+
+The paper does not say how; every kind and strength here is our reading, and 0 switches each off.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroclip_hf.errors import InputError
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Strengths of the perturbation of one trial.
+
+    Args:
+        noise (`float`): standard deviation of Gaussian noise, in standard deviations of the trial.
+        shift (`int`): largest shift in samples, either way; the edge value fills in.
+        channel_dropout (`float`): probability that a channel is set to zero; at least one channel stays.
+        time_mask (`float`): largest fraction of the trial that one window of zeros covers.
+        scaling (`float`): amplitudes are multiplied by `exp(u)`, u uniform in +- this.
+    """
+
+    noise: float = 0.0
+    shift: int = 0
+    channel_dropout: float = 0.0
+    time_mask: float = 0.0
+    scaling: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value < 0 or (field.name in ("channel_dropout", "time_mask") and value >= 1):
+                raise InputError(f"perturbation {field.name} is {value}: it must be zero or more, and below 1 for a part.")
+
+
+def perturb(trial: NDArray[np.float32], how: Perturbation, generator: np.random.Generator) -> NDArray[np.float32]:
+    """Perturb one trial.
+
+    Args:
+        trial (`numpy.ndarray` of shape `(channels, samples)`): any unit; not changed.
+        how (`Perturbation`): the strengths.
+        generator (`numpy.random.Generator`): decides; the same state gives the same result.
+
+    Returns:
+        `numpy.ndarray` of the same shape.
+    """
+    channels, samples = trial.shape
+    changed = trial.copy()
+    if how.shift:
+        steps = int(generator.integers(-how.shift, how.shift + 1))
+        changed = changed[:, np.clip(np.arange(samples) - steps, 0, samples - 1)]
+    if how.scaling:
+        changed = changed * np.float32(np.exp(generator.uniform(-how.scaling, how.scaling)))
+    if how.noise:
+        noise = generator.standard_normal(trial.shape, dtype=np.float32)
+        changed = changed + np.float32(how.noise * trial.std()) * noise
+    if how.time_mask:
+        length = int(generator.uniform(0, how.time_mask) * samples)
+        start = int(generator.integers(0, samples - length + 1))
+        changed[:, start : start + length] = 0
+    if how.channel_dropout:
+        dropped = generator.random(channels) < how.channel_dropout
+        dropped[generator.integers(channels)] = False
+        changed[dropped] = 0
+    return changed

@@ -1,0 +1,133 @@
+"""Folders of pictures: which concept each shows, which one a name means, and opening one safely."""
+
+import difflib
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from neuroclip_hf.errors import InputError
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+MAX_PIXELS = 64_000_000
+"""Largest picture that is opened, in pixels (ours): larger than any stimulus, far smaller than memory."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is known of the picture behind a trial: the picture itself, or only its concept (`image_id` empty)."""
+
+    concept: str
+    image_id: str = ""
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """Pictures below one folder; a picture's concept is the name of the folder it lies in.
+
+    Args:
+        root (`Path`): the folder.
+        image_ids (`tuple[str, ...]`): paths of the pictures relative to `root`, with `/`, sorted.
+    """
+
+    root: Path
+    image_ids: tuple[str, ...]
+
+    @classmethod
+    def scan(cls, root: str | Path) -> "PictureFolder":
+        """List the pictures below `root`.
+
+        Raises:
+            InputError: if the folder is missing or holds no picture.
+        """
+        root = Path(root)
+        if not root.is_dir():
+            raise InputError(f"{root} is not a folder: name the folder that holds the pictures.")
+        files = (path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+        names = (path.relative_to(root) for path in files)
+        image_ids = sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
+        if not image_ids:
+            raise InputError(f"{root} holds no picture ({', '.join(PICTURE_SUFFIXES)}): name the folder that does.")
+        return cls(root, tuple(image_ids))
+
+    def concept(self, image_id: str) -> str:
+        """Name of the folder that holds the picture; for pictures directly below the root, the root's name."""
+        return Path(image_id).parent.name or self.root.resolve().name
+
+    def path(self, image_id: str) -> Path:
+        """Where the picture lies on this machine."""
+        return self.root / image_id
+
+    @cached_property
+    def concepts(self) -> dict[str, tuple[str, ...]]:
+        """Concept -> its pictures, both sorted."""
+        members: dict[str, list[str]] = {}
+        for image_id in self.image_ids:
+            members.setdefault(self.concept(image_id), []).append(image_id)
+        return {concept: tuple(members[concept]) for concept in sorted(members)}
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        candidates: list[tuple[str, str]] = []
+        for image_id in self.image_ids:
+            path = Path(image_id)
+            spellings = {image_id, path.with_suffix("").as_posix(), path.name, path.stem}
+            candidates += [(spelling, image_id) for spelling in spellings]
+        count = Counter(spelling for spelling, _ in candidates)
+        return {spelling: image_id for spelling, image_id in candidates if count[spelling] == 1}
+
+    def find(self, name: str) -> Target | None:
+        """The target that `name` means, or None.
+
+        A name is a picture's path below the root or its file name (with or without the suffix, where only one picture
+        has it), or a concept. Windows' backslashes, a leading "Stimulus/" and folders above the root are understood.
+        """
+        name = name.strip().replace("\\", "/").removeprefix("./")
+        parts = name.split("/")
+        candidates = [name]
+        if len(parts) > 1 and parts[0].lower().startswith("stimul"):
+            candidates.append("/".join(parts[1:]))
+        if parts[-1].lower().endswith(PICTURE_SUFFIXES):
+            candidates += ["/".join(parts[start:]) for start in range(1, len(parts))]
+        for candidate in candidates:
+            if candidate in self._names:
+                image_id = self._names[candidate]
+                return Target(self.concept(image_id), image_id)
+            if candidate in self.concepts:
+                return Target(candidate)
+        return None
+
+    def suggestion(self, name: str) -> str:
+        """A sentence that names the nearest spelling of `name`, or what the folder holds."""
+        near = difflib.get_close_matches(name, [*self.concepts, *self._names], n=1)
+        if near:
+            return f"Did you mean {near[0]!r}?"
+        some = ", ".join(list(self.concepts)[:5])
+        return f"Concepts there: {some}{', ...' if len(self.concepts) > 5 else ''}."
+
+
+def open_picture(path: str | Path) -> Image.Image:
+    """Open a picture as RGB, turned upright, fully decoded.
+
+    Raises:
+        InputError: if the file is missing, damaged, or larger than [`MAX_PIXELS`].
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(path)
+        with picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise InputError(
+                    f"{path} has {picture.width} x {picture.height} pixels, more than the {MAX_PIXELS:,} that are "
+                    "opened: make it smaller."
+                )
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: put the picture there or correct its name.") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be read as a picture ({error}): replace or remove it.") from None

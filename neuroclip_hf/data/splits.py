@@ -1,0 +1,180 @@
+"""Which trials train, validate and test, and what they may share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from neuroclip_hf import columns
+from neuroclip_hf.errors import InputError
+
+VALIDATION_CONCEPTS = 100
+"""Largest number of training concepts held out for validation; a tenth of them where that is fewer (ours)."""
+
+
+def check_splits(trials: pd.DataFrame, pictures: pd.DataFrame, protocol: str) -> None:
+    """Refuse splits that share what their protocol forbids.
+
+    A trial is never shared, by name or by content. A concept or a picture may be shared only where the protocol names
+    it: "new-pictures" shares concepts, "new-trials" shares concepts and pictures. Where trials know only the concept,
+    training and test must see different pictures of it.
+
+    Args:
+        trials (`pandas.DataFrame`): the trial table.
+        pictures (`pandas.DataFrame`): the picture table.
+        protocol (`str`): one of `columns.PROTOCOLS`.
+
+    Raises:
+        InputError: naming what is shared and what to do.
+    """
+    if protocol not in columns.PROTOCOLS:
+        raise InputError(f"protocol {protocol!r} is unknown: choose one of {', '.join(columns.PROTOCOLS)}.")
+    if (trials[columns.SPLIT] == columns.TRAIN).sum() == 0:
+        raise InputError("The training split is empty: no trial was left for it. Check events, rejection and test files.")
+    _refuse_shared_trials(trials)
+    for split in (columns.VALIDATION, columns.TEST):
+        _refuse_shared_targets(trials, split, protocol)
+    known = set(pictures[columns.IMAGE_ID])
+    missing = sorted(set(trials[columns.IMAGE_ID]) - known - {""})
+    if missing:
+        raise InputError(f"{len(missing)} pictures that trials name are not in the picture table: {missing[0]!r}, ...")
+    _refuse_missing_gallery(trials, pictures)
+
+
+def hold_out_validation(
+    trials: pd.DataFrame, train: NDArray[np.int64], protocol: str, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Part training trials into training and validation, for a store that declares no validation itself.
+
+    "new-concepts" holds concepts out (the smaller of 100 and a tenth of them), "new-pictures" a tenth of the pictures
+    of each concept, "new-trials" the last run of each subject, or the last fifth of the trials of a single run.
+
+    Args:
+        trials (`pandas.DataFrame`): the trial table.
+        train (`numpy.ndarray` of `int`): its rows that may train.
+        protocol (`str`): the store's.
+        seed (`int`): chooses concepts or pictures.
+
+    Returns:
+        Rows that train and rows that validate.
+
+    Raises:
+        InputError: if nothing can be held out.
+    """
+    table = trials.iloc[train]
+    if protocol == columns.NEW_TRIALS:
+        held = _last_trials(table)
+    elif protocol == columns.NEW_PICTURES:
+        held = _some_pictures(table, seed)
+    else:
+        held = _some_concepts(table, seed)
+    if not held.any() or held.all():
+        raise InputError(
+            f"Validation cannot be held out of {len(train)} training trials under {protocol}: there are too few "
+            f"{'concepts' if protocol == columns.NEW_CONCEPTS else 'trials'}; prepare the store with more, or with a "
+            "validation split of its own."
+        )
+    return train[~held], train[held]
+
+
+def shuffle_targets(trials: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> pd.DataFrame:
+    """A copy of the trial table in which the targets of `rows` were dealt out anew: the control of every report.
+
+    Pictures are permuted as blocks (all repeats of a picture get the same other picture); where only concepts are
+    known, they are permuted trial by trial.
+    """
+    generator = np.random.default_rng([seed, 7])
+    shuffled = trials.copy()
+    mine = trials.iloc[rows]
+    if (mine[columns.IMAGE_ID] == "").all():
+        dealt = mine[[columns.CONCEPT]].iloc[generator.permutation(len(mine))]
+    else:
+        targets = mine[[columns.IMAGE_ID, columns.CONCEPT]].drop_duplicates().reset_index(drop=True)
+        place = pd.Index(targets[columns.IMAGE_ID]).get_indexer(mine[columns.IMAGE_ID])
+        dealt = targets.iloc[generator.permutation(len(targets))].iloc[place]
+    for name in dealt.columns:
+        shuffled.iloc[rows, shuffled.columns.get_loc(name)] = dealt[name].to_numpy()
+    return shuffled
+
+
+def _refuse_shared_trials(trials: pd.DataFrame) -> None:
+    for keys, what in (([columns.SUBJECT, columns.SESSION, columns.FILE, columns.SAMPLE], "trial"), (["digest"], "recording")):
+        splits = trials.groupby(keys)[columns.SPLIT].nunique()
+        if (splits > 1).any():
+            example = trials.set_index(keys).loc[[splits[splits > 1].index[0]]]
+            files = " and ".join(dict.fromkeys(example.reset_index()[columns.FILE]))
+            raise InputError(
+                f"{int((splits > 1).sum())} trials stand in two splits: the same {what} ({files}). A trial may never be "
+                "shared: leave one of the files out."
+            )
+
+
+def _refuse_shared_targets(trials: pd.DataFrame, split: str, protocol: str) -> None:
+    forbidden = {
+        columns.NEW_CONCEPTS: ((columns.IMAGE_ID, "picture"), (columns.CONCEPT, "concept")),
+        columns.NEW_PICTURES: ((columns.IMAGE_ID, "picture"),),
+        columns.NEW_TRIALS: (),
+    }[protocol]
+    train = trials[trials[columns.SPLIT] == columns.TRAIN]
+    other = trials[trials[columns.SPLIT] == split]
+    for name, word in forbidden:
+        shared = sorted((set(train[name]) & set(other[name])) - {""})
+        if shared:
+            weaker = columns.NEW_PICTURES if word == "concept" else columns.NEW_TRIALS
+            raise InputError(
+                f"{len(shared)} {word}s stand in training and {split}, which protocol {protocol} forbids "
+                f"({', '.join(shared[:3])}{', ...' if len(shared) > 3 else ''}): part the {word}s, or say --protocol "
+                f"{weaker} if that is what is meant."
+            )
+
+
+def _refuse_missing_gallery(trials: pd.DataFrame, pictures: pd.DataFrame) -> None:
+    for split, seen in ((columns.TRAIN, columns.TRAIN), (columns.TEST, columns.TEST)):
+        mine = trials[trials[columns.SPLIT] == split]
+        gallery = pictures[pictures[columns.GALLERY].isin([seen, "both"])]
+        for name in (columns.IMAGE_ID, columns.CONCEPT):
+            missing = sorted(set(mine[name]) - set(gallery[name]) - {""})
+            if missing:
+                raise InputError(f"No {seen} picture for {missing[0]!r}: every {split} trial needs its picture in the gallery.")
+
+
+def _last_trials(table: pd.DataFrame) -> NDArray[np.bool_]:
+    held = pd.Series(False, index=table.index)
+    for _, mine in table.groupby(columns.SUBJECT):
+        runs = mine[[columns.SESSION, columns.RUN]].drop_duplicates().sort_values([columns.SESSION, columns.RUN])
+        if len(runs) > 1:
+            last = runs.iloc[-1]
+            chosen = (mine[columns.SESSION] == last[columns.SESSION]) & (mine[columns.RUN] == last[columns.RUN])
+            held[mine.index[chosen]] = True
+        else:
+            held[last_fifth(mine)] = True
+    return held.to_numpy()
+
+
+def last_fifth(table: pd.DataFrame) -> pd.Index:
+    """Index of the last fifth, in time, of the trials of each concept of each recording."""
+    parts = []
+    for _, mine in table.groupby([columns.SUBJECT, columns.FILE, columns.CONCEPT]):
+        ordered = mine.sort_values(columns.SAMPLE).index
+        parts.append(ordered[len(ordered) - len(ordered) // 5 :])
+    return pd.Index(np.concatenate(parts)) if parts else table.index[:0]
+
+
+def _some_concepts(table: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
+    concepts = sorted(set(table[columns.CONCEPT]))
+    count = min(VALIDATION_CONCEPTS, max(1, len(concepts) // 10))
+    return table[columns.CONCEPT].isin(_choose(concepts, count, seed)).to_numpy()
+
+
+def _some_pictures(table: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
+    chosen: list[str] = []
+    for _, mine in table.groupby(columns.CONCEPT):
+        pictures = sorted(set(mine[columns.IMAGE_ID]) - {""})
+        if len(pictures) > 1:
+            chosen += _choose(pictures, max(1, len(pictures) // 10), seed)
+    return table[columns.IMAGE_ID].isin(chosen).to_numpy()
+
+
+def _choose(names: Sequence[str], count: int, seed: int) -> list[str]:
+    return list(np.random.default_rng([seed, 11]).choice(names, size=count, replace=False))

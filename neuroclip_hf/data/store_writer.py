@@ -1,0 +1,188 @@
+"""Writes a trial store in one pass, trial by trial, so that no split needs to fit into memory."""
+
+import hashlib
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.splits import check_splits
+from neuroclip_hf.data.store import PICTURE_COLUMNS, TRIAL_COLUMNS, StoreInfo
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.files import new_folder, write_json
+
+MAX_ROUNDING = 0.02
+"""Largest rounding error of float16, relative to a channel's standard deviation, that a store accepts (ours)."""
+
+
+class StoreWriter:
+    """Collects trials and pictures; [`finish`] checks the protocol and writes the tables. Use [`new_store`]."""
+
+    def __init__(self, folder: Path, info: StoreInfo) -> None:
+        self.folder = folder
+        self.info = info
+        self._trials: list[dict[str, Any]] = []
+        self._pictures: list[dict[str, Any]] = []
+        self._arrays: dict[tuple[str, str], _GrowingArray] = {}
+
+    def add_trials(
+        self, subject: str, split: str, values: NDArray[np.floating], rows: list[dict[str, Any]], origin: str
+    ) -> None:
+        """Append trials of one subject and split.
+
+        Args:
+            values (`numpy.ndarray` of shape `(trials, channels, samples)` or `(trials, voxels)`): in `info.unit`.
+            rows (`list[dict]`): what the trial table says of each, without subject, split, row, repeat and digest.
+            origin (`str`): the file the trials come from, for error messages.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", subject):
+            raise InputError(f"{origin}: subject {subject!r} cannot name a folder: use letters, digits, '-' and '_'.")
+        stored = self._to_float16(values, origin)
+        key = (subject, split)
+        if key not in self._arrays:
+            self._arrays[key] = _GrowingArray(self.folder / subject / f"{split}.npy", stored.shape[1:])
+        first = self._arrays[key].append(stored)
+        for number, (row, trial) in enumerate(zip(rows, stored, strict=True), start=first):
+            digest = hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest()
+            own = {columns.SUBJECT: subject, columns.SPLIT: split, columns.ROW: number, "digest": digest}
+            self._trials.append({**row, **own})
+
+    @property
+    def splits(self) -> set[str]:
+        """Splits that hold at least one trial so far."""
+        return {split for (_, split), array in self._arrays.items() if array.rows}
+
+    def targets(self) -> set[tuple[str, str, str]]:
+        """`(image_id, concept, split)` of the trials so far, each once."""
+        names = (columns.IMAGE_ID, columns.CONCEPT, columns.SPLIT)
+        return {(row[names[0]], row[names[1]], row[names[2]]) for row in self._trials}
+
+    def add_picture(self, image_id: str, concept: str, gallery: str, source: Path | Image.Image, caption: str) -> None:
+        """Take a picture into the store: a file is copied byte by byte, a picture in memory is saved as PNG."""
+        name = image_id if isinstance(source, Path) else f"{image_id}.png"
+        target = self.folder / "pictures" / name
+        if not target.resolve().is_relative_to((self.folder / "pictures").resolve()):
+            raise InputError(f"picture {image_id!r} points outside the store: rename it.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(source, Path):
+            shutil.copyfile(source, target)
+        else:
+            source.save(target)
+        row = (image_id, concept, caption, target.relative_to(self.folder).as_posix(), gallery)
+        self._pictures.append(dict(zip(PICTURE_COLUMNS, row, strict=True)))
+
+    def add_covariances(self, subject: str, covariances: NDArray[np.float64]) -> None:
+        """Keep the noise covariances `(sessions, channels, channels)` that a subject was whitened with."""
+        (self.folder / subject).mkdir(exist_ok=True)
+        np.save(self.folder / subject / "covariance.npy", covariances)
+
+    def finish(self) -> None:
+        """Write tables and store.json.
+
+        Raises:
+            InputError: if a split that must not be is empty, or splits share what the protocol forbids.
+        """
+        for array in self._arrays.values():
+            array.close()
+        trials = pd.DataFrame(self._trials, columns=list(TRIAL_COLUMNS))
+        shown = trials[columns.IMAGE_ID].where(trials[columns.IMAGE_ID] != "", trials[columns.CONCEPT])
+        trials[columns.REPEAT] = trials.groupby([trials[columns.SUBJECT], trials[columns.SPLIT], shown]).cumcount()
+        pictures = pd.DataFrame(self._pictures, columns=list(PICTURE_COLUMNS))
+        check_splits(trials, pictures, self.info.protocol)
+        trials.to_parquet(self.folder / "trials.parquet", index=False)
+        pictures.to_parquet(self.folder / "pictures.parquet", index=False)
+        info = replace(self.info, checksums=_checksums(self.folder), versions=_versions())
+        write_json(self.folder / "store.json", info.to_dict())
+
+    def close(self) -> None:
+        """Close the files; safe to call twice."""
+        for array in self._arrays.values():
+            array.close()
+
+    def _to_float16(self, values: NDArray[np.floating], origin: str) -> NDArray[np.float16]:
+        shape = (-1,) + (1,) * (values.ndim - 2)
+        scale, offset = (np.asarray(part, dtype=np.float64).reshape(shape) for part in (self.info.scale, self.info.offset))
+        exact = (values - offset) / scale
+        with np.errstate(over="ignore"):
+            stored = exact.astype(np.float16)
+        if not np.isfinite(stored).all():
+            raise InputError(f"{origin}: a value is NaN or beyond what a store can hold: check the unit, filter or reject.")
+        if values.ndim == 3:
+            spread = exact.std(axis=-1).mean(axis=0)
+            rounding = np.abs(stored.astype(np.float64) - exact).mean(axis=(0, 2))
+            if (rounding > MAX_ROUNDING * spread).any():
+                worst = self.info.channels[int(np.argmax(rounding / np.maximum(spread, 1e-300)))]
+                raise InputError(
+                    f"{origin}: channel {worst} sits so far from zero that float16 would round its signal away: subtract "
+                    "a baseline or filter the drift out."
+                )
+        return stored
+
+
+@contextmanager
+def new_store(path: str | Path, info: StoreInfo, overwrite: bool = False) -> Iterator[StoreWriter]:
+    """Write a store that appears under `path` only when it is whole and its splits keep its protocol."""
+    with new_folder(path, overwrite) as folder:
+        writer = StoreWriter(folder, info)
+        try:
+            yield writer
+            writer.finish()
+        finally:
+            writer.close()
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _GrowingArray:
+    """A .npy file that is appended to; NumPy leaves room in its header for the number of rows to grow."""
+
+    def __init__(self, path: Path, row_shape: tuple[int, ...]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: BinaryIO = path.open("wb")
+        self._row_shape = row_shape
+        self.rows = 0
+        self._write_header()
+        self._data_start = self._file.tell()
+
+    def append(self, values: NDArray[np.float16]) -> int:
+        """Append rows and return the number of the first."""
+        first = self.rows
+        self._file.write(np.ascontiguousarray(values).tobytes())
+        self.rows += len(values)
+        return first
+
+    def close(self) -> None:
+        if self._file.closed:
+            return
+        self._file.seek(0)
+        self._write_header()
+        assert self._file.tell() == self._data_start
+        self._file.close()
+
+    def _write_header(self) -> None:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (self.rows, *self._row_shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "mne", "scikit-learn")}}

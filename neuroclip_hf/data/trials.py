@@ -1,0 +1,118 @@
+"""Trials of a store as a map-style dataset for training; what an item is depends on seed, epoch and trial alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.perturbation import Perturbation, perturb
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.errors import InputError
+
+VALUES = "values"
+PICTURE = "picture"
+
+
+@dataclass(frozen=True)
+class TrainingView:
+    """How training sees its trials.
+
+    Args:
+        average (`tuple[int, int]`): an item is the mean of this many trials of its target and subject, a number drawn
+            anew each epoch between the two, ends included, as far as there are so many; (1, 1) is the trial itself.
+        perturbation (`Perturbation`): applied to the mean.
+    """
+
+    average: tuple[int, int] = (1, 1)
+    perturbation: Perturbation = Perturbation()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.average[0] <= self.average[1]:
+            raise InputError(f"average {self.average}: two numbers, the first at least 1 and not above the second.")
+
+
+class TrialDataset:
+    """Training trials: `dataset[i]` is a dict with `values`, `image_id`, `picture` and `subject_index`.
+
+    `values` are float32 in the store's unit, `(channels, samples)`; `image_id` is a number that equal targets share;
+    `picture` is a row of `pictures`. Where only concepts are known, the picture is one of the concept's, drawn anew
+    each epoch. Works with `torch.utils.data.DataLoader` and transformers' `Trainer`, any number of workers.
+
+    Args:
+        store (`TrialStore`): where the trials are.
+        trials (`pandas.DataFrame`): the store's trial table, or one with other targets (the shuffled control).
+        rows (`numpy.ndarray` of `int`): its rows that belong to the dataset.
+        pictures (`pandas.DataFrame`): the pictures that may be paired with them.
+        view (`TrainingView`): averaging and perturbation.
+        seed (`int`): of every choice.
+    """
+
+    def __init__(
+        self,
+        store: TrialStore,
+        trials: pd.DataFrame,
+        rows: NDArray[np.int64],
+        pictures: pd.DataFrame,
+        view: TrainingView,
+        seed: int,
+    ) -> None:
+        if not len(rows):
+            raise InputError("The training split is empty: prepare the store with training trials.")
+        self._store, self._rows, self._view, self._seed = store, rows, view, seed
+        self._epoch = 0
+        table = trials.iloc[rows]
+        keys = table[columns.CONCEPT] if store.concepts_only else table[columns.IMAGE_ID]
+        names = sorted(set(keys))
+        number = {name: place for place, name in enumerate(names)}
+        self._target = np.array([number[key] for key in keys])
+        self._candidates = _pictures_of(names, pictures, columns.CONCEPT if store.concepts_only else columns.IMAGE_ID)
+        self._subject = np.array([store.subjects.index(subject) for subject in table[columns.SUBJECT]])
+        self._peers = _positions_by_key(list(zip(self._subject, self._target, strict=True)))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the epoch, counted from 0, that choices are made for."""
+        self._epoch = epoch
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        generator = np.random.default_rng([self._seed, self._epoch, int(self._rows[item])])
+        trials = self._rows[self._choose(item, generator)]
+        values = self._store.read(trials).mean(axis=0)
+        candidates = self._candidates[self._target[item]]
+        picture = candidates[generator.integers(len(candidates))]
+        return {
+            VALUES: perturb(values, self._view.perturbation, generator),
+            columns.IMAGE_ID: int(self._target[item]),
+            PICTURE: int(picture),
+            columns.SUBJECT_INDEX: int(self._subject[item]),
+        }
+
+    def _choose(self, item: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        low, high = self._view.average
+        peers = self._peers[(self._subject[item], self._target[item])]
+        wanted = min(int(generator.integers(low, high + 1)), len(peers))
+        if wanted == 1:
+            return np.array([item])
+        others = peers[peers != item]
+        return np.concatenate(([item], generator.choice(others, size=wanted - 1, replace=False)))
+
+
+def _pictures_of(names: Sequence[str], pictures: pd.DataFrame, column: str) -> list[NDArray[np.int64]]:
+    members = _positions_by_key(list(pictures[column]))
+    lacking = [name for name in names if name not in members]
+    if lacking:
+        raise InputError(f"No training picture for {lacking[0]!r}: add one, or leave its trials out.")
+    return [members[name] for name in names]
+
+
+def _positions_by_key(keys: Sequence[Any]) -> dict[Any, NDArray[np.int64]]:
+    positions: dict[Any, list[int]] = {}
+    for position, key in enumerate(keys):
+        positions.setdefault(key, []).append(position)
+    return {key: np.array(members) for key, members in positions.items()}

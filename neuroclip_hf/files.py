@@ -1,0 +1,122 @@
+"""Outputs that appear whole or not at all, whenever the process is stopped.
+
+Everything is written beside its final name under a temporary one that begins with a dot, and renamed at the end. A
+process that is killed outright leaves the dotted folder behind, and nothing under the final name.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from neuroclip_hf.errors import InputError
+
+
+def refuse_existing(path: str | Path, overwrite: bool) -> None:
+    """Raise [`InputError`] if `path` exists and may not be replaced."""
+    path = Path(path)
+    if not overwrite and (path.exists() or path.is_symlink()):
+        raise InputError(f"{path} already exists: pass --overwrite to replace it, or name another output.")
+
+
+@contextmanager
+def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside `path` that takes its name when the block ends without an error.
+
+    After an error or Ctrl-C the temporary folder is gone and whatever stood under `path` is as it was.
+
+    Args:
+        path (`str` or `Path`): the folder to make; its parents are made too. What a symbolic link points to is
+            replaced, the link stays.
+        overwrite (`bool`): replace an existing folder; without it an existing one raises [`InputError`].
+    """
+    refuse_existing(path, overwrite)
+    path = Path(path).resolve()
+    if path.is_file():
+        raise InputError(f"{path} is a file: the output is a folder, so name another one.")
+    with _folder_beside(path) as temporary:
+        yield temporary
+        refuse_existing(path, overwrite)  # it may have appeared in the meantime
+        _replace_folder(temporary, path)
+
+
+@contextmanager
+def new_file(path: str | Path, overwrite: bool = True) -> Iterator[Path]:
+    """Yield a path in a temporary folder beside `path`; what is written there takes its name when the block ends.
+
+    The temporary path keeps the file's name, since many writers choose the format by its suffix. What a symbolic
+    link points to is replaced, the link stays.
+    """
+    refuse_existing(path, overwrite)
+    path = Path(path).resolve()
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: the output is a file, so name one.")
+    with _folder_beside(path) as temporary:
+        yield temporary / path.name
+        refuse_existing(path, overwrite)
+        os.replace(temporary / path.name, path)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text with Unix line ends, whole or not at all."""
+    with new_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all; NaN is refused, since JSON has none."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        InputError: if the file is missing, cannot be read, or is not JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): it should be a JSON file.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not readable JSON ({error}): restore it or make it again.") from None
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """Yield a new folder on the same file system as `path`, so that a rename suffices; it is gone afterwards."""
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}): name an output in a folder you may write to."
+        ) from None
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    """Rename `new` to `path`; a folder there is moved away first, and back if anything goes wrong."""
+    if not path.exists():
+        os.replace(new, path)
+        return
+    old = path.parent / f".{path.name}.{secrets.token_hex(4)}.old"
+    try:
+        os.replace(path, old)
+        os.replace(new, path)
+    except BaseException:  # Ctrl-C between the two renames must not hide the old folder either
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,84 @@
+"""What the configs of all our models share: names that do not exist are refused, and values are checked."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from neuroclip_hf.errors import InputError
+
+# Names that transformers itself writes into a config.json, or passes on loading, without a field of the same name.
+_OF_TRANSFORMERS = frozenset(
+    {
+        "_attn_implementation_internal",
+        "_commit_hash",
+        "_experts_implementation_internal",
+        "_name_or_path",
+        "attn_implementation",
+        "auto_map",
+        "experts_implementation",
+        "model_type",
+        "name_or_path",
+        "num_labels",
+        "output_attentions",
+        "quantization_config",
+        "torch_dtype",
+        "use_cache",
+    }
+)
+
+
+class StrictConfig(PretrainedConfig):
+    """A config that refuses unknown names, which transformers would keep in silence, and checks its values.
+
+    Subclasses say what is right in `check`; it runs when a config is made and again when a model is built from it,
+    because fields can be assigned in between.
+
+    Raises:
+        InputError: for an unknown name or an impossible value.
+    """
+
+    def __post_init__(self, **unknown: Any) -> None:
+        refuse_unknown(type(self), unknown)
+        super().__post_init__(**unknown)
+        self.check()
+
+    def check(self) -> None:
+        """Raise [`InputError`] if a value is impossible."""
+
+
+def setting_names(config_class: type[PretrainedConfig]) -> list[str]:
+    """Names of the fields that a config class adds to those of every config, sorted."""
+    general = {field.name for field in dataclasses.fields(PretrainedConfig)}
+    return sorted({field.name for field in dataclasses.fields(config_class)} - general)
+
+
+def refuse_unknown(config_class: type[PretrainedConfig], names: Iterable[str]) -> None:
+    """Raise [`InputError`] if a name is neither a field of the config class nor one of transformers' own."""
+    known = {field.name for field in dataclasses.fields(config_class)} | _OF_TRANSFORMERS
+    unknown = sorted(set(names) - known)
+    if unknown:
+        raise InputError(
+            f"{config_class.__name__} has no setting {', '.join(unknown)}: "
+            f"its settings are {', '.join(setting_names(config_class))}."
+        )
+
+
+def require_count(config: PretrainedConfig, *names: str) -> None:
+    """Raise [`InputError`] unless each of these fields is a whole number of at least one."""
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} is {value!r}: it must be a whole number of at least 1.")
+
+
+def require_number(config: PretrainedConfig, name: str, low: float, high: float, open_low: bool = False) -> None:
+    """Raise [`InputError`] unless the field is a number from `low` (itself allowed unless `open_low`) to `high`."""
+    value = getattr(config, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InputError(f"{name} is {value!r}: it must be a number.")
+    if not low <= value <= high or (open_low and value == low):
+        bound = "above" if open_low else "at least"
+        raise InputError(f"{name} is {value}: it must be {bound} {low:g}, and at most {high:g}.")

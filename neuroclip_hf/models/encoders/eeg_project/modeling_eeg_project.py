@@ -1,0 +1,35 @@
+"""EEGProject: a linear map of the whole trial, with one residual block."""
+
+import torch
+from transformers.initialization import no_init_weights
+
+from neuroclip_hf.models.encoders.base import EEGEncoder
+from neuroclip_hf.models.encoders.eeg_project.configuration_eeg_project import EEGProjectConfig
+from neuroclip_hf.models.encoders.layers import ResidualProjector
+
+
+class EEGProjectEncoder(EEGEncoder):
+    """EEGProject, the encoder of UBP (Wu et al., CVPR 2025).
+
+    The trial is flattened, mapped linearly to `hidden_size`, passed through a residual block (GELU, linear, dropout)
+    and layer-normalised. It is the strongest known encoder within a subject, and reads any number of channels and
+    samples, so that voxel patterns (voxels, 1) work too.
+
+    Shapes: (batch, num_channels, num_timesteps) to (batch, hidden_size).
+
+    Differences from the source: none known; sizes come from the config.
+    """
+
+    config: EEGProjectConfig
+
+    def __init__(self, config: EEGProjectConfig) -> None:
+        super().__init__(config)
+        with no_init_weights():  # post_init draws them, so that they are drawn once
+            self.projector = ResidualProjector(
+                config.num_channels * config.num_timesteps, config.hidden_size, config.dropout
+            )
+        self.post_init()
+
+    def encode(self, eeg_values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
+        """See [`EEGEncoder`]; subjects are treated alike."""
+        return self.projector(eeg_values.flatten(1))

@@ -1,0 +1,56 @@
+"""Which encoders there are, and under which names transformers' Auto classes find our models."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig
+from neuroclip_hf.models.encoders.eeg_project import EEGProjectConfig, EEGProjectEncoder
+from neuroclip_hf.models.encoders.ts_conv import TSConvConfig, TSConvEncoder
+
+# The name is the folder's, the config's `model_type` and what a recipe says.
+ENCODERS: Mapping[str, tuple[type[BrainEncoderConfig], type[BrainEncoder]]] = MappingProxyType(
+    {
+        "eeg_project": (EEGProjectConfig, EEGProjectEncoder),
+        "ts_conv": (TSConvConfig, TSConvEncoder),
+    }
+)
+
+
+def encoder_config(name: str, **settings: Any) -> BrainEncoderConfig:
+    """The config of the encoder called `name`, with these settings changed.
+
+    Raises:
+        InputError: for an unknown encoder, an unknown setting or an impossible value.
+    """
+    config_class, _ = _find(name)
+    return config_class(**settings)
+
+
+def build_encoder(config: BrainEncoderConfig) -> BrainEncoder:
+    """A new encoder with start weights drawn from torch's generator.
+
+    Raises:
+        InputError: if no encoder belongs to the config.
+    """
+    _, model_class = _find(config.model_type)
+    return model_class(config)
+
+
+def register_auto_classes(config_class: type[PretrainedConfig], model_class: type[PreTrainedModel]) -> None:
+    """Make `AutoConfig` and `AutoModel` find a model by its `model_type`."""
+    AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+    AutoModel.register(config_class, model_class, exist_ok=True)
+
+
+def _find(name: str) -> tuple[type[BrainEncoderConfig], type[BrainEncoder]]:
+    if name not in ENCODERS:
+        raise InputError(f"there is no encoder {name!r}: choose one of {', '.join(ENCODERS)}.")
+    return ENCODERS[name]
+
+
+for _config_class, _model_class in ENCODERS.values():
+    register_auto_classes(_config_class, _model_class)

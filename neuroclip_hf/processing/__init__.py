@@ -1,0 +1,1 @@
+"""What stands between stored trials and a model: processor, collator, cache of image features."""

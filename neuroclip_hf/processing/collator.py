@@ -1,0 +1,92 @@
+"""Rows of a training dataset -> one batch, each picture once."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.trials import PICTURE, VALUES
+from neuroclip_hf.logging import progress
+from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+
+MAX_CACHE_BYTES = 2 * 1024**3
+"""Preprocessed pictures are kept in memory up to this size (ours); beyond it they are decoded for every batch."""
+
+
+class PictureSet:
+    """Pictures by number, each decoded and preprocessed once as long as memory allows.
+
+    Args:
+        open_picture (callable from `str` to `PIL.Image.Image`): opens a picture by its id.
+        image_ids (sequence of `str`): the pictures, in order.
+        processor (`NeuroCLIPProcessor`): preprocesses them.
+    """
+
+    def __init__(
+        self, open_picture: Callable[[str], Image.Image], image_ids: Sequence[str], processor: NeuroCLIPProcessor
+    ) -> None:
+        self._open, self._ids, self._processor = open_picture, list(image_ids), processor
+        self._cache: dict[int, torch.Tensor] = {}
+        self._room = MAX_CACHE_BYTES
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def subset(self, numbers: Sequence[int]) -> "PictureSet":
+        """Some of the pictures; what is preprocessed already is shared."""
+        part = PictureSet(self._open, [self._ids[number] for number in numbers], self._processor)
+        part._cache = {place: self._cache[number] for place, number in enumerate(numbers) if number in self._cache}
+        return part
+
+    def pixel_values(self, numbers: Sequence[int]) -> torch.Tensor:
+        """Preprocessed pictures, `(pictures, 3, height, width)`, float32."""
+        return torch.stack([self._one(int(number)) for number in numbers])
+
+    def batches(self, size: int, description: str) -> Any:
+        """All pictures in order, `(size, 3, height, width)` at a time, with a progress bar."""
+        for start in progress(range(0, len(self), size), desc=description, unit="batch"):
+            yield self.pixel_values(range(start, min(start + size, len(self))))
+
+    def _one(self, number: int) -> torch.Tensor:
+        if number in self._cache:
+            return self._cache[number]
+        pixels = self._processor(images=self._open(self._ids[number]))[columns.PIXEL_VALUES][0]
+        if self._room >= pixels.nbytes:
+            self._cache[number] = pixels
+            self._room -= pixels.nbytes
+        return pixels
+
+
+class BrainImageCollator:
+    """Items of a [`TrialDataset`] -> the arguments of a model's `forward`.
+
+    Args:
+        processor (`NeuroCLIPProcessor`): standardises the trials.
+        pictures (`PictureSet`): the pictures that items number.
+        frozen_image_embeds (`torch.Tensor` of shape `(pictures, width)`, *optional*): of the unprompted tower, for
+            softened targets; without it the model computes them.
+    """
+
+    def __init__(
+        self,
+        processor: NeuroCLIPProcessor,
+        pictures: PictureSet,
+        frozen_image_embeds: torch.Tensor | None = None,
+    ) -> None:
+        self._processor, self._pictures, self._frozen = processor, pictures, frozen_image_embeds
+
+    def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        numbers, places = np.unique([item[PICTURE] for item in items], return_inverse=True)
+        batch = {
+            columns.EEG_VALUES: self._processor(eeg=np.stack([item[VALUES] for item in items]))[columns.EEG_VALUES],
+            columns.PIXEL_VALUES: self._pictures.pixel_values(numbers),
+            columns.PICTURE_INDEX: torch.from_numpy(places),
+            columns.IMAGE_ID: torch.tensor([item[columns.IMAGE_ID] for item in items]),
+            columns.SUBJECT_INDEX: torch.tensor([item[columns.SUBJECT_INDEX] for item in items]),
+        }
+        if self._frozen is not None:
+            batch[columns.FROZEN_IMAGE_EMBEDS] = self._frozen[torch.from_numpy(numbers)]
+        return batch

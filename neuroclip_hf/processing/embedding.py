@@ -1,0 +1,71 @@
+"""Embeddings of queries and galleries by a given model; no gradient, nothing trained."""
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+
+from neuroclip_hf.columns import EEG_VALUES
+from neuroclip_hf.data.queries import Query
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.processing.collator import PictureSet
+from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+
+BATCH = 64
+
+
+@contextmanager
+def inference(model: torch.nn.Module) -> Iterator[None]:
+    """No gradient and evaluation mode inside, the mode of before afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def embed_queries(
+    model: Any, processor: NeuroCLIPProcessor, store: TrialStore, queries: Sequence[Query]
+) -> torch.Tensor:
+    """Average each query's trials, then encode.
+
+    Args:
+        model (`NeuroCLIPModel`): the encoder.
+        processor (`NeuroCLIPProcessor`): standardises the means.
+        store (`TrialStore`): holds the trials.
+        queries (sequence of `Query`): which trials to average.
+
+    Returns:
+        `torch.Tensor` of shape `(queries, projection_dim)` on the CPU, not normalised.
+    """
+    parts = []
+    with inference(model):
+        for start in range(0, len(queries), BATCH):
+            means = np.stack([store.read(query.trials).mean(axis=0) for query in queries[start : start + BATCH]])
+            parts.append(encode_trials(model, processor, means))
+    return torch.cat(parts)
+
+
+def encode_trials(model: Any, processor: NeuroCLIPProcessor, values: np.ndarray) -> torch.Tensor:
+    """Encode trials `(batch, channels, samples)`, in the checkpoint's unit and channel order."""
+    with inference(model):
+        eeg_values = processor(eeg=values)[EEG_VALUES].to(model.device)
+        return model.get_brain_features(eeg_values).float().cpu()
+
+
+def embed_pictures(model: Any, pictures: PictureSet, description: str = "pictures") -> torch.Tensor:
+    """Embed pictures through the prompted tower: `(pictures, projection_dim)` on the CPU, not normalised."""
+    with inference(model):
+        batches = pictures.batches(BATCH, description)
+        return torch.cat([model.get_image_features(batch.to(model.device)).float().cpu() for batch in batches])
+
+
+def embed_pictures_frozen(model: Any, pictures: PictureSet) -> torch.Tensor:
+    """Embed pictures through the frozen tower without prompts: `(pictures, width)` on the CPU."""
+    with inference(model):
+        batches = pictures.batches(BATCH, "frozen features")
+        return torch.cat([model.get_frozen_image_features(batch.to(model.device)).float().cpu() for batch in batches])

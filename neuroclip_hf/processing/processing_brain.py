@@ -1,0 +1,211 @@
+"""The processor saved with a model: channels, rate, window and scale of the brain side, pictures of the other."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import BatchFeature, FeatureExtractionMixin, ProcessorMixin
+from transformers.utils import TensorType
+
+from neuroclip_hf.columns import EEG_VALUES, PIXEL_VALUES
+from neuroclip_hf.data.epochs import EpochSettings
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.whitening import whitening_matrix
+from neuroclip_hf.errors import InputError
+
+FIT_TRIALS = 2048
+"""Training trials, evenly spread, that the scale is measured on (ours): bounds memory, and more change nothing."""
+
+
+class BrainFeatureExtractor(FeatureExtractionMixin):
+    """Brings trials into the form that a checkpoint was trained on: channels by name, standardised.
+
+    Args:
+        channel_names (`list[str]`): in the order the model expects.
+        sampling_rate (`float`): Hz.
+        num_timesteps (`int`): samples a trial.
+        window_start (`float`): seconds from the onset to the first sample.
+        unit (`str`): what values are given in: "V", "T", "sd" (whitened) or "au".
+        mean, std (`list[float]`): of each channel over the training trials, in `unit`.
+        epochs (`dict`, *optional*): settings that cut a recording the same way (`EpochSettings`); None where the
+            trials did not come from recordings.
+        whitening (`list[list[float]]`, *optional*): matrix `(channels, channels)` from the mean noise covariance of
+            the training sessions, for recordings of sessions that were not trained on.
+        subjects (`list[str]`, *optional*): whose trials were trained on.
+    """
+
+    model_input_names = [EEG_VALUES]
+
+    def __init__(
+        self,
+        channel_names: list[str] | None = None,
+        sampling_rate: float | None = None,
+        num_timesteps: int | None = None,
+        window_start: float = 0.0,
+        unit: str = "V",
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        epochs: dict[str, Any] | None = None,
+        whitening: list[list[float]] | None = None,
+        subjects: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.channel_names = channel_names or []
+        self.sampling_rate = sampling_rate
+        self.num_timesteps = num_timesteps
+        self.window_start = window_start
+        self.unit = unit
+        self.mean = mean or [0.0] * len(self.channel_names)
+        self.std = std or [1.0] * len(self.channel_names)
+        self.epochs = epochs
+        self.whitening = whitening
+        self.subjects = subjects or []
+
+    @classmethod
+    def fit(cls, store: TrialStore, rows: NDArray[np.int64]) -> "BrainFeatureExtractor":
+        """Measure mean and standard deviation of each channel on training trials of a store.
+
+        Args:
+            store (`TrialStore`): of trials `(channels, samples)`.
+            rows (`numpy.ndarray` of `int`): its training trials; nothing else is looked at.
+
+        Raises:
+            InputError: if the store holds patterns, or a channel never changes.
+        """
+        info = store.info
+        if info.num_timesteps is None:
+            raise InputError(f"{store.path} holds patterns of {info.modality}: NeuroCLIP takes (channels, samples).")
+        spread = np.unique(np.linspace(0, len(rows) - 1, min(FIT_TRIALS, len(rows))).astype(int))
+        values = store.read(rows[spread]).astype(np.float64)
+        mean, std = values.mean(axis=(0, 2)), values.std(axis=(0, 2))
+        flat = [name for name, value in zip(info.channels, std, strict=True) if not value > 0]
+        if flat:
+            raise InputError(f"{store.path}: channels {', '.join(flat)} are flat in training: prepare without them.")
+        covariances = store.covariances(sorted(set(store.trials["subject"].to_numpy()[rows])))
+        whitening = None if covariances is None else whitening_matrix(covariances.mean(axis=0)).tolist()
+        return cls(
+            channel_names=info.channels,
+            sampling_rate=info.sampling_rate,
+            num_timesteps=info.num_timesteps,
+            window_start=info.window_start,
+            unit=info.unit,
+            mean=mean.tolist(),
+            std=std.tolist(),
+            epochs=info.epochs,
+            whitening=whitening,
+            subjects=list(dict.fromkeys(store.trials["subject"].to_numpy()[rows])),
+        )
+
+    @property
+    def epoch_settings(self) -> EpochSettings:
+        """Settings that cut a recording as the training recordings were cut.
+
+        Raises:
+            InputError: if the training trials did not come from recordings.
+        """
+        if self.epochs is None:
+            raise InputError("This checkpoint was trained on arrays, not on recordings: it cannot cut a recording.")
+        return EpochSettings.from_dict(self.epochs)
+
+    def __call__(
+        self,
+        values: NDArray[np.floating],
+        *,
+        channel_names: Sequence[str] | None = None,
+        sampling_rate: float | None = None,
+        return_tensors: str | TensorType | None = "pt",
+    ) -> BatchFeature:
+        """Standardise trials.
+
+        Args:
+            values (`numpy.ndarray` of shape `(batch, channels, samples)` or `(channels, samples)`): in `unit`.
+            channel_names (sequence of `str`, *optional*): of `values`; channels are picked and ordered by name.
+            sampling_rate (`float`, *optional*): of `values`, in Hz; another one than the checkpoint's is refused.
+            return_tensors (`str`, *optional*): "pt" for torch.
+
+        Returns:
+            `BatchFeature` with `eeg_values` `(batch, num_channels, num_timesteps)`, float32.
+
+        Raises:
+            InputError: naming the channel, rate or size that does not fit.
+        """
+        if sampling_rate is not None and sampling_rate != self.sampling_rate:
+            raise InputError(
+                f"The trials have {sampling_rate} Hz but the checkpoint was trained at {self.sampling_rate} Hz: resample "
+                "them."
+            )
+        values = np.asarray(values, dtype=np.float32)
+        values = values[None] if values.ndim == 2 else values
+        if channel_names is not None:
+            values = values[:, self._picks(channel_names)]
+        expected = (len(self.channel_names), self.num_timesteps)
+        if values.ndim != 3 or values.shape[1:] != expected:
+            raise InputError(
+                f"The trials have shape {values.shape}; the checkpoint takes (batch, {expected[0]} channels, "
+                f"{expected[1]} samples)."
+            )
+        if not np.isfinite(values).all():
+            raise InputError("The trials hold NaN or infinite values: leave those trials or channels out.")
+        mean, std = (np.asarray(part, dtype=np.float32)[:, None] for part in (self.mean, self.std))
+        return BatchFeature({EEG_VALUES: (values - mean) / std}, tensor_type=return_tensors)
+
+    def _picks(self, names: Sequence[str]) -> list[int]:
+        missing = [name for name in self.channel_names if name not in names]
+        if missing:
+            raise InputError(
+                f"The trials lack the channels {', '.join(missing)} of the checkpoint; they have {', '.join(names)}: "
+                "rename them, or train on shared channels."
+            )
+        return [list(names).index(name) for name in self.channel_names]
+
+
+class NeuroCLIPProcessor(ProcessorMixin):
+    """Trials and pictures -> what [`NeuroCLIPModel`] takes.
+
+    Args:
+        feature_extractor (`BrainFeatureExtractor`): the brain side.
+        image_processor (an image processor of transformers): the picture side.
+    """
+
+    def __init__(self, feature_extractor: BrainFeatureExtractor, image_processor: Any) -> None:
+        super().__init__(feature_extractor, image_processor)
+
+    def __call__(
+        self,
+        eeg: NDArray[np.floating] | None = None,
+        images: Image.Image | Sequence[Image.Image] | None = None,
+        *,
+        channel_names: Sequence[str] | None = None,
+        sampling_rate: float | None = None,
+        return_tensors: str | TensorType | None = "pt",
+    ) -> BatchFeature:
+        """Process trials, pictures, or both.
+
+        Args:
+            eeg (`numpy.ndarray` of shape `(batch, channels, samples)`): in the checkpoint's unit (volts for EEG).
+            images (one picture or a list): RGB pictures.
+            channel_names, sampling_rate: what `eeg` is; see [`BrainFeatureExtractor`].
+            return_tensors (`str`): "pt" for torch.
+
+        Returns:
+            `BatchFeature` with `eeg_values` and `pixel_values`, as far as given.
+
+        Raises:
+            InputError: if both are missing, or `eeg` does not fit the checkpoint.
+        """
+        if eeg is None and images is None:
+            raise InputError("Give eeg, images, or both.")
+        batch = BatchFeature()
+        if eeg is not None:
+            batch.update(
+                self.feature_extractor(
+                    eeg, channel_names=channel_names, sampling_rate=sampling_rate, return_tensors=return_tensors
+                )
+            )
+        if images is not None:
+            pixels = self.image_processor(images, return_tensors=return_tensors)
+            batch[PIXEL_VALUES] = pixels[PIXEL_VALUES]
+        return batch

@@ -1,0 +1,1 @@
+"""From a store to results: one run, and (many runs) whole protocols."""

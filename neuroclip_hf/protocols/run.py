@@ -1,0 +1,226 @@
+"""One run: recipe + store -> a folder with a checkpoint that `from_pretrained` loads."""
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.perturbation import Perturbation
+from neuroclip_hf.data.queries import make_queries, target_mask
+from neuroclip_hf.data.splits import hold_out_validation, shuffle_targets
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.trials import TrainingView, TrialDataset
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.evaluation import Report, evaluate, rank_test_split, write_report
+from neuroclip_hf.files import new_folder, read_json, refuse_existing, write_json, write_text
+from neuroclip_hf.metrics.retrieval import retrieval_scores
+from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
+from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
+from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen, embed_queries
+from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
+from neuroclip_hf.protocols.building import build_model, image_processor_for
+from neuroclip_hf.training.seeding import seed_everything
+from neuroclip_hf.training.settings import Recipe
+from neuroclip_hf.training.trainer import TrainingResult, train
+
+RUN_FILE = "run.json"
+CONTROL = "control"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model fresh from training, with all that a run folder keeps of it."""
+
+    model: NeuroCLIPModel
+    processor: NeuroCLIPProcessor
+    result: TrainingResult
+    facts: dict[str, Any]
+
+
+def train_run(
+    recipe: Recipe, store: TrialStore, out: str | Path, *, control: bool = False, overwrite: bool = False
+) -> Path:
+    """Train a recipe on a store and save the run.
+
+    `out` then holds config.json, model.safetensors, processor_config.json, recipe.yaml, run.json and training.jsonl.
+
+    Args:
+        recipe (`Recipe`): what to train, and how.
+        store (`TrialStore`): its training trials (and validation trials, where it declares some) are used; its test
+            trials are not looked at.
+        out (path): the run's folder.
+        control (`bool`): also train the same model on shuffled pairs, into `out/control`.
+        overwrite (`bool`): replace an existing run.
+
+    Returns:
+        The run's folder.
+    """
+    refuse_existing(Path(out), overwrite)
+    trained = train_on_store(recipe, store)
+    shuffled = train_on_store(recipe, store, shuffled=True) if control else None
+    with new_folder(out, overwrite) as folder:
+        save_run(trained, recipe, folder)
+        if shuffled is not None:
+            save_run(shuffled, recipe, folder / CONTROL)
+    return Path(out)
+
+
+def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False) -> TrainedModel:
+    """Train a recipe on a store, in memory.
+
+    Args:
+        recipe (`Recipe`): what to train, and how.
+        store (`TrialStore`): see [`train_run`].
+        shuffled (`bool`): deal the pictures of the training and validation trials out anew: the control.
+    """
+    seed = recipe.training.seed
+    train_rows, validation_rows = _training_rows(recipe, store)
+    table = store.trials
+    if shuffled:
+        for rows in (train_rows, validation_rows):
+            table = shuffle_targets(table, rows, seed)
+    seed_everything(seed)
+    feature_extractor = BrainFeatureExtractor.fit(store, train_rows)
+    model = build_model(recipe.model, feature_extractor)
+    processor = NeuroCLIPProcessor(feature_extractor, image_processor_for(recipe.model, model))
+    gallery = store.gallery(columns.TRAIN)
+    pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
+    dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe), seed)
+    frozen = embed_pictures_frozen(model, pictures) if recipe.model.softening > 0 else None
+    validate = _Validation(store, table, validation_rows, gallery, pictures, processor)
+    result = train(
+        model,
+        dataset,
+        BrainImageCollator(processor, pictures, frozen),
+        recipe.training,
+        validate,
+        description="control" if shuffled else "training",
+    )
+    return TrainedModel(model, processor, result, _facts(recipe, store, result, shuffled))
+
+
+def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
+    """Write a checkpoint and how it came about into a folder."""
+    trained.model.save_pretrained(folder)
+    trained.processor.save_pretrained(folder)
+    recipe.save(folder / "recipe.yaml")
+    write_json(folder / RUN_FILE, trained.facts)
+    write_text(folder / "training.jsonl", "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
+
+
+def load_run(folder: str | Path) -> tuple[NeuroCLIPModel, NeuroCLIPProcessor]:
+    """Load the model and processor of a run's folder.
+
+    Raises:
+        InputError: if the folder is no checkpoint.
+    """
+    folder = Path(folder)
+    for name in ("config.json", "processor_config.json"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} holds no {name}: name the folder that `neuroclip train` wrote.")
+    try:
+        model = NeuroCLIPModel.from_pretrained(folder)
+        return model.eval(), NeuroCLIPProcessor.from_pretrained(folder)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{folder} cannot be loaded ({error}): train it again.") from None
+
+
+def evaluate_run(
+    folder: str | Path,
+    store: TrialStore,
+    *,
+    average: int | None = None,
+    draws: int | None = None,
+    subjects: Sequence[str] | None = None,
+) -> Report:
+    """Open the test split of a store for a run, and write report.json into its folder.
+
+    Args:
+        folder (path): the run; its control is evaluated too, where it has one.
+        store (`TrialStore`): whose test split is opened.
+        average, draws, subjects: see [`rank_test_split`].
+    """
+    folder = Path(folder)
+    facts = read_json(folder / RUN_FILE)
+    rankings = []
+    for part in (folder, folder / CONTROL):
+        if part.is_dir():
+            model, processor = load_run(part)
+            rankings.append(
+                rank_test_split(
+                    model, processor, store, average=average, draws=draws, subjects=subjects, seed=facts["seed"]
+                )
+            )
+    tower = read_json(folder / "config.json")["tower"]
+    report = evaluate(rankings[0], store, facts, tower, *rankings[1:])
+    write_report(report, folder)
+    return report
+
+
+class _Validation:
+    """Retrieval of validation targets: called with the model, gives `loss` and `top1`."""
+
+    def __init__(
+        self,
+        store: TrialStore,
+        table: pd.DataFrame,
+        rows: NDArray[np.int64],
+        gallery: pd.DataFrame,
+        pictures: PictureSet,
+        processor: NeuroCLIPProcessor,
+    ) -> None:
+        self._store, self._processor, self._pictures = store, processor, pictures
+        self._queries = make_queries(table, rows, average=1 if store.concepts_only else None)
+        shown = {query.image_id for query in self._queries} - {""}
+        kept = gallery[columns.IMAGE_ID].isin(shown) | (not shown)
+        self._kept = np.flatnonzero(kept.to_numpy())
+        self._mask = target_mask(self._queries, gallery.iloc[self._kept])
+
+    def __call__(self, model: NeuroCLIPModel) -> dict[str, float]:
+        query = embed_queries(model, self._processor, self._store, self._queries)
+        gallery = embed_pictures(model, self._pictures.subset(self._kept), "validation")
+        return retrieval_scores(query, gallery, torch.from_numpy(self._mask), model.scale().detach().cpu())
+
+
+def _training_rows(recipe: Recipe, store: TrialStore) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    subjects = recipe.data.subjects
+    train_rows = store.select(columns.TRAIN, subjects)
+    validation_rows = store.select(columns.VALIDATION, subjects)
+    if len(validation_rows):
+        return train_rows, validation_rows
+    return hold_out_validation(store.trials, train_rows, store.info.protocol, recipe.training.seed)
+
+
+def _view(recipe: Recipe) -> TrainingView:
+    data = recipe.data
+    perturbation = Perturbation(data.noise, data.shift, data.channel_dropout, data.time_mask, data.scaling)
+    return TrainingView((data.average[0], data.average[1]), perturbation)
+
+
+def _facts(recipe: Recipe, store: TrialStore, result: TrainingResult, shuffled: bool) -> dict[str, Any]:
+    names = ("neuroclip-hf", "torch", "transformers", "peft", "accelerate", "numpy")
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.training.seed,
+        "store": store.info.fingerprint,
+        "data": store.info.data,
+        "protocol": store.info.protocol,
+        "subjects": recipe.data.subjects or store.subjects,
+        "shuffled_pairs": shuffled,
+        "selection": recipe.training.selection,
+        "best_epoch": result.best_epoch,
+        "epochs": recipe.training.epochs,
+        "trainable_parameters": result.trainable_parameters,
+        "seconds": round(result.seconds, 1),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
+    }

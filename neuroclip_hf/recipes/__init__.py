@@ -1,0 +1,1 @@
+"""One screen of settings per experiment, as YAML, named after the method."""

@@ -1,0 +1,40 @@
+"""The README.md of a run: how to load it, what it is, and the report in it."""
+
+from pathlib import Path
+
+import jinja2
+
+from neuroclip_hf.evaluation import read_report
+from neuroclip_hf.files import read_json, write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_run_card(run: str | Path, folder: str = "RUN") -> Path:
+    """Write README.md into a run's folder, from run.json, the configs and report.json (where there is one).
+
+    Args:
+        run (path): the run's folder.
+        folder (`str`): what the card calls it in the lines that load it.
+    """
+    run = Path(run)
+    config = read_json(run / "config.json")
+    trials = read_json(run / "processor_config.json")["feature_extractor"]
+    facts, report = read_json(run / "run.json"), read_report(run)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    text = environment.get_template("run_card.md").render(
+        title=f"NeuroCLIP: {facts['recipe']}",
+        folder=folder,
+        simulated=facts["data"] == "simulated",
+        channels=len(trials["channel_names"]),
+        timesteps=trials["num_timesteps"],
+        rate=f"{trials['sampling_rate']:g}",
+        encoder=config["encoder_config"]["model_type"],
+        tower=config["tower"] if config["tower"] != "random" else "a small CLIP vision tower with random weights",
+        run=facts,
+        report=report,
+    )
+    write_text(run / "README.md", text)
+    return run / "README.md"

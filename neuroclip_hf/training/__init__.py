@@ -1,0 +1,1 @@
+"""The Accelerate loop, its settings, checkpoints and seeds."""

@@ -1,0 +1,253 @@
+"""Settings of an experiment: frozen, checked when they are made, misspelt names refused."""
+
+import difflib
+import types
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.files import write_text
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What is trained.
+
+    Args:
+        encoder (`str`): name of an encoder of the registry.
+        encoder_settings (`dict`): settings of that encoder; sizes come from the store.
+        tower (`str` or None): CLIP vision checkpoint, a path or a name on the Hub; None makes a small tower with
+            random weights from `tower_settings`.
+        tower_revision (`str` or None): commit or tag of `tower`.
+        tower_settings (`dict`): fields of `CLIPVisionConfig` for the random tower.
+        prompt (`dict` or None): fields of `NeuroPromptConfig`; None leaves the tower unprompted.
+        projection_dim (`int`): size of the shared space.
+        softening, softening_temperature (`float`): of the softened contrastive loss.
+    """
+
+    encoder: str = "eeg_project"
+    encoder_settings: dict[str, Any] = field(default_factory=dict)
+    tower: str | None = None
+    tower_revision: str | None = None
+    tower_settings: dict[str, Any] = field(default_factory=dict)
+    prompt: dict[str, Any] | None = field(default_factory=dict)
+    projection_dim: int = 512
+    softening: float = 0.2
+    softening_temperature: float = 0.05
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What a training item is.
+
+    Args:
+        subjects (`list[str]` or None): whose trials train; None takes all of the store.
+        average (`list[int]`): an item is the mean of this many trials of its target, drawn between the two each epoch.
+        noise, shift, channel_dropout, time_mask, scaling: EEG perturbation, see `Perturbation`.
+    """
+
+    subjects: list[str] | None = None
+    average: list[int] = field(default_factory=lambda: [1, 1])
+    noise: float = 0.0
+    shift: int = 0
+    channel_dropout: float = 0.0
+    time_mask: float = 0.0
+    scaling: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.average) != 2:
+            raise InputError(f"average is {self.average}: give two numbers, as in average=[1,4].")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How it is trained.
+
+    Args:
+        epochs (`int`): passes over the training items.
+        batch_size (`int`): items a step, over all processes together.
+        learning_rate, weight_decay (`float`): of AdamW; biases, norms and prompts are not decayed.
+        prompt_learning_rate (`float` or None): of the prompts; None takes `learning_rate`.
+        warmup (`float`): part of the steps over which the rate rises; it falls along a cosine afterwards.
+        max_grad_norm (`float`): gradients are clipped to this norm.
+        selection (`str`): which epoch is kept, judged on validation: "loss" (lowest), "top1" (highest), or "last".
+        mixed_precision (`str`): "no", "fp16" or "bf16", as Accelerate names them.
+        num_workers (`int`): processes that load data; the order does not depend on it.
+        seed (`int`): of weights, order, dropout, perturbation and validation.
+    """
+
+    epochs: int = 40
+    batch_size: int = 256
+    learning_rate: float = 3e-4
+    weight_decay: float = 1e-2
+    prompt_learning_rate: float | None = None
+    warmup: float = 0.05
+    max_grad_norm: float = 1.0
+    selection: str = "loss"
+    mixed_precision: str = "no"
+    num_workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be above zero.")
+        for name in ("weight_decay", "num_workers", "seed"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be zero or more.")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup is {self.warmup}: it is a part of the steps, from 0 to below 1.")
+        for name, allowed in (("selection", ("loss", "top1", "last")), ("mixed_precision", ("no", "fp16", "bf16"))):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment: a YAML file of one screen, with the sections `model`, `data` and `training`."""
+
+    name: str = "neuroclip"
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for YAML and JSON."""
+        return asdict(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the recipe as YAML; [`load_recipe`] reads it back."""
+        write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def load_recipe(name_or_path: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe by name, or from a YAML file.
+
+    Args:
+        name_or_path (`str` or `Path`): one of [`recipe_names`], or a file.
+        overrides (`dict`): setting -> value; a setting is named alone (`epochs`) or with its section
+            (`training.epochs`), and deeper ones with dots (`model.prompt.num_prompt_tokens`).
+
+    Raises:
+        InputError: for an unknown recipe, an unknown setting (with the nearest one), or a value of another type.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = RECIPES / f"{name_or_path}.yaml"
+        if not path.is_file():
+            raise InputError(
+                f"Recipe {str(name_or_path)!r} is unknown: {_nearest(str(name_or_path), recipe_names())}, or name a .yaml "
+                "file."
+            )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as a recipe: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is not a recipe: it must hold the sections model, data and training.")
+    values = {"name": path.stem, **values}
+    for name, value in (overrides or {}).items():
+        _override(values, name, value)
+    return _build(Recipe, values, str(path), "")
+
+
+def parse_overrides(texts: list[str]) -> dict[str, Any]:
+    """`["epochs=3", "average=[1,4]"]` -> `{"epochs": 3, "average": [1, 4]}`; values are YAML."""
+    overrides: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InputError(f"{text!r} is not a setting: write name=value, as in epochs=20.")
+        try:
+            overrides[name.strip()] = _number(yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise InputError(f"{text!r}: the value cannot be read; quote it, as in name='\"text\"'.") from None
+    return overrides
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-4 as text, since it lacks a point; people mean the number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _override(values: dict[str, Any], name: str, value: Any) -> None:
+    sections = {section: {f.name for f in fields(kind)} for section, kind in _sections().items()}
+    parts = name.split(".")
+    if parts[0] not in sections and parts[0] != "name":
+        owners = [section for section, names in sections.items() if parts[0] in names]
+        if not owners:
+            known = sorted(names for section in sections.values() for names in section)
+            raise InputError(f"Setting {name!r} is unknown: {_nearest(parts[0], known)}.")
+        parts = [owners[0], *parts]
+    place = values
+    for part in parts[:-1]:
+        if not isinstance(place.get(part), dict):
+            place[part] = {}
+        place = place[part]
+    place[parts[-1]] = value
+
+
+def _sections() -> dict[str, Any]:
+    return {f.name: f.default.__class__ for f in fields(Recipe) if is_dataclass(f.default)}
+
+
+def _build(kind: type[Settings], values: Any, path: str, section: str) -> Settings:
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: {section or 'the recipe'} must hold settings, not {values!r}.")
+    hints = get_type_hints(kind)
+    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    arguments = {}
+    for name, value in values.items():
+        where = f"{section}.{name}" if section else name
+        if name not in known:
+            raise InputError(f"{path}: setting {where!r} is unknown: {_nearest(str(name), known)}.")
+        if is_dataclass(hints[name]):
+            value = _build(hints[name], value, path, where)
+        arguments[name] = _checked(value, hints[name], path, where)
+    return kind(**arguments)
+
+
+def _checked(value: Any, hint: Any, path: str, where: str) -> Any:
+    value = _number(value) if hint is not str else value
+    if isinstance(value, int) and not isinstance(value, bool) and float in (hint, *get_args(hint)) and hint is not int:
+        value = float(value)
+    if not _fits(value, hint):
+        expected = getattr(hint, "__name__", None) if get_origin(hint) is None else str(hint)
+        raise InputError(f"{path}: {where} is {value!r}: it must be {str(expected).replace('typing.', '')}.")
+    return value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint is Any:
+        return True
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, get_args(hint)[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict)
+    if hint in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, hint)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"

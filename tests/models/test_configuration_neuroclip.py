@@ -1,0 +1,92 @@
+"""NeuroCLIP's settings: parts, round trip, and what is refused."""
+
+import json
+
+import pytest
+from transformers import AutoConfig, CLIPVisionConfig
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.models import NeuroCLIPConfig
+from neuroclip_hf.models.encoders.ts_conv import TSConvConfig
+
+
+def test_defaults_are_the_documented_ones():
+    config = NeuroCLIPConfig()
+    assert config.encoder_config.model_type == "eeg_project"
+    assert config.prompt_config == {"num_prompt_tokens": 8, "prompt_depth": None, "init_std": 0.02}
+    assert (config.softening, config.softening_temperature, config.projection_dim) == (0.2, 0.05, 512)
+    assert config.logit_scale_init_value == pytest.approx(2.65926)
+
+
+def test_dicts_become_configs_and_configs_stay(make_config):
+    encoder = TSConvConfig(num_channels=4)
+    config = make_config(encoder_config=encoder, vision_config=CLIPVisionConfig(num_hidden_layers=2))
+    assert config.encoder_config is encoder
+    assert config.vision_config.num_hidden_layers == 2
+    assert isinstance(make_config(encoder_config={"model_type": "ts_conv"}).encoder_config, TSConvConfig)
+
+
+@pytest.mark.parametrize("prompt", [None, {}, {"num_prompt_tokens": 2, "prompt_depth": 1}])
+def test_saved_and_loaded(make_config, tmp_path, prompt):
+    config = make_config(prompt_config=prompt, softening=0.4, tower="somebody/clip", tower_revision="abc")
+    config.save_pretrained(tmp_path)
+    loaded = AutoConfig.from_pretrained(tmp_path)
+    assert type(loaded) is NeuroCLIPConfig
+    assert loaded.to_dict() == config.to_dict()
+    assert (loaded.prompt_config is None) == (prompt is None)
+
+
+def test_transformers_own_fields_are_accepted(make_config):
+    config = make_config(architectures=["NeuroCLIPModel"], dtype="float32", transformers_version="5", model_type="x")
+    assert config.architectures == ["NeuroCLIPModel"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"softning": 0.1}, "no setting softning: .*softening"),
+        ({"encoder_config": {"hiden_size": 3}}, "EEGProjectConfig has no setting hiden_size"),
+        ({"vision_config": {"num_layers": 3}}, "CLIPVisionConfig has no setting num_layers"),
+        ({"prompt_config": {"depth": 3}}, "prompt_config has no setting depth: .*prompt_depth"),
+        ({"prompt_config": {"target_modules": ["x"]}}, "prompt_config has no setting target_modules"),
+        ({"temperature": 0.1}, "no setting temperature"),
+    ],
+)
+def test_misspelt_names_are_refused(make_config, settings, named):
+    with pytest.raises(InputError, match=named):
+        make_config(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"projection_dim": 0}, "projection_dim is 0"),
+        ({"softening": 1.2}, "softening is 1.2"),
+        ({"softening": "much"}, "softening is 'much'"),
+        ({"softening_temperature": 0}, "softening_temperature is 0"),
+        ({"logit_scale_init_value": 14.3}, "logit_scale_init_value is 14.3"),
+        ({"prompt_config": {"prompt_depth": 4}}, "prompt_depth is 4, but the tower has 3 layers"),
+        ({"prompt_config": {"num_prompt_tokens": -1}}, "num_prompt_tokens is -1"),
+        ({"prompt_config": 8}, "prompt_config is 8"),
+        ({"encoder_config": "ts_conv"}, "encoder_config is 'ts_conv'"),
+        ({"encoder_config": {"model_type": "lstm"}}, "no encoder 'lstm'"),
+        ({"vision_config": {"hidden_size": 10, "num_attention_heads": 3}}, "vision_config cannot be used"),
+        ({"vision_config": {"hidden_size": "wide"}}, "vision_config cannot be used"),
+    ],
+)
+def test_impossible_values_are_refused(make_config, settings, named):
+    with pytest.raises(InputError, match=named):
+        make_config(**settings)
+
+
+def test_a_misspelt_name_in_a_saved_file_is_refused(make_config, tmp_path):
+    make_config().save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"projection_size": 4}))
+    with pytest.raises(InputError, match="no setting projection_size"):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+def test_what_old_clip_configs_carry_is_dropped(make_config):
+    old = CLIPVisionConfig(hidden_size=16, num_attention_heads=2, torchscript=False, dropout=0.0)
+    assert not hasattr(make_config(vision_config=old).vision_config, "torchscript")

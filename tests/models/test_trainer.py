@@ -1,0 +1,64 @@
+"""transformers' own Trainer trains, evaluates and saves NeuroCLIP with nothing but model, collator and dataset."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import Trainer, TrainingArguments
+
+from neuroclip_hf.models import NeuroCLIPModel
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+class Toy(torch.utils.data.Dataset):
+    """Twelve recordings that are linear in their pictures."""
+
+    def __init__(self):
+        self.pictures = torch.randn(12, 3, 16, 16)
+        self.recordings = self.pictures.flatten(1)[:, :100].reshape(12, 5, 20)
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, row):
+        return {
+            "eeg_values": self.recordings[row],
+            "pixel_values": self.pictures[row],
+            "image_id": torch.tensor(row),
+        }
+
+
+def test_trains_evaluates_and_saves(make_model, tmp_path):
+    seen = {}
+
+    def compute_metrics(prediction):
+        brain, image = prediction.predictions
+        seen["shapes"] = (brain.shape, image.shape)
+        return {"mean": float(np.mean(brain))}
+
+    model = make_model()
+    tower = {name: dict(model.named_parameters())[name].clone() for name in model.frozen_parameter_names()}
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path),
+        max_steps=2,
+        per_device_train_batch_size=4,
+        per_device_eval_batch_size=5,
+        learning_rate=1e-2,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+        save_strategy="no",
+        dataloader_pin_memory=False,
+    )
+    trainer = Trainer(model, arguments, train_dataset=Toy(), eval_dataset=Toy(), compute_metrics=compute_metrics)
+    before = trainer.evaluate()
+    assert seen["shapes"] == ((12, 8), (12, 8))
+    start = model.encoder.projector.linear.weight.detach().clone()
+    trainer.train()
+    assert not torch.equal(model.encoder.projector.linear.weight, start)
+    assert all(torch.equal(dict(model.named_parameters())[name], value) for name, value in tower.items())
+    assert trainer.evaluate()["eval_loss"] < before["eval_loss"]
+    trainer.save_model(str(tmp_path / "saved"))
+    loaded = NeuroCLIPModel.from_pretrained(tmp_path / "saved")
+    toy = Toy()
+    assert torch.equal(loaded.get_brain_features(toy.recordings), model.eval().get_brain_features(toy.recordings))
