@@ -1,7 +1,7 @@
 """Checkpoint + test split -> report: one schema for the whole package."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,12 +147,12 @@ def evaluate(
     repeats = sizes[0] if len(set(sizes)) == 1 else round(float(np.mean(sizes)), 2)
     shown = "every picture of the concept is right" if store.concepts_only else "the shown picture is right"
     return Report(
-        **_scores(ranking.scores, ranking.mask),
+        **accuracy_of(ranking),
         chance=chance_level(ranking.mask, size, 1),
         chance_top5=chance_level(ranking.mask, size, 5),
         gallery_size=size,
         num_queries=len(ranking.queries),
-        control_top1=None if control is None else _scores(control.scores, control.mask)["top1"],
+        control_top1=None if control is None else accuracy_of(control)["top1"],
         data=store.info.data,
         tower=tower,
         seed=run["seed"],
@@ -166,6 +166,12 @@ def evaluate(
         store=store.info.fingerprint,
         run={**run, "same_store": run["store"] == store.info.fingerprint},
     )
+
+
+def accuracy_of(ranking: Ranking) -> dict[str, float]:
+    """`top1`, `top5` and `pairwise` of a ranking, fractions in [0, 1]."""
+    found = accuracy_from_scores(ranking.scores, ranking.mask, ks=(1, 5))
+    return {**found, "pairwise": pairwise_identification(ranking.scores, ranking.mask)}
 
 
 def check_fit(processor: NeuroCLIPProcessor, store: TrialStore) -> None:
@@ -200,15 +206,11 @@ def read_report(folder: str | Path) -> dict[str, Any] | None:
     return read_json(path) if path.is_file() else None
 
 
-def _scores(scores: torch.Tensor, mask: torch.Tensor) -> dict[str, float]:
-    found = accuracy_from_scores(scores, mask, ks=(1, 5))
-    return {**found, "pairwise": pairwise_identification(scores, mask)}
-
-
 def _by_subject(ranking: Ranking) -> dict[str, dict[str, float]]:
     names = [query.subject for query in ranking.queries]
     found: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(names):
         rows = torch.tensor([place for place, other in enumerate(names) if other == name])
-        found[name] = {**_scores(ranking.scores[rows], ranking.mask[rows]), "num_queries": len(rows)}
+        mine = replace(ranking, scores=ranking.scores[rows], mask=ranking.mask[rows])
+        found[name] = {**accuracy_of(mine), "num_queries": len(rows)}
     return found

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+from neuroclip_hf.errors import InputError
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _progress_bars = True
 
 
@@ -15,16 +17,30 @@ def get_logger() -> logging.Logger:
     return logging.getLogger("neuroclip_hf")
 
 
+class _StderrHandler(logging.StreamHandler[Any]):
+    """Looks `sys.stderr` up whenever it prints, so that a redirected one is respected."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def set_verbosity(level: str) -> None:
-    """Choose what is printed: "debug", "info", "warning" or "error" (which also hides progress bars)."""
+    """Choose what is printed: "debug", "info", "warning" or "error" (which also hides progress bars).
+
+    Raises:
+        InputError: for another level.
+    """
     global _progress_bars
+    if level not in LEVELS:
+        raise InputError(f"verbosity is {level!r}: choose one of {', '.join(LEVELS)}.")
     logger = get_logger()
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _StderrHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
         logger.propagate = False
-    logger.setLevel(_LEVELS[level])
+    logger.setLevel(LEVELS[level])
     _progress_bars = level != "error"
 
 

@@ -8,8 +8,8 @@ never touched without `--overwrite`. Bad input exits with code 2 and one message
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from neuroclip_hf.cli import demo, evaluate, prepare, retrieve, simulate, train
 from neuroclip_hf.errors import InputError
@@ -46,29 +46,27 @@ def _all_verbs(
     verbosity: str = typer.Option("info", help="What is logged: debug, info, warning, error (no progress bars)."),
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:
-    if verbosity not in ("debug", "info", "warning", "error"):
-        raise InputError(f"--verbosity is {verbosity!r}: choose debug, info, warning or error.")
     set_verbosity(verbosity)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; defects of this package keep their traceback."""
     command = typer.main.get_command(app)
+    words = None if arguments is None else list(arguments)
     try:
-        code = command.main(args=None if arguments is None else list(arguments), prog_name="neuroclip", standalone_mode=False)
+        code = command.main(args=words, prog_name="neuroclip", standalone_mode=False)
     except InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except click.exceptions.Abort:
-        print("Interrupted; nothing was left under the final name.", file=sys.stderr)
-        return INTERRUPTED
-    except click.ClickException as error:
-        error.show(file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("Interrupted; nothing was left under the final name.", file=sys.stderr)
-        return INTERRUPTED
+        return _complain(str(error), BAD_INPUT)
+    except TyperException as error:
+        return _complain(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted; nothing was left under the final name.", INTERRUPTED)
     return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"Error: {message}", file=sys.stderr)
+    return code
 
 
 def run() -> None:

@@ -32,30 +32,31 @@ class Perturbation:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value < 0 or (field.name in ("channel_dropout", "time_mask") and value >= 1):
-                raise InputError(f"perturbation {field.name} is {value}: it must be zero or more, and below 1 for a part.")
+            if not value >= 0 or (field.name in ("channel_dropout", "time_mask") and value >= 1):
+                raise InputError(f"perturbation {field.name} is {value}: it must be zero or more, and a part below 1.")
 
 
 def perturb(trial: NDArray[np.float32], how: Perturbation, generator: np.random.Generator) -> NDArray[np.float32]:
     """Perturb one trial.
 
     Args:
-        trial (`numpy.ndarray` of shape `(channels, samples)`): any unit; not changed.
+        trial (`numpy.ndarray` of shape `(channels, samples)` or `(voxels,)`): any unit; not changed. A pattern of
+            voxels is taken as channels of one sample: it has no time to shift or to mask.
         how (`Perturbation`): the strengths.
         generator (`numpy.random.Generator`): decides; the same state gives the same result.
 
     Returns:
         `numpy.ndarray` of the same shape.
     """
-    channels, samples = trial.shape
-    changed = trial.copy()
+    changed = trial.reshape(len(trial), -1).copy()
+    channels, samples = changed.shape
     if how.shift:
         steps = int(generator.integers(-how.shift, how.shift + 1))
         changed = changed[:, np.clip(np.arange(samples) - steps, 0, samples - 1)]
     if how.scaling:
         changed = changed * np.float32(np.exp(generator.uniform(-how.scaling, how.scaling)))
     if how.noise:
-        noise = generator.standard_normal(trial.shape, dtype=np.float32)
+        noise = generator.standard_normal(changed.shape, dtype=np.float32)
         changed = changed + np.float32(how.noise * trial.std()) * noise
     if how.time_mask:
         length = int(generator.uniform(0, how.time_mask) * samples)
@@ -65,4 +66,4 @@ def perturb(trial: NDArray[np.float32], how: Perturbation, generator: np.random.
         dropped = generator.random(channels) < how.channel_dropout
         dropped[generator.integers(channels)] = False
         changed[dropped] = 0
-    return changed
+    return changed.reshape(trial.shape)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from neuroclip_hf.errors import InputError
@@ -83,25 +84,25 @@ class PictureFolder:
         """The target that `name` means, or None.
 
         A name is a picture's path below the root or its file name (with or without the suffix, where only one picture
-        has it), or a concept. Windows' backslashes, a leading "Stimulus/" and folders above the root are understood.
+        has it), or a concept. A concept of several pictures comes before a picture of the same name without suffix.
+        Windows' backslashes, the "Stimulus/" or "Comment/" that BrainVision files put in front, and folders above the
+        root are understood.
         """
-        name = name.strip().replace("\\", "/").removeprefix("./")
-        parts = name.split("/")
-        candidates = [name]
-        if len(parts) > 1 and parts[0].lower().startswith("stimul"):
-            candidates.append("/".join(parts[1:]))
-        if parts[-1].lower().endswith(PICTURE_SUFFIXES):
-            candidates += ["/".join(parts[start:]) for start in range(1, len(parts))]
-        for candidate in candidates:
-            if candidate in self._names:
-                image_id = self._names[candidate]
+        for candidate in _spellings(name):
+            pictures = self.concepts.get(candidate, ())
+            image_id = self._names.get(candidate)
+            if image_id is not None and (len(pictures) <= 1 or image_id == candidate):
                 return Target(self.concept(image_id), image_id)
-            if candidate in self.concepts:
+            if pictures:
                 return Target(candidate)
         return None
 
     def suggestion(self, name: str) -> str:
         """A sentence that names the nearest spelling of `name`, or what the folder holds."""
+        wanted = Path(_spellings(name)[-1])
+        same = [one for one in self.image_ids if wanted.name in (Path(one).name, Path(one).stem)]
+        if len(same) > 1:
+            return f"{len(same)} pictures are called so ({', '.join(same[:3])}): the name must say the folder too."
         near = difflib.get_close_matches(name, [*self.concepts, *self._names], n=1)
         if near:
             return f"Did you mean {near[0]!r}?"
@@ -109,8 +110,20 @@ class PictureFolder:
         return f"Concepts there: {some}{', ...' if len(self.concepts) > 5 else ''}."
 
 
+def _spellings(name: str) -> list[str]:
+    """`name`, and what it may be once prefixes and folders are taken from its front."""
+    name = name.strip().replace("\\", "/").removeprefix("./")
+    parts = name.split("/")
+    spellings = [name]
+    if len(parts) > 1 and parts[0].lower() in ("stimulus", "stimuli", "comment"):
+        spellings.append("/".join(parts[1:]))
+    if parts[-1].lower().endswith(PICTURE_SUFFIXES):
+        spellings += ["/".join(parts[start:]) for start in range(1, len(parts))]
+    return list(dict.fromkeys(spellings))
+
+
 def open_picture(path: str | Path) -> Image.Image:
-    """Open a picture as RGB, turned upright, fully decoded.
+    """Open a picture as RGB, turned upright, fully decoded; 16-bit grey is scaled to 8 bits.
 
     Raises:
         InputError: if the file is missing, damaged, or larger than [`MAX_PIXELS`].
@@ -121,13 +134,19 @@ def open_picture(path: str | Path) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(path)
         with picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise InputError(
-                    f"{path} has {picture.width} x {picture.height} pixels, more than the {MAX_PIXELS:,} that are "
-                    "opened: make it smaller."
-                )
-            return ImageOps.exif_transpose(picture).convert("RGB")
+            size = picture.size
+            if size[0] * size[1] <= MAX_PIXELS:
+                return _as_rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: put the picture there or correct its name.") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a damaged file can break any of Pillow's decoders in its own way
         raise InputError(f"{path} cannot be read as a picture ({error}): replace or remove it.") from None
+    raise InputError(
+        f"{path} has {size[0]} x {size[1]} pixels, more than the {MAX_PIXELS:,} that are opened: make it smaller."
+    )
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I;16"):  # Pillow's own conversion cuts off everything above 255
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return picture.convert("RGB")

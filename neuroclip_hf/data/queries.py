@@ -52,6 +52,8 @@ def make_queries(
     """
     if average is not None and average < 1:
         raise InputError(f"average is {average}: a query needs at least one trial.")
+    if not len(rows):
+        raise InputError("The split is empty, no query can be made: prepare the store with trials for it.")
     generator = np.random.default_rng([seed, 5])
     table = trials.iloc[rows]
     queries: list[Query] = []

@@ -1,25 +1,34 @@
 """Any recording -> `mne.io.Raw` and a table of its events, each with a name."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import mne
 import numpy as np
 import pandas as pd
 
 from neuroclip_hf.columns import SAMPLE
-from neuroclip_hf.data import things_eeg2
+from neuroclip_hf.data.readers import IGNORED_EVENTS, NAME, named_events, read_things_eeg2, read_values, read_with_mne
 from neuroclip_hf.errors import InputError
 
-NAME = "name"
-IGNORED_EVENTS = ("BAD*", "EDGE*", "New Segment/*", "boundary")
-"""Annotations that never name a picture: MNE's own marks, and those that recorders write by themselves."""
+__all__ = [
+    "IGNORED_EVENTS",
+    "NAME",
+    "Recording",
+    "RecordingFile",
+    "check_signal",
+    "find_recordings",
+    "open_recording",
+    "rename_events",
+]
 
 _BIDS_SUFFIXES = (".vhdr", ".edf", ".bdf", ".set", ".fif")
+_FOLDER_FORMATS = (".ds", ".mff")
+_BLOCK = 4_000_000
+"""Values looked through at once (ours): 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -50,170 +59,171 @@ class Recording:
 
 
 def find_recordings(paths: Sequence[str | Path], subject: str | None = None) -> list[RecordingFile]:
-    """List the recordings that `paths` name: files as they are, a BIDS folder by what it holds.
+    """List the recordings that `paths` name: files as they are, a BIDS folder (or a folder in one) by what it holds.
 
-    Subject, session and run are read from names like `sub-01_ses-02_run-03_raw.fif`; a file without them belongs to
-    `subject` ("sub-01" by default), and its run is its place among the files of that subject and session.
+    Subject, session and run are read from names like `sub-01_ses-02_run-03_raw.fif`, subject and session also from
+    folders; a file without them belongs to `subject` ("sub-01" by default) and to session 1. Sessions that are not all
+    numbers ("pre", "post") are counted in the order of their names. A run that is not named, or taken by another file
+    of the same subject and session, is the next free one.
 
     Raises:
         InputError: for a missing path, a path given twice, or a folder that is not BIDS or holds no recording.
     """
     if not paths:
         raise InputError("No recording was named: give at least one file or a BIDS folder.")
-    files: list[RecordingFile] = []
+    files: list[tuple[Path, Path | None]] = []
     for path in map(Path, paths):
         if not path.exists():
             raise InputError(f"{path} does not exist: correct the path.")
-        if path.is_dir() and path.suffix not in (".ds", ".mff"):
+        if path.is_dir() and path.suffix not in _FOLDER_FORMATS:
             files += _bids_recordings(path)
         else:
-            files.append(_from_name(path, subject))
-    _refuse_twice(files)
-    return _number_runs(files)
+            files.append((path, _bids_root(path) if re.fullmatch(r"sub-.*_(eeg|meg)", path.stem) else None))
+    _refuse_twice([path for path, _ in files])
+    return _number(files, subject)
 
 
-def open_recording(file: RecordingFile) -> Recording:
+def open_recording(file: RecordingFile, ignore: Sequence[str] = ()) -> Recording:
     """Read a recording and its events; the samples stay on disk where the format allows it.
 
-    Events are the annotations (those of `IGNORED_EVENTS` left out); where a recording has none, the codes of its
+    Events are the annotations (those of `IGNORED_EVENTS` and `ignore` left out); where none is left, the codes of the
     stimulus channel, as text. A raw file of THINGS-EEG2 gets the names of its pictures.
 
+    Args:
+        file (`RecordingFile`): from [`find_recordings`].
+        ignore (sequence of patterns): annotations to leave out (`*` and `?` as in file names).
+
     Raises:
-        InputError: if MNE cannot read the file, or it holds no event.
+        InputError: if MNE cannot read the file or reads only a part of it, or it holds no event.
     """
     if file.path.suffix == ".npy":
-        raw, events = _read_things_eeg2(file.path)
+        raw, events = read_things_eeg2(file.path)
     else:
-        raw = _read_with_mne(file)
-        events = _events(raw)
+        raw = read_with_mne(file.path, file.bids_root)
+        events = named_events(raw, ignore)
     if events.empty:
         raise InputError(f"{file.path} holds no event: add annotations that name the pictures, or leave the file out.")
     return Recording(file, raw, events)
 
 
 def rename_events(recording: Recording, names: dict[str, str], ignore: Sequence[str] = ()) -> Recording:
-    """Give events other names, and drop those that match a pattern of `ignore` (`*` and `?` as in file names)."""
+    """Give events other names, and drop those that match a pattern of `ignore` (`*` and `?` as in file names).
+
+    Raises:
+        InputError: if two events with different names are left at one sample.
+    """
     events = recording.events
     dropped = events[NAME].map(lambda name: any(fnmatchcase(name, pattern) for pattern in ignore)).astype(bool)
-    events = events[~dropped].reset_index(drop=True)
-    return replace(recording, events=events.assign(**{NAME: events[NAME].map(lambda name: names.get(name, name))}))
+    events = events[~dropped]
+    events = events.assign(**{NAME: events[NAME].map(lambda name: names.get(name, name))})
+    events = events.drop_duplicates().reset_index(drop=True)
+    twice = events[events[SAMPLE].duplicated(keep=False)]
+    if len(twice):
+        both = twice[twice[SAMPLE] == twice[SAMPLE].iloc[0]]
+        raise InputError(
+            f"{recording.file.path}: events {' and '.join(map(repr, both[NAME]))} stand at the same sample "
+            f"({both[SAMPLE].iloc[0]}): leave one out with --ignore."
+        )
+    return replace(recording, events=events)
 
 
 def check_signal(recording: Recording, channels: Sequence[str]) -> None:
-    """Refuse what no later step can mend: NaN, flat and marked-bad channels among those chosen.
+    """Refuse what no later step can mend: NaN, flat and marked-bad channels among those chosen, and damaged blocks.
+
+    The recording is looked through once, a block at a time.
 
     Raises:
         InputError: naming the file, the channels and the remedy.
     """
-    raw, path = recording.raw, recording.file.path
-    bad = [name for name in channels if name in raw.info["bads"]]
+    path = recording.file.path
+    bad = [name for name in channels if name in recording.raw.info["bads"]]
     if bad:
         raise InputError(
             f"{path}: channels {', '.join(bad)} are marked bad: leave them out with --channels, or interpolate them "
             "before."
         )
-    values = raw.get_data(picks=list(channels))
-    for problem, found in (
-        ("hold NaN or infinite values", ~np.isfinite(values).all(axis=1)),
-        ("are flat", np.ptp(np.nan_to_num(values), axis=1) == 0),
-    ):
+    lowest, highest = np.full(len(channels), np.inf), np.full(len(channels), -np.inf)
+    for values in _blocks(recording, channels):  # NaN and infinity stay in the minimum and maximum
+        lowest, highest = np.minimum(lowest, values.min(axis=1)), np.maximum(highest, values.max(axis=1))
+    finite = np.isfinite(lowest) & np.isfinite(highest)
+    for problem, found in (("hold NaN or infinite values", ~finite), ("are flat", finite & (lowest == highest))):
         names = [name for name, wrong in zip(channels, found, strict=True) if wrong]
         if names:
             raise InputError(f"{path}: channels {', '.join(names)} {problem}: leave them out with --channels.")
 
 
-def _from_name(path: Path, subject: str | None) -> RecordingFile:
-    def entity(key: str) -> str | None:
-        found = re.search(rf"(?:^|[_/\\]){key}-([A-Za-z0-9]+)", str(path))
-        return found.group(1) if found else None
-
-    session, run = (re.sub(r"\D", "", entity(key) or "") for key in ("ses", "run"))
-    named = entity("sub")
-    return RecordingFile(
-        path, subject or (f"sub-{named}" if named else "sub-01"), int(session or 1), int(run) if run else 0
-    )
+def _blocks(recording: Recording, channels: Sequence[str]) -> Iterator[np.ndarray]:
+    raw, step = recording.raw, max(1, _BLOCK // len(channels))
+    for start in range(0, raw.n_times, step):
+        yield read_values(raw, recording.file.path, channels, start, min(start + step, raw.n_times))
 
 
-def _bids_recordings(root: Path) -> list[RecordingFile]:
-    if not (root / "dataset_description.json").is_file():
-        raise InputError(f"{root} is a folder without dataset_description.json: name files, or a BIDS folder's root.")
+def _entity(path: Path, key: str) -> str | None:
+    """The value of `key-` in a file's name or, of subject and session, in the nearest folder that is called so."""
+    found = re.search(rf"(?:^|_){key}-([A-Za-z0-9]+)", path.name)
+    if found is None and key != "run":
+        folders = (re.fullmatch(rf"{key}-([A-Za-z0-9]+)", folder.name) for folder in path.absolute().parents)
+        found = next((folder for folder in folders if folder), None)
+    return found.group(1) if found else None
+
+
+def _bids_root(path: Path) -> Path | None:
+    folders = (path, *path.absolute().parents)
+    return next((folder for folder in folders if (folder / "dataset_description.json").is_file()), None)
+
+
+def _bids_recordings(folder: Path) -> list[tuple[Path, Path | None]]:
+    root = _bids_root(folder)
+    if root is None:
+        raise InputError(f"{folder} is a folder without dataset_description.json: name files, or a BIDS folder.")
     found = sorted(
         path
         for datatype in ("eeg", "meg")
-        for path in root.glob(f"sub-*/**/{datatype}/*_{datatype}.*")
-        if path.suffix in _BIDS_SUFFIXES
+        for path in folder.rglob(f"sub-*_{datatype}.*")
+        if path.suffix in (*_BIDS_SUFFIXES, *_FOLDER_FORMATS)
+        and _is_raw_bids(path.absolute(), root.absolute(), datatype)
     )
     if not found:
-        raise InputError(f"{root} holds no EEG or MEG recording ({', '.join(_BIDS_SUFFIXES)}).")
-    return [replace(_from_name(path, None), bids_root=root) for path in found]
+        raise InputError(f"{folder} holds no EEG or MEG recording ({', '.join(_BIDS_SUFFIXES)}): name another folder.")
+    return [(path, root) for path in found]
 
 
-def _refuse_twice(files: Sequence[RecordingFile]) -> None:
+def _is_raw_bids(path: Path, root: Path, datatype: str) -> bool:
+    """Whether a file lies where BIDS keeps raw data (not in `derivatives` or `sourcedata`) and begins a recording."""
+    folders = path.relative_to(root).parts
+    later_part = re.search(r"_split-0*([0-9]+)_", path.name)  # MNE goes on from the first part by itself
+    first = later_part is None or int(later_part.group(1)) == 1
+    return folders[0].startswith("sub-") and path.parent.name == datatype and first
+
+
+def _refuse_twice(paths: Sequence[Path]) -> None:
     seen: set[Path] = set()
-    for file in files:
-        real = file.path.resolve()
+    for path in paths:
+        real = path.resolve()
         if real in seen:
-            raise InputError(f"{file.path} was named twice: name it once.")
+            raise InputError(f"{path} was named twice: name it once.")
         seen.add(real)
 
 
-def _number_runs(files: Sequence[RecordingFile]) -> list[RecordingFile]:
-    numbered: list[RecordingFile] = []
-    for file in files:
-        run = file.run
-        if not run:
-            same = [other for other in numbered if (other.subject, other.session) == (file.subject, file.session)]
-            run = 1 + max((other.run for other in same), default=0)
-        numbered.append(replace(file, run=run))
-    return numbered
+def _number(files: Sequence[tuple[Path, Path | None]], subject: str | None) -> list[RecordingFile]:
+    subjects = [f"sub-{name}" if (name := _entity(path, "sub")) else subject or "sub-01" for path, _ in files]
+    sessions = [_entity(path, "ses") or "1" for path, _ in files]
+    runs: dict[int, int] = {}
+    numbered = {who: _session_numbers(subjects, sessions, who) for who in set(subjects)}
+    keys = [(who, numbered[who][session]) for who, session in zip(subjects, sessions, strict=True)]
+    named = [_entity(path, "run") for path, _ in files]
+    # Files that say their run choose first; a run without a number, or one that is taken, gets the next free one.
+    for place in sorted(range(len(files)), key=lambda place: not (named[place] or "").isdigit()):
+        taken = {run for other, run in runs.items() if keys[other] == keys[place]}
+        wanted = int(named[place] or 0) if (named[place] or "").isdigit() else 0
+        runs[place] = wanted if wanted > 0 and wanted not in taken else 1 + max(taken, default=0)
+    return [
+        RecordingFile(path, *keys[place], run=runs[place], bids_root=root) for place, (path, root) in enumerate(files)
+    ]
 
 
-def _read_with_mne(file: RecordingFile) -> mne.io.BaseRaw:
-    try:
-        if file.bids_root is None:
-            return mne.io.read_raw(file.path, verbose="ERROR")
-        return _read_bids(file)
-    except Exception as error:  # MNE's readers raise whatever the format's parser meets
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"{file.path} cannot be read as a recording ({reason}): restore it from its source, or convert it to FIF."
-        ) from error
-
-
-def _read_bids(file: RecordingFile) -> mne.io.BaseRaw:
-    import mne_bids
-
-    raw = mne_bids.read_raw_bids(
-        mne_bids.get_bids_path_from_fname(file.path).update(root=file.bids_root), verbose="ERROR"
-    )
-    extras: Sequence[dict[str, Any]] = getattr(raw.annotations, "extras", None) or ()
-    pictures = [str((extra or {}).get("stim_file") or "n/a") for extra in extras]
-    if any(name != "n/a" for name in pictures):  # BIDS names the shown file in the column stim_file
-        kept = [name if name != "n/a" else old for name, old in zip(pictures, raw.annotations.description, strict=True)]
-        annotations = raw.annotations
-        raw.set_annotations(mne.Annotations(annotations.onset, annotations.duration, kept, annotations.orig_time))
-    return raw
-
-
-def _events(raw: mne.io.BaseRaw) -> pd.DataFrame:
-    names = sorted(
-        {name for name in raw.annotations.description if not any(fnmatchcase(name, p) for p in IGNORED_EVENTS)}
-    )
-    if names:
-        codes = {name: code for code, name in enumerate(names, start=1)}
-        found, _ = mne.events_from_annotations(raw, event_id=codes, verbose="ERROR")
-        texts = [names[code - 1] for code in found[:, 2]]
-    elif mne.pick_types(raw.info, meg=False, stim=True).size:
-        found = mne.find_events(raw, shortest_event=1, verbose="ERROR")
-        texts = [str(code) for code in found[:, 2]]
-    else:
-        found, texts = np.zeros((0, 3), dtype=int), []
-    return pd.DataFrame({SAMPLE: found[:, 0].astype(np.int64) - raw.first_samp, NAME: texts})
-
-
-def _read_things_eeg2(path: Path) -> tuple[mne.io.BaseRaw, pd.DataFrame]:
-    raw = things_eeg2.read_raw(path)
-    samples, codes = things_eeg2.read_events(raw)
-    metadata = things_eeg2.read_image_metadata(path.parents[2])
-    split = things_eeg2.split_of(path)
-    return raw, pd.DataFrame({SAMPLE: samples, NAME: [metadata.image_id(split, code) for code in codes]})
+def _session_numbers(subjects: Sequence[str], sessions: Sequence[str], subject: str) -> dict[str, int]:
+    mine = sorted({session for who, session in zip(subjects, sessions, strict=True) if who == subject})
+    if all(session.isdigit() for session in mine):
+        return {session: int(session) for session in mine}
+    return {session: number for number, session in enumerate(mine, start=1)}

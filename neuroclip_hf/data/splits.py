@@ -1,6 +1,7 @@
 """Which trials train, validate and test, and what they may share."""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -31,15 +32,24 @@ def check_splits(trials: pd.DataFrame, pictures: pd.DataFrame, protocol: str) ->
     if protocol not in columns.PROTOCOLS:
         raise InputError(f"protocol {protocol!r} is unknown: choose one of {', '.join(columns.PROTOCOLS)}.")
     if (trials[columns.SPLIT] == columns.TRAIN).sum() == 0:
-        raise InputError("The training split is empty: no trial was left for it. Check events, rejection and test files.")
+        raise InputError(
+            "The training split is empty: no trial was left for it. Check events, rejection and test files."
+        )
     _refuse_shared_trials(trials)
-    for split in (columns.VALIDATION, columns.TEST):
-        _refuse_shared_targets(trials, split, protocol)
+    for one, other in combinations(columns.SPLITS, 2):
+        _refuse_shared_targets(trials, one, other, protocol)
     known = set(pictures[columns.IMAGE_ID])
     missing = sorted(set(trials[columns.IMAGE_ID]) - known - {""})
     if missing:
         raise InputError(f"{len(missing)} pictures that trials name are not in the picture table: {missing[0]!r}, ...")
     _refuse_missing_gallery(trials, pictures)
+    both = pictures[pictures[columns.GALLERY] == "both"]
+    unknown = set(trials[columns.CONCEPT][trials[columns.IMAGE_ID] == ""])
+    if both[columns.CONCEPT].isin(unknown).any():
+        raise InputError(
+            f"Training and test see the same pictures of {both[columns.CONCEPT].iloc[0]!r}, of which trials know only "
+            "the concept: give each pictures of its own."
+        )
 
 
 def hold_out_validation(
@@ -60,7 +70,7 @@ def hold_out_validation(
         Rows that train and rows that validate.
 
     Raises:
-        InputError: if nothing can be held out.
+        InputError: if nothing can be held out, or the same recording would stand on both sides.
     """
     table = trials.iloc[train]
     if protocol == columns.NEW_TRIALS:
@@ -75,20 +85,22 @@ def hold_out_validation(
             f"{'concepts' if protocol == columns.NEW_CONCEPTS else 'trials'}; prepare the store with more, or with a "
             "validation split of its own."
         )
+    _refuse_shared_trials(table.assign(**{columns.SPLIT: np.where(held, columns.VALIDATION, columns.TRAIN)}))
     return train[~held], train[held]
 
 
 def shuffle_targets(trials: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> pd.DataFrame:
     """A copy of the trial table in which the targets of `rows` were dealt out anew: the control of every report.
 
-    Pictures are permuted as blocks (all repeats of a picture get the same other picture); where only concepts are
-    known, they are permuted trial by trial.
+    Pictures are permuted as blocks (all repeats of a picture get the same other picture). Where only concepts are
+    known, the trials of each concept get all concepts in the proportions of the whole, so that nothing of the truth is
+    left by chance, which among few concepts would be much.
     """
     generator = np.random.default_rng([seed, 7])
     shuffled = trials.copy()
     mine = trials.iloc[rows]
     if (mine[columns.IMAGE_ID] == "").all():
-        dealt = mine[[columns.CONCEPT]].iloc[generator.permutation(len(mine))]
+        dealt = mine[[columns.CONCEPT]].iloc[_deal_evenly(mine[columns.CONCEPT], generator)]
     else:
         targets = mine[[columns.IMAGE_ID, columns.CONCEPT]].drop_duplicates().reset_index(drop=True)
         place = pd.Index(targets[columns.IMAGE_ID]).get_indexer(mine[columns.IMAGE_ID])
@@ -98,45 +110,62 @@ def shuffle_targets(trials: pd.DataFrame, rows: NDArray[np.int64], seed: int) ->
     return shuffled
 
 
+def _deal_evenly(concepts: pd.Series, generator: np.random.Generator) -> NDArray[np.int64]:
+    """For each trial, the place of the trial whose concept it gets: a permutation, every concept the same mixture."""
+    codes, _ = pd.factorize(concepts)
+    size = np.bincount(codes)[codes]
+    rank = np.empty(len(codes), dtype=np.int64)
+    mixed = generator.permutation(len(codes))
+    rank[mixed] = concepts.iloc[mixed].groupby(codes[mixed]).cumcount().to_numpy()
+    spread = np.argsort((rank + generator.random(len(codes))) / size, kind="stable")  # concepts evenly along this line
+    receivers = mixed[np.argsort(codes[mixed], kind="stable")]  # trials concept by concept, in random order
+    dealt = np.empty(len(codes), dtype=np.int64)
+    dealt[receivers] = spread
+    return dealt
+
+
 def _refuse_shared_trials(trials: pd.DataFrame) -> None:
-    for keys, what in (([columns.SUBJECT, columns.SESSION, columns.FILE, columns.SAMPLE], "trial"), (["digest"], "recording")):
+    place = [columns.SUBJECT, columns.SESSION, columns.RUN, columns.FILE, columns.SAMPLE]
+    for keys, what in ((place, "trial"), (["digest"], "recording")):
         splits = trials.groupby(keys)[columns.SPLIT].nunique()
         if (splits > 1).any():
-            example = trials.set_index(keys).loc[[splits[splits > 1].index[0]]]
-            files = " and ".join(dict.fromkeys(example.reset_index()[columns.FILE]))
+            example = trials.set_index(keys).loc[[splits[splits > 1].index[0]]].reset_index()
+            where = [f"{row[columns.FILE]} ({row[columns.SPLIT]})" for _, row in example.iterrows()]
             raise InputError(
-                f"{int((splits > 1).sum())} trials stand in two splits: the same {what} ({files}). A trial may never be "
-                "shared: leave one of the files out."
+                f"{int((splits > 1).sum())} trials stand in two splits, as the same {what}: "
+                f"{' and '.join(dict.fromkeys(where))}. A trial may never be shared: leave one of the files out."
             )
 
 
-def _refuse_shared_targets(trials: pd.DataFrame, split: str, protocol: str) -> None:
+def _refuse_shared_targets(trials: pd.DataFrame, one: str, other: str, protocol: str) -> None:
     forbidden = {
         columns.NEW_CONCEPTS: ((columns.IMAGE_ID, "picture"), (columns.CONCEPT, "concept")),
         columns.NEW_PICTURES: ((columns.IMAGE_ID, "picture"),),
         columns.NEW_TRIALS: (),
     }[protocol]
-    train = trials[trials[columns.SPLIT] == columns.TRAIN]
-    other = trials[trials[columns.SPLIT] == split]
     for name, word in forbidden:
-        shared = sorted((set(train[name]) & set(other[name])) - {""})
+        mine, theirs = (set(trials[name][trials[columns.SPLIT] == split]) for split in (one, other))
+        shared = sorted((mine & theirs) - {""})
         if shared:
             weaker = columns.NEW_PICTURES if word == "concept" else columns.NEW_TRIALS
             raise InputError(
-                f"{len(shared)} {word}s stand in training and {split}, which protocol {protocol} forbids "
+                f"{len(shared)} {word}s stand in {one} and {other}, which protocol {protocol} forbids "
                 f"({', '.join(shared[:3])}{', ...' if len(shared) > 3 else ''}): part the {word}s, or say --protocol "
                 f"{weaker} if that is what is meant."
             )
 
 
 def _refuse_missing_gallery(trials: pd.DataFrame, pictures: pd.DataFrame) -> None:
-    for split, seen in ((columns.TRAIN, columns.TRAIN), (columns.TEST, columns.TEST)):
+    for split in columns.SPLITS:
+        seen = columns.TEST if split == columns.TEST else columns.TRAIN
         mine = trials[trials[columns.SPLIT] == split]
         gallery = pictures[pictures[columns.GALLERY].isin([seen, "both"])]
         for name in (columns.IMAGE_ID, columns.CONCEPT):
             missing = sorted(set(mine[name]) - set(gallery[name]) - {""})
             if missing:
-                raise InputError(f"No {seen} picture for {missing[0]!r}: every {split} trial needs its picture in the gallery.")
+                raise InputError(
+                    f"No {seen} picture for {missing[0]!r}: every {split} trial needs its picture in the gallery."
+                )
 
 
 def _last_trials(table: pd.DataFrame) -> NDArray[np.bool_]:
@@ -155,7 +184,7 @@ def _last_trials(table: pd.DataFrame) -> NDArray[np.bool_]:
 def last_fifth(table: pd.DataFrame) -> pd.Index:
     """Index of the last fifth, in time, of the trials of each concept of each recording."""
     parts = []
-    for _, mine in table.groupby([columns.SUBJECT, columns.FILE, columns.CONCEPT]):
+    for _, mine in table.groupby([columns.SUBJECT, columns.SESSION, columns.RUN, columns.CONCEPT]):
         ordered = mine.sort_values(columns.SAMPLE).index
         parts.append(ordered[len(ordered) - len(ordered) // 5 :])
     return pd.Index(np.concatenate(parts)) if parts else table.index[:0]

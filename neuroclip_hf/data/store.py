@@ -18,7 +18,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -183,11 +183,14 @@ class TrialStore:
         return open_picture(self.path / file.iloc[0])
 
     def covariances(self, subjects: Sequence[str] | None = None) -> NDArray[np.float64] | None:
-        """Noise covariances `(sessions, channels, channels)` of the subjects' training trials; None if not whitened."""
+        """Noise covariances `(sessions, channels, channels)` of the subjects' training; None without whitening."""
         if self.info.whitening_fit is None:
             return None
         names = subjects if subjects is not None else self.subjects
-        return np.concatenate([np.load(self.path / name / "covariance.npy", allow_pickle=False) for name in names])
+        return np.concatenate([_load_array(self.path / name / "covariance.npy") for name in names])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_arrays": {}}  # a pickled memory map would carry the whole array to a worker
 
     @property
     def _trial_shape(self) -> tuple[int, ...]:
@@ -197,17 +200,17 @@ class TrialStore:
     def _array(self, subject: str, split: str) -> NDArray[np.float16]:
         key = (subject, split)
         if key not in self._arrays:
-            path = self.path / subject / f"{split}.npy"
-            try:
-                self._arrays[key] = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise InputError(f"{path} cannot be read ({error}): make the store again.") from None
+            self._arrays[key] = _load_array(self.path / subject / f"{split}.npy", "r")
         return self._arrays[key]
 
     def _check_arrays(self) -> None:
         for (subject, split), group in self.trials.groupby([columns.SUBJECT, columns.SPLIT]):
             array = self._array(str(subject), str(split))
             expected = (len(group), *self._trial_shape)
+            if sorted(group[columns.ROW]) != list(range(len(group))):
+                raise InputError(
+                    f"{self.path}/trials.parquet misses rows of {subject}, {split}: make the store again."
+                )
             if array.shape != expected or array.dtype != np.float16:
                 raise InputError(
                     f"{self.path / str(subject) / f'{split}.npy'} has shape {array.shape} and type {array.dtype}, but "
@@ -226,6 +229,13 @@ def _read_info(path: Path) -> StoreInfo:
         return StoreInfo(**{name: value for name, value in values.items() if name in known})
     except TypeError as error:
         raise InputError(f"{path}/store.json is incomplete ({error}): make the store again.") from None
+
+
+def _load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+    try:
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} cannot be read ({error}): make the store again.") from None
 
 
 def _read_table(path: Path, expected: Sequence[str]) -> pd.DataFrame:

@@ -22,8 +22,13 @@ from neuroclip_hf.data.store import PICTURE_COLUMNS, TRIAL_COLUMNS, StoreInfo
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, write_json
 
+BLOCK = 256
+"""Trials converted at once (ours): bounds the float64 copies."""
 MAX_ROUNDING = 0.02
 """Largest rounding error of float16, relative to a channel's standard deviation, that a store accepts (ours)."""
+
+FLAT = 1e-3
+"""A channel whose standard deviation is below this part of the largest has no signal to lose (ours)."""
 
 
 class StoreWriter:
@@ -42,21 +47,28 @@ class StoreWriter:
         """Append trials of one subject and split.
 
         Args:
+            subject (`str`): whose they are; names their folder.
+            split (`str`): one of `columns.SPLITS`.
             values (`numpy.ndarray` of shape `(trials, channels, samples)` or `(trials, voxels)`): in `info.unit`.
             rows (`list[dict]`): what the trial table says of each, without subject, split, row, repeat and digest.
             origin (`str`): the file the trials come from, for error messages.
         """
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", subject):
             raise InputError(f"{origin}: subject {subject!r} cannot name a folder: use letters, digits, '-' and '_'.")
-        stored = self._to_float16(values, origin)
+        timesteps = () if self.info.num_timesteps is None else (self.info.num_timesteps,)
+        shape = (len(self.info.channels), *timesteps)
+        if values.shape != (len(rows), *shape):
+            raise ValueError(f"{origin}: trials of shape {values.shape} do not fit {len(rows)} rows of {shape}")
         key = (subject, split)
         if key not in self._arrays:
-            self._arrays[key] = _GrowingArray(self.folder / subject / f"{split}.npy", stored.shape[1:])
-        first = self._arrays[key].append(stored)
-        for number, (row, trial) in enumerate(zip(rows, stored, strict=True), start=first):
-            digest = hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest()
-            own = {columns.SUBJECT: subject, columns.SPLIT: split, columns.ROW: number, "digest": digest}
-            self._trials.append({**row, **own})
+            self._arrays[key] = _GrowingArray(self.folder / subject / f"{split}.npy", shape)
+        for start in range(0, len(values), BLOCK):
+            stored = self._to_float16(values[start : start + BLOCK], origin)
+            first = self._arrays[key].append(stored)
+            for number, (row, trial) in enumerate(zip(rows[start : start + BLOCK], stored, strict=True), start=first):
+                digest = hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest()
+                own = {columns.SUBJECT: subject, columns.SPLIT: split, columns.ROW: number, "digest": digest}
+                self._trials.append({**row, **own})
 
     @property
     def splits(self) -> set[str]:
@@ -74,6 +86,8 @@ class StoreWriter:
         target = self.folder / "pictures" / name
         if not target.resolve().is_relative_to((self.folder / "pictures").resolve()):
             raise InputError(f"picture {image_id!r} points outside the store: rename it.")
+        if target.exists():
+            raise InputError(f"picture {image_id!r} occurs twice: give each picture a name of its own.")
         target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(source, Path):
             shutil.copyfile(source, target)
@@ -100,6 +114,7 @@ class StoreWriter:
         trials[columns.REPEAT] = trials.groupby([trials[columns.SUBJECT], trials[columns.SPLIT], shown]).cumcount()
         pictures = pd.DataFrame(self._pictures, columns=list(PICTURE_COLUMNS))
         check_splits(trials, pictures, self.info.protocol)
+        self._refuse_shared_pictures(pictures)
         trials.to_parquet(self.folder / "trials.parquet", index=False)
         pictures.to_parquet(self.folder / "pictures.parquet", index=False)
         info = replace(self.info, checksums=_checksums(self.folder), versions=_versions())
@@ -110,24 +125,54 @@ class StoreWriter:
         for array in self._arrays.values():
             array.close()
 
+    def _refuse_shared_pictures(self, pictures: pd.DataFrame) -> None:
+        """A picture is the same under another name, too."""
+        if self.info.protocol == columns.NEW_TRIALS:
+            return
+        seen: dict[str, tuple[str, str]] = {}
+        for image_id, file, gallery in pictures[[columns.IMAGE_ID, columns.PICTURE_FILE, columns.GALLERY]].to_numpy():
+            first, where = seen.setdefault(sha256(self.folder / file), (image_id, gallery))
+            if where != gallery:
+                raise InputError(
+                    f"pictures {first!r} and {image_id!r} are the same file, one in {where} and one in {gallery}, "
+                    f"which protocol {self.info.protocol} forbids: leave one out, or say --protocol {columns.NEW_TRIALS}."
+                )
+
     def _to_float16(self, values: NDArray[np.floating], origin: str) -> NDArray[np.float16]:
         shape = (-1,) + (1,) * (values.ndim - 2)
-        scale, offset = (np.asarray(part, dtype=np.float64).reshape(shape) for part in (self.info.scale, self.info.offset))
-        exact = (values - offset) / scale
+        scale = np.asarray(self.info.scale, dtype=np.float64).reshape(shape)
+        exact = (values - np.asarray(self.info.offset, dtype=np.float64).reshape(shape)) / scale
         with np.errstate(over="ignore"):
             stored = exact.astype(np.float16)
         if not np.isfinite(stored).all():
-            raise InputError(f"{origin}: a value is NaN or beyond what a store can hold: check the unit, filter or reject.")
-        if values.ndim == 3:
-            spread = exact.std(axis=-1).mean(axis=0)
-            rounding = np.abs(stored.astype(np.float64) - exact).mean(axis=(0, 2))
-            if (rounding > MAX_ROUNDING * spread).any():
-                worst = self.info.channels[int(np.argmax(rounding / np.maximum(spread, 1e-300)))]
-                raise InputError(
-                    f"{origin}: channel {worst} sits so far from zero that float16 would round its signal away: subtract "
-                    "a baseline or filter the drift out."
-                )
+            channel = self.info.channels[int(np.argwhere(~np.isfinite(stored))[0][1])]
+            raise InputError(
+                f"{origin}: channel {channel} holds NaN or {np.nanmax(np.abs(exact)):.3g} times what a store counts "
+                f"in ({scale.flat[0]:g} {self.info.unit}), beyond what it can hold: check the unit, filter or reject."
+            )
+        if len(values) > 1 or values.ndim == 3:
+            self._check_rounding(exact, stored, origin)
         return stored
+
+    def _check_rounding(self, exact: NDArray[np.float64], stored: NDArray[np.float16], origin: str) -> None:
+        samples = (0, 2) if exact.ndim == 3 else 0
+        # Few patterns may be alike by chance; what a pattern is stored in has a standard deviation of about one.
+        spread = exact.std(axis=-1).mean(axis=0) if exact.ndim == 3 else np.maximum(exact.std(axis=0), 1.0)
+        rounding = np.abs(stored.astype(np.float64) - exact).mean(axis=samples)
+        lost = (rounding > MAX_ROUNDING * spread) & (spread > FLAT * spread.max())
+        if not lost.any():
+            return
+        worst = int(np.flatnonzero(lost)[0])
+        name, level = self.info.channels[worst], np.abs(exact.mean(axis=samples)[worst])
+        if level < spread[worst]:
+            raise InputError(
+                f"{origin}: the values of channel {name} (standard deviation {spread[worst] * self.info.scale[worst]:.3g} "
+                f"{self.info.unit}) are so small that float16 would round them away: check the unit."
+            )
+        raise InputError(
+            f"{origin}: channel {name} sits so far from zero that float16 would round its signal away: subtract a "
+            "baseline or filter the drift out."
+        )
 
 
 @contextmanager

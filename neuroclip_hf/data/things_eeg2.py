@@ -32,7 +32,7 @@ class ThingsEEG2Facts:
         channels (`tuple` of `str`): the 63 EEG channels in file order.
         occipital_channels (`tuple` of `str`): the 17 occipito-parietal ones that work within a subject uses.
         stimulus_channel (`str`): name of the last row of a raw file; reference (`str`): the online reference.
-        montage (`str`): MNE's name of a montage that holds all channels.
+        montage (`str`): the montage of MNE that holds all channels; MNE before 1.13 called it `standard_1005`.
         subjects, sessions (`int`): how many people, and recordings of each.
         sampling_rate (`float`): in Hz; highpass, lowpass (`float`): of the recording, in Hz.
         stimulus_interval, picture_duration (`float`): between onsets and of a picture, in seconds.
@@ -49,7 +49,7 @@ class ThingsEEG2Facts:
     occipital_channels: tuple[str, ...] = tuple(_OCCIPITAL.split())
     stimulus_channel: str = "stim"
     reference: str = "Fz"
-    montage: str = "standard_1005"
+    montage: str = "colin27_1005"
     subjects: int = 10
     sessions: int = 4
     sampling_rate: float = 1000.0
@@ -198,7 +198,7 @@ def read_raw(path: str | Path) -> mne.io.RawArray:
     """Read a raw file, a pickled dictionary, through [`safe_load.load`]; nothing in it is run.
 
     Returns:
-        EEG channels in volts with their positions where `standard_1005` knows the name, and the stimulus channel. The
+        EEG channels in volts with their positions where the montage knows the name, and the stimulus channel. The
         samples are those that were read, without a copy. Simulated recordings say so in `info["description"]`.
 
     Raises:
@@ -268,7 +268,7 @@ def _names(path: Path, content: Mapping[str, Any], key: str) -> tuple[str, ...]:
     if not isinstance(names, list | tuple):
         raise InputError(f"{path}: {key} is {type(names).__name__} instead of a list: get it again.")
     for name in names:
-        if not isinstance(name, str) or PurePosixPath(name).name != name or "\\" in name:
+        if not isinstance(name, str) or name == ".." or PurePosixPath(name).name != name or "\\" in name:
             raise InputError(f"{path}: {key} holds {name!r}, which is not the name of a file or folder: get it again.")
     return tuple(names)
 

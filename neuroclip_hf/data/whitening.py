@@ -1,4 +1,4 @@
-"""Multivariate noise normalisation (Guggenmos et al., NeuroImage 2018): fitted on training epochs only, then applied."""
+"""Multivariate noise normalisation (Guggenmos et al., NeuroImage 2018), fitted on training epochs, then applied."""
 
 from collections.abc import Sequence
 

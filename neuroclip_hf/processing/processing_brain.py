@@ -1,12 +1,13 @@
 """The processor saved with a model: channels, rate, window and scale of the brain side, pictures of the other."""
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import BatchFeature, FeatureExtractionMixin, ProcessorMixin
+from transformers import AutoImageProcessor, BatchFeature, FeatureExtractionMixin, ProcessorMixin
 from transformers.utils import TensorType
 
 from neuroclip_hf.columns import EEG_VALUES, PIXEL_VALUES
@@ -28,7 +29,9 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         num_timesteps (`int`): samples a trial.
         window_start (`float`): seconds from the onset to the first sample.
         unit (`str`): what values are given in: "V", "T", "sd" (whitened) or "au".
-        mean, std (`list[float]`): of each channel over the training trials, in `unit`.
+        mean (`list[float]`): of each channel over the training trials, in `unit`.
+        std (`float`): of all channels together over the training trials, in `unit`. One number (ours): a number for
+            each channel would lift the channels that carry least.
         epochs (`dict`, *optional*): settings that cut a recording the same way (`EpochSettings`); None where the
             trials did not come from recordings.
         whitening (`list[list[float]]`, *optional*): matrix `(channels, channels)` from the mean noise covariance of
@@ -46,7 +49,7 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         window_start: float = 0.0,
         unit: str = "V",
         mean: list[float] | None = None,
-        std: list[float] | None = None,
+        std: float = 1.0,
         epochs: dict[str, Any] | None = None,
         whitening: list[list[float]] | None = None,
         subjects: list[str] | None = None,
@@ -59,7 +62,7 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         self.window_start = window_start
         self.unit = unit
         self.mean = mean or [0.0] * len(self.channel_names)
-        self.std = std or [1.0] * len(self.channel_names)
+        self.std = std
         self.epochs = epochs
         self.whitening = whitening
         self.subjects = subjects or []
@@ -80,10 +83,10 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
             raise InputError(f"{store.path} holds patterns of {info.modality}: NeuroCLIP takes (channels, samples).")
         spread = np.unique(np.linspace(0, len(rows) - 1, min(FIT_TRIALS, len(rows))).astype(int))
         values = store.read(rows[spread]).astype(np.float64)
-        mean, std = values.mean(axis=(0, 2)), values.std(axis=(0, 2))
-        flat = [name for name, value in zip(info.channels, std, strict=True) if not value > 0]
+        flat = [name for name, value in zip(info.channels, values.std(axis=(0, 2)), strict=True) if not value > 0]
         if flat:
             raise InputError(f"{store.path}: channels {', '.join(flat)} are flat in training: prepare without them.")
+        mean = values.mean(axis=(0, 2))
         covariances = store.covariances(sorted(set(store.trials["subject"].to_numpy()[rows])))
         whitening = None if covariances is None else whitening_matrix(covariances.mean(axis=0)).tolist()
         return cls(
@@ -93,7 +96,7 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
             window_start=info.window_start,
             unit=info.unit,
             mean=mean.tolist(),
-            std=std.tolist(),
+            std=float((values - mean[:, None]).std()),
             epochs=info.epochs,
             whitening=whitening,
             subjects=list(dict.fromkeys(store.trials["subject"].to_numpy()[rows])),
@@ -149,8 +152,8 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
             )
         if not np.isfinite(values).all():
             raise InputError("The trials hold NaN or infinite values: leave those trials or channels out.")
-        mean, std = (np.asarray(part, dtype=np.float32)[:, None] for part in (self.mean, self.std))
-        return BatchFeature({EEG_VALUES: (values - mean) / std}, tensor_type=return_tensors)
+        mean = np.asarray(self.mean, dtype=np.float32)[:, None]
+        return BatchFeature({EEG_VALUES: (values - mean) / np.float32(self.std)}, tensor_type=return_tensors)
 
     def _picks(self, names: Sequence[str]) -> list[int]:
         missing = [name for name in self.channel_names if name not in names]
@@ -172,6 +175,16 @@ class NeuroCLIPProcessor(ProcessorMixin):
 
     def __init__(self, feature_extractor: BrainFeatureExtractor, image_processor: Any) -> None:
         super().__init__(feature_extractor, image_processor)
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike[str], processor_dict: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        # transformers would look the brain side up among its own feature extractors.
+        return [
+            BrainFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **kwargs),
+            AutoImageProcessor.from_pretrained(pretrained_model_name_or_path, backend="pil", **kwargs),
+        ]
 
     def __call__(
         self,

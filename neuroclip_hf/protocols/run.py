@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.perturbation import Perturbation
-from neuroclip_hf.data.queries import make_queries, target_mask
+from neuroclip_hf.data.queries import Query, make_queries, target_mask
 from neuroclip_hf.data.splits import hold_out_validation, shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
@@ -26,7 +26,7 @@ from neuroclip_hf.files import new_folder, read_json, refuse_existing, write_jso
 from neuroclip_hf.metrics.retrieval import retrieval_scores
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
-from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen, embed_queries
+from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen, encode_trials
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
 from neuroclip_hf.protocols.building import build_model, image_processor_for
 from neuroclip_hf.training.seeding import seed_everything
@@ -35,6 +35,8 @@ from neuroclip_hf.training.trainer import TrainingResult, train
 
 RUN_FILE = "run.json"
 CONTROL = "control"
+VALIDATION_AVERAGE, VALIDATION_DRAWS = 16, 100
+"""Trials a validation query and queries a concept (ours), where trials know only their concept."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
     processor = NeuroCLIPProcessor(feature_extractor, image_processor_for(recipe.model, model))
     gallery = store.gallery(columns.TRAIN)
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
-    dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe), seed)
+    dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe, store), seed)
     frozen = embed_pictures_frozen(model, pictures) if recipe.model.softening > 0 else None
     validate = _Validation(store, table, validation_rows, gallery, pictures, processor)
     result = train(
@@ -179,17 +181,29 @@ class _Validation:
         pictures: PictureSet,
         processor: NeuroCLIPProcessor,
     ) -> None:
-        self._store, self._processor, self._pictures = store, processor, pictures
-        self._queries = make_queries(table, rows, average=1 if store.concepts_only else None)
-        shown = {query.image_id for query in self._queries} - {""}
-        kept = gallery[columns.IMAGE_ID].isin(shown) | (not shown)
-        self._kept = np.flatnonzero(kept.to_numpy())
-        self._mask = target_mask(self._queries, gallery.iloc[self._kept])
+        queries = _validation_queries(store, table, rows)
+        self._trials = np.stack([store.read(query.trials).mean(axis=0) for query in queries])
+        shown = {query.image_id for query in queries} - {""}
+        kept = np.flatnonzero((gallery[columns.IMAGE_ID].isin(shown) | (not shown)).to_numpy())
+        self._pictures = pictures.subset(kept)
+        self._mask = torch.from_numpy(target_mask(queries, gallery.iloc[kept]))
+        self._processor = processor
 
     def __call__(self, model: NeuroCLIPModel) -> dict[str, float]:
-        query = embed_queries(model, self._processor, self._store, self._queries)
-        gallery = embed_pictures(model, self._pictures.subset(self._kept), "validation")
-        return retrieval_scores(query, gallery, torch.from_numpy(self._mask), model.scale().detach().cpu())
+        query = encode_trials(model, self._processor, self._trials)
+        gallery = embed_pictures(model, self._pictures, "validation")
+        return retrieval_scores(query, gallery, self._mask, model.scale().detach().cpu())
+
+
+def _validation_queries(store: TrialStore, table: pd.DataFrame, rows: NDArray[np.int64]) -> list[Query]:
+    """All repeats of a picture; where only concepts are known, random means of up to 16 trials.
+
+    Single trials would make a poor judge: their loss rewards a model that doubts, long before it is at its best.
+    """
+    if not store.concepts_only:
+        return make_queries(table, rows, average=None)
+    fewest = int(table.iloc[rows].groupby([columns.SUBJECT, columns.CONCEPT]).size().min())
+    return make_queries(table, rows, average=min(VALIDATION_AVERAGE, fewest), draws=VALIDATION_DRAWS)
 
 
 def _training_rows(recipe: Recipe, store: TrialStore) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -201,9 +215,10 @@ def _training_rows(recipe: Recipe, store: TrialStore) -> tuple[NDArray[np.int64]
     return hold_out_validation(store.trials, train_rows, store.info.protocol, recipe.training.seed)
 
 
-def _view(recipe: Recipe) -> TrainingView:
+def _view(recipe: Recipe, store: TrialStore) -> TrainingView:
     data = recipe.data
-    perturbation = Perturbation(data.noise, data.shift, data.channel_dropout, data.time_mask, data.scaling)
+    shift = round(data.shift * (store.info.sampling_rate or 0.0))
+    perturbation = Perturbation(data.noise, shift, data.channel_dropout, data.time_mask, data.scaling)
     return TrainingView((data.average[0], data.average[1]), perturbation)
 
 

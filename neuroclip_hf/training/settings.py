@@ -49,13 +49,14 @@ class DataSettings:
     Args:
         subjects (`list[str]` or None): whose trials train; None takes all of the store.
         average (`list[int]`): an item is the mean of this many trials of its target, drawn between the two each epoch.
-        noise, shift, channel_dropout, time_mask, scaling: EEG perturbation, see `Perturbation`.
+        shift (`float`): largest shift of a trial in time, in seconds.
+        noise, channel_dropout, time_mask, scaling (`float`): EEG perturbation, see `Perturbation`.
     """
 
     subjects: list[str] | None = None
     average: list[int] = field(default_factory=lambda: [1, 1])
     noise: float = 0.0
-    shift: int = 0
+    shift: float = 0.0
     channel_dropout: float = 0.0
     time_mask: float = 0.0
     scaling: float = 0.0

@@ -60,11 +60,11 @@ def test_both_directions_count():
 
 
 def test_half_precision_is_computed_in_float32():
-    brain, image = torch.randn(8, 16), torch.randn(8, 16)
+    brain, image, frozen = torch.randn(3, 8, 16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = softened_contrastive_loss(brain, image, 100.0, softening=0.0)
+        inside = softened_contrastive_loss(brain, image, 100.0, frozen_image_embeds=frozen)
     assert inside.dtype == torch.float32
-    assert torch.equal(inside, softened_contrastive_loss(brain, image, 100.0, softening=0.0))
+    assert torch.equal(inside, softened_contrastive_loss(brain, image, 100.0, frozen_image_embeds=frozen))
     assert contrastive_logits(brain.bfloat16(), image.bfloat16(), 1.0).dtype == torch.float32
 
 

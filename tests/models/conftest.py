@@ -53,7 +53,13 @@ def batch():
 @pytest.fixture
 def clip_checkpoint(tmp_path):
     """A whole CLIP, text tower included, as it lies on the Hub; its model and its folder."""
-    text = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 9}
+    text = {
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "vocab_size": 9,
+    }
     torch.manual_seed(5)
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=dict(VISION))).eval()
     model.save_pretrained(tmp_path / "clip")

@@ -32,7 +32,7 @@ def test_saved_and_loaded(make_config, tmp_path, prompt):
     config.save_pretrained(tmp_path)
     loaded = AutoConfig.from_pretrained(tmp_path)
     assert type(loaded) is NeuroCLIPConfig
-    assert loaded.to_dict() == config.to_dict()
+    assert loaded.to_diff_dict() == config.to_diff_dict()
     assert (loaded.prompt_config is None) == (prompt is None)
 
 

@@ -85,14 +85,12 @@ def test_saved_and_loaded_to_the_bit(name, tmp_path):
     assert loaded.config.sampling_rate == 250.0
 
 
-def test_the_seed_decides_the_start_weights_however_they_are_made(name, tmp_path):
+def test_the_seed_decides_the_start_weights_however_they_are_made(name):
     torch.manual_seed(3)
     first = build_encoder(small(name))
     torch.manual_seed(3)
     second = build_encoder(small(name))
     # A checkpoint that holds no weight of the encoder: all are drawn on loading.
-    torch.save({}, tmp_path / "empty.bin")
-    first.config.save_pretrained(tmp_path)
     torch.manual_seed(3)
     loaded = type(first).from_pretrained(None, config=first.config, state_dict={})
     for key, value in first.state_dict().items():

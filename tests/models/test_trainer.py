@@ -36,21 +36,21 @@ def test_trains_evaluates_and_saves(make_model, tmp_path):
         seen["shapes"] = (brain.shape, image.shape)
         return {"mean": float(np.mean(brain))}
 
-    model = make_model()
+    model, toy = make_model(), Toy()
     tower = {name: dict(model.named_parameters())[name].clone() for name in model.frozen_parameter_names()}
     arguments = TrainingArguments(
         output_dir=str(tmp_path),
-        max_steps=2,
+        max_steps=30,
         per_device_train_batch_size=4,
         per_device_eval_batch_size=5,
-        learning_rate=1e-2,
+        learning_rate=2e-3,
         report_to=[],
         use_cpu=True,
         disable_tqdm=True,
         save_strategy="no",
         dataloader_pin_memory=False,
     )
-    trainer = Trainer(model, arguments, train_dataset=Toy(), eval_dataset=Toy(), compute_metrics=compute_metrics)
+    trainer = Trainer(model, arguments, train_dataset=toy, eval_dataset=toy, compute_metrics=compute_metrics)
     before = trainer.evaluate()
     assert seen["shapes"] == ((12, 8), (12, 8))
     start = model.encoder.projector.linear.weight.detach().clone()
@@ -60,5 +60,4 @@ def test_trains_evaluates_and_saves(make_model, tmp_path):
     assert trainer.evaluate()["eval_loss"] < before["eval_loss"]
     trainer.save_model(str(tmp_path / "saved"))
     loaded = NeuroCLIPModel.from_pretrained(tmp_path / "saved")
-    toy = Toy()
     assert torch.equal(loaded.get_brain_features(toy.recordings), model.eval().get_brain_features(toy.recordings))

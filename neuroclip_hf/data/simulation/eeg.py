@@ -62,7 +62,8 @@ def simulate_session(
 
     Args:
         settings (`SimulationSettings`): all settings.
-        subject, session (`int`): whose, and which, counted from 1.
+        subject (`int`): whose recording.
+        session (`int`): which, counted from 1.
         split (`str`): "train" or "test".
         picture_codes (`numpy.ndarray`): (pictures, code size), in the order of the metadata.
 

@@ -1,4 +1,4 @@
-"""What a simulated brain answers to a picture: components with latency and topography that carry the picture's code."""
+"""What a simulated brain answers to a picture: components with latency and topography that carry its code."""
 
 from dataclasses import dataclass
 
@@ -13,6 +13,8 @@ RESPONSE_LENGTH = 0.8
 
 BACKGROUND_MICROVOLTS = 10.0
 """Root mean square of the background activity of a channel, to which the signal-to-noise ratio refers."""
+
+_SPREAD = 0.28  # of a source's field on the scalp, in radii of the head
 
 
 @dataclass(frozen=True)
@@ -44,44 +46,40 @@ COMPONENTS = (
 )
 
 
-def make_kernel(
-    settings_rate: int, channels: tuple[str, ...], snr: float, subject_random: np.random.Generator
-) -> np.ndarray:
+def make_kernel(rate: int, channels: tuple[str, ...], snr: float, random: np.random.Generator) -> np.ndarray:
     """The response of one subject to every number of the code.
 
     Sources are shared by all people; a subject moves them, mixes them with own ones, and has its own speed. Ours.
 
     Args:
-        settings_rate (`int`): samples per second.
+        rate (`int`): samples per second.
         channels (`tuple` of `str`): EEG channels.
         snr (`float`): strength of the part that tells pictures apart; see the settings.
-        subject_random (`numpy.random.Generator`): a fresh generator of the subject.
+        random (`numpy.random.Generator`): a fresh generator of the subject.
 
     Returns:
         (1 + code size, channels, samples) in microvolts. The first row is what every picture evokes.
     """
     shared_random = np.random.default_rng(0xE2)
-    speed = subject_random.normal(1, 0.04)
-    head = positions(FACTS.channels) + subject_random.normal(0, 0.05, 3)
-    times = np.arange(round(RESPONSE_LENGTH * settings_rate)) / settings_rate
+    speed = random.normal(1, 0.04)
+    head = positions(FACTS.channels) + random.normal(0, 0.05, 3)
+    times = np.arange(round(RESPONSE_LENGTH * rate)) / rate
     kernel = np.zeros((1 + CODE_SIZE, len(FACTS.channels), len(times)))
     for component in COMPONENTS:
-        fields = np.exp(-((distances(head, positions(component.centres)) / 0.35) ** 2) / 2)  # (channels, centres)
-        kernel[0] += component.average * np.outer(fields.mean(axis=1), _wave(times, component, 0.0, speed))
+        fields = np.exp(-((distances(head, positions(component.centres)) / _SPREAD) ** 2) / 2)  # (channels, centres)
+        kernel[0] += component.average * np.outer(fields.mean(axis=1), _wave(times, component, speed))
         for row in range(component.code.start, component.code.stop):
-            shared, own = (
-                random.standard_normal(len(component.centres)) for random in (shared_random, subject_random)
-            )
-            shift = shared_random.uniform(-0.6, 0.6) * component.width
-            wave = _wave(times, component, shift, speed)
+            shared, own = (source.standard_normal(len(component.centres)) for source in (shared_random, random))
+            shift, phase = shared_random.uniform(-0.6, 0.6) * component.width, shared_random.uniform(0, 2 * np.pi)
+            wave = _wave(times, component, speed, shift, phase)
             kernel[1 + row] += component.weight * np.outer(fields @ (0.85 * shared + 0.53 * own), wave)
     kernel[1:] *= snr * BACKGROUND_MICROVOLTS / _strength(kernel[1:], times)
     return kernel[:, [FACTS.channels.index(name) for name in channels]]
 
 
-def _wave(times: np.ndarray, component: Component, shift: float, speed: float) -> np.ndarray:
+def _wave(times: np.ndarray, component: Component, speed: float, shift: float = 0.0, phase: float = 0.0) -> np.ndarray:
     distance = (times - (component.latency + shift) * speed) / component.width
-    return np.exp(-(distance**2) / 2) * np.cos(distance)
+    return np.exp(-(distance**2) / 2) * np.cos(1.3 * distance - phase)
 
 
 def _strength(kernel: np.ndarray, times: np.ndarray) -> float:
@@ -99,8 +97,12 @@ def add_responses(
     From trial to trial the response varies in strength (by a quarter) and time (by 6 ms).
 
     Args:
+        data (`numpy.ndarray`): (channels, samples), changed.
         onsets (`numpy.ndarray`): (events,) in samples.
         codes (`numpy.ndarray`): (events, code size).
+        kernel (`numpy.ndarray`): what [`make_kernel`] returns.
+        rate (`int`): samples per second.
+        random (`numpy.random.Generator`): of the recording.
     """
     gains = np.exp(random.normal(0, 0.25, len(onsets)))
     starts = onsets + np.rint(random.normal(0, 0.006 * rate, len(onsets))).astype(int)

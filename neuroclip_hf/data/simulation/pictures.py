@@ -95,7 +95,7 @@ class _Canvas:
         ink: tuple[int, int, int] | None = None,
         pattern: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        """Paint `shapes` without `holes`, shaded and with a darker rim; `pattern` says where `ink` lies on the colour."""
+        """Paint `shapes` without `holes`, shaded and with a darker rim; `ink` lies where `pattern` says."""
         surface = np.array(colour, dtype=np.float32)
         rim = max(3, self._size * _OVERSAMPLING // 45)
         self._blend(surface * 0.42, _reduced(self._mask(shapes, holes or [], rim)))
@@ -175,7 +175,7 @@ def picture_code(picture: Image.Image, concept: Concept) -> np.ndarray:
     thumbnail = np.asarray(picture.convert("RGB").resize((8, 8), Image.Resampling.BOX), dtype=float) / 255
     appearance = (_waves(thumbnail) - _WAVE_MEANS) / _WAVE_DEVIATIONS
     attributes = concept.one_hot() - _ATTRIBUTE_MEANS
-    return np.concatenate([appearance @ _turn(APPEARANCE_SIZE, 12), attributes @ _turn(40, ATTRIBUTES_SIZE) * 1.75])
+    return np.concatenate([appearance @ _turn(APPEARANCE_SIZE, 12), attributes @ _turn(40, ATTRIBUTES_SIZE) * 3.3])
 
 
 def _waves(thumbnail: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ class SimulationSettings:
     train_repeats: int = 4
     test_repeats: int = 20
     sessions: int = 4
-    snr: float = 0.3
+    snr: float = 0.25
     seed: int = 0
     image_size: int = 96
     sampling_rate: int = 1000

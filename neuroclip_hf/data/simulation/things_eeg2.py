@@ -83,7 +83,7 @@ def simulate_things_eeg2(out: str | Path, *, overwrite: bool = False, **settings
 
 
 def planted_codes(settings: SimulationSettings, split: str) -> np.ndarray:
-    """The codes (pictures, code size) that were planted, in the order of the metadata; the pictures are drawn again."""
+    """The planted codes (pictures, code size) in the order of the metadata; the pictures are drawn again."""
     pictures = _plan_pictures(settings, split)
     return np.array([picture_code(one.draw(settings.image_size)[0], one.concept) for one in pictures])
 
@@ -176,6 +176,6 @@ def _check_disk(out: Path, folder: Path, settings: SimulationSettings) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"{out} would take {needed / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB free: simulate less, or name "
-            "a folder on another disk."
+            f"{out} would take {needed / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB free: simulate less, or "
+            "name a folder on another disk."
         )

@@ -1,16 +1,15 @@
 """`neuroclip prepare recordings`: one's own recordings, whose events name pictures, into a trial store."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+import mne
 import numpy as np
 
 from neuroclip_hf import columns
 from neuroclip_hf.data import things_eeg2
-from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs, modality_of
 from neuroclip_hf.data.pictures import PictureFolder, Target, open_picture
 from neuroclip_hf.data.recordings import (
     NAME,
@@ -21,40 +20,24 @@ from neuroclip_hf.data.recordings import (
     open_recording,
     rename_events,
 )
+from neuroclip_hf.data.sources.recording_splits import (
+    SplitSettings,
+    assign_files,
+    check_test_concepts,
+    galleries_by_concept,
+    galleries_by_picture,
+)
 from neuroclip_hf.data.store import StoreInfo
 from neuroclip_hf.data.store_writer import StoreWriter, new_store, sha256
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing
 from neuroclip_hf.logging import get_logger, progress
 
-UNITS = {"eeg": ("V", 1e-6), "meg": ("T", 1e-15)}
+__all__ = ["SplitSettings", "prepare_recordings"]
 
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """Which trials test and validate.
-
-    Args:
-        protocol (`str`): what training and test may share, one of `columns.PROTOCOLS`.
-        test_files, validation_files (`tuple[str, ...]`): recordings, by path, name, or pattern (`*run-05*`).
-        test_concepts (`tuple[str, ...]`): concepts whose trials all test.
-        held_out_pictures (`float`): fraction of the pictures of each concept that only the test gallery sees, where
-            training and test share concepts and events do not say which picture was shown (ours).
-        seed (`int`): chooses those pictures.
-    """
-
-    protocol: str = columns.NEW_CONCEPTS
-    test_files: tuple[str, ...] = ()
-    validation_files: tuple[str, ...] = ()
-    test_concepts: tuple[str, ...] = ()
-    held_out_pictures: float = 0.25
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.protocol not in columns.PROTOCOLS:
-            raise InputError(f"protocol {self.protocol!r} is unknown: choose one of {', '.join(columns.PROTOCOLS)}.")
-        if not 0 < self.held_out_pictures < 1:
-            raise InputError(f"held_out_pictures is {self.held_out_pictures}: it is a fraction between 0 and 1.")
+UNITS = {"eeg": "V", "meg": "T"}
+SCALES = {"mag": 1e-15, "grad": 1e-13, "ref_meg": 1e-15}
+"""What MEG is stored in, by channel type: femtotesla, and femtotesla per centimetre. Everything else: microvolts."""
 
 
 @dataclass
@@ -108,43 +91,31 @@ def prepare_recordings(
     refuse_existing(Path(out), overwrite)
     folder = PictureFolder.scan(pictures)
     files = find_recordings(paths, subject)
-    assigned = _assign_files(files, splits)
-    recordings = [rename_events(open_recording(file), event_names or {}, ignore) for file in files]
+    assigned = assign_files(files, splits)
+    opened = [open_recording(file, ignore) for file in files]
+    names = event_names or {}
+    _refuse_unused(names, opened)
+    recordings = [rename_events(recording, names, ignore) for recording in opened]
     plans = [_plan(recording, assigned[recording.file], folder) for recording in recordings]
-    _apply_test_concepts(plans, splits)
+    check_test_concepts(((plan.split, target.concept) for plan in plans for target in plan.targets), splits)
+    known = _known_target(plans, splits)
     _check_alike(plans, epochs)
-    known = _known_target(plans)
-    info = _store_info(plans, epochs, splits, known, redistribute_pictures)
+    info = _store_info(plans, epochs, splits, known)
+    settings = {**info.settings, "events": dict(sorted(names.items())), "ignore": list(ignore)}
+    info = replace(info, settings=settings, redistribute_pictures=redistribute_pictures)
     with new_store(out, info, overwrite) as writer:
         warnings = _write_trials(writer, plans, epochs, splits)
-        _write_pictures(writer, plans, folder, splits, known)
+        _write_pictures(writer, folder, splits, known)
         writer.info = replace(writer.info, warnings=warnings)
     return Path(out)
 
 
-def _assign_files(files: Sequence[RecordingFile], splits: SplitSettings) -> dict[RecordingFile, str]:
-    assigned = dict.fromkeys(files, columns.TRAIN)
-    for split, patterns in ((columns.VALIDATION, splits.validation_files), (columns.TEST, splits.test_files)):
-        for pattern in patterns:
-            matches = [file for file in files if _matches(file, pattern)]
-            if not matches:
-                raise InputError(f"No recording matches {split} file {pattern!r}; recordings: {_names(files)}.")
-            for file in matches:
-                if assigned[file] not in (columns.TRAIN, split):
-                    raise InputError(f"{file.path} is named for validation and for test: choose one.")
-                assigned[file] = split
-    if columns.TRAIN not in assigned.values():
-        raise InputError("Every recording is named for test or validation: leave some for training.")
-    return assigned
-
-
-def _matches(file: RecordingFile, pattern: str) -> bool:
-    spellings = (str(file.path), file.path.name, file.path.stem, str(file.path.resolve()))
-    return any(fnmatchcase(spelling, pattern) for spelling in spellings)
-
-
-def _names(files: Sequence[RecordingFile]) -> str:
-    return ", ".join(file.path.name for file in files[:5]) + (", ..." if len(files) > 5 else "")
+def _refuse_unused(names: dict[str, str], recordings: Sequence[Recording]) -> None:
+    found = {name for recording in recordings for name in recording.events[NAME]}
+    unused = [name for name in names if name not in found]
+    if unused:
+        some = ", ".join(map(repr, sorted(found)[:8])) + (", ..." if len(found) > 8 else "")
+        raise InputError(f"--events names {unused[0]!r}, which is in no recording: the events are {some}.")
 
 
 def _plan(recording: Recording, split: str, folder: PictureFolder) -> _Plan:
@@ -152,21 +123,32 @@ def _plan(recording: Recording, split: str, folder: PictureFolder) -> _Plan:
     unknown = [name for name, target in found.items() if target is None]
     if unknown:
         raise InputError(
-            f"{recording.file.path}: event {unknown[0]!r} names no picture and no folder of pictures in {folder.root}. "
-            f"{folder.suggestion(unknown[0])} Say what it means with --events '{unknown[0]}=NAME', or leave it out with "
-            f"--ignore '{unknown[0]}'."
+            f"{recording.file.path}: event {unknown[0]!r} names no picture and no folder of pictures in {folder.root}."
+            f" {folder.suggestion(unknown[0])} Say what it means with --events '{unknown[0]}=NAME', or leave it out "
+            f"with --ignore '{unknown[0]}'."
         )
     targets = [target for name in recording.events[NAME] if (target := found[name]) is not None]
     if not targets:
-        raise InputError(f"{recording.file.path}: no event is left after --ignore.")
+        raise InputError(
+            f"{recording.file.path}: no event is left after --ignore: ignore less, or leave the file out."
+        )
     return _Plan(recording, split, targets)
 
 
-def _apply_test_concepts(plans: Sequence[_Plan], splits: SplitSettings) -> None:
-    known = {target.concept for plan in plans for target in plan.targets}
-    missing = [concept for concept in splits.test_concepts if concept not in known]
-    if missing:
-        raise InputError(f"Test concept {missing[0]!r} occurs in no recording; concepts: {', '.join(sorted(known)[:8])}.")
+def _known_target(plans: Sequence[_Plan], splits: SplitSettings) -> str:
+    named = {bool(target.image_id) for plan in plans for target in plan.targets}
+    if len(named) == 2:
+        plan, concept = next((plan, t.concept) for plan in plans for t in plan.targets if not t.image_id)
+        raise InputError(
+            f"{plan.path}: some events name a picture and others only a concept ({concept!r}): rename the latter with "
+            "--events, or leave them out with --ignore."
+        )
+    if named == {False} and splits.protocol == columns.NEW_PICTURES:
+        raise InputError(
+            f"{plans[0].path}: events name only concepts, so nobody can tell whether pictures were new: protocol "
+            f"{columns.NEW_PICTURES} needs events that name pictures, say --protocol {columns.NEW_TRIALS}."
+        )
+    return "image" if named == {True} else "concept"
 
 
 def _check_alike(plans: Sequence[_Plan], epochs: EpochSettings) -> None:
@@ -177,42 +159,36 @@ def _check_alike(plans: Sequence[_Plan], epochs: EpochSettings) -> None:
         if set(plan.channels) != set(first.channels):
             other = sorted(set(plan.channels) ^ set(first.channels))
             raise InputError(
-                f"{plan.path} and {first.path} do not have the same channels ({', '.join(other)}): name the shared ones "
-                "with --channels."
+                f"{plan.path} and {first.path} do not have the same channels ({', '.join(other)}): name the shared "
+                "ones with --channels."
             )
+        if _scales(raw, first.channels) != _scales(first.recording.raw, first.channels):
+            raise InputError(f"{plan.path} and {first.path} give channels of one name different types: correct them.")
         plan.channels = first.channels
         rate, expected = raw.info["sfreq"], first.recording.raw.info["sfreq"]
         if rate != expected and epochs.sampling_rate is None:
-            raise InputError(f"{plan.path} has {rate} Hz but {first.path} {expected} Hz: bring both to one with --rate.")
+            raise InputError(
+                f"{plan.path} has {rate:g} Hz but {first.path} {expected:g} Hz: bring both to one with --rate."
+            )
         check_signal(plan.recording, plan.channels)
 
 
-def _known_target(plans: Sequence[_Plan]) -> str:
-    named = {bool(target.image_id) for plan in plans for target in plan.targets}
-    if len(named) == 2:
-        concept = next(t.concept for plan in plans for t in plan.targets if not t.image_id)
-        raise InputError(
-            f"Some events name a picture and others only a concept ({concept!r}): rename the latter with --events, or "
-            "leave them out with --ignore."
-        )
-    return "image" if named == {True} else "concept"
+def _scales(raw: mne.io.BaseRaw, channels: Sequence[str]) -> list[float]:
+    return [SCALES.get(kind, 1e-6) for kind in raw.get_channel_types(picks=list(channels))]
 
 
-def _store_info(
-    plans: Sequence[_Plan], epochs: EpochSettings, splits: SplitSettings, known: str, redistribute: bool
-) -> StoreInfo:
+def _store_info(plans: Sequence[_Plan], epochs: EpochSettings, splits: SplitSettings, known: str) -> StoreInfo:
     first = plans[0]
     raw, channels = first.recording.raw, first.channels
-    kind = raw.get_channel_types(picks=channels[:1])[0]
-    modality = "eeg" if kind == "eeg" else "meg"
-    unit, scale = UNITS[modality]
-    simulated = all(plan.recording.raw.info["description"] == things_eeg2.SIMULATED for plan in plans)
+    modality = modality_of(raw, channels, first.path)
+    # One simulated recording is enough: nothing that comes of it was recorded.
+    simulated = any(plan.recording.raw.info["description"] == things_eeg2.SIMULATED for plan in plans)
     rate = float(epochs.sampling_rate or raw.info["sfreq"])
     return StoreInfo(
         modality=modality,
         channels=list(channels),
-        unit=unit,
-        scale=[scale] * len(channels),
+        unit=UNITS[modality],
+        scale=_scales(raw, channels),
         offset=[0.0] * len(channels),
         sampling_rate=rate,
         window_start=epochs.window[0],
@@ -221,16 +197,21 @@ def _store_info(
         target=known,
         data="simulated" if simulated else "recorded",
         source="recordings",
-        settings={"epochs": epochs.to_dict(), "splits": _split_names(splits)},
+        settings={"epochs": epochs.to_dict(), "splits": splits.to_dict()},
         epochs=replace(epochs, channels=tuple(channels), sampling_rate=rate).to_dict(),
-        redistribute_pictures=redistribute,
-        sources={plan.path.name: sha256(plan.path) for plan in plans if plan.path.is_file()},
+        sources=_sources(plans),
     )
 
 
-def _split_names(splits: SplitSettings) -> dict[str, Any]:
-    names = {key: [Path(name).name for name in getattr(splits, key)] for key in ("test_files", "validation_files")}
-    return {**asdict(splits), **names}
+def _sources(plans: Sequence[_Plan]) -> dict[str, str]:
+    """Checksums of all files that hold samples; where two have one name, the folders that tell them apart belong to it."""
+    files = {path for plan in plans for path in (plan.path, *map(Path, filter(None, plan.recording.raw.filenames)))}
+    paths = sorted(path.resolve() for path in files if path.is_file())
+    paths = list(dict.fromkeys(paths))
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    return {"/".join(path.parts[-depth:]): sha256(path) for path in paths}
 
 
 def _write_trials(
@@ -252,9 +233,7 @@ def _write_trials(
     return warnings
 
 
-def _add_chunk(
-    writer: StoreWriter, plan: _Plan, splits: SplitSettings, rows: np.ndarray, values: np.ndarray
-) -> None:
+def _add_chunk(writer: StoreWriter, plan: _Plan, splits: SplitSettings, rows: np.ndarray, values: np.ndarray) -> None:
     file = plan.recording.file
     samples = plan.recording.events[columns.SAMPLE].to_numpy()
     chosen = [_split_of(plan, plan.targets[row], splits) for row in rows]
@@ -281,40 +260,16 @@ def _split_of(plan: _Plan, target: Target, splits: SplitSettings) -> str:
 def _refuse_empty(writer: StoreWriter, plans: Sequence[_Plan], splits: SplitSettings) -> None:
     expected = {plan.split for plan in plans} | ({columns.TEST} if splits.test_concepts else set())
     for split in sorted(expected - writer.splits):
-        raise InputError(f"The {split} split is empty: none of its epochs survived. Loosen --reject or name other files.")
+        names = ", ".join(plan.path.name for plan in plans if split in (plan.split, columns.TEST))
+        raise InputError(
+            f"The {split} split is empty: no epoch of {names} survived. Loosen --reject, or name other files."
+        )
 
 
-def _write_pictures(
-    writer: StoreWriter, plans: Sequence[_Plan], folder: PictureFolder, splits: SplitSettings, known: str
-) -> None:
-    galleries = _galleries_by_concept(writer, folder, splits) if known == "concept" else _galleries_by_picture(writer)
+def _write_pictures(writer: StoreWriter, folder: PictureFolder, splits: SplitSettings, known: str) -> None:
+    shown = writer.targets()
+    galleries = galleries_by_concept(shown, folder, splits) if known == "concept" else galleries_by_picture(shown)
     for image_id in progress(sorted(galleries), desc="pictures", unit="picture"):
         open_picture(folder.path(image_id))  # a damaged picture is found now, not in the middle of training
         concept = folder.concept(image_id)
         writer.add_picture(image_id, concept, galleries[image_id], folder.path(image_id), caption="")
-
-
-def _galleries_by_picture(writer: StoreWriter) -> dict[str, str]:
-    seen: dict[str, set[str]] = {}
-    for image_id, _, split in writer.targets():
-        seen.setdefault(image_id, set()).add(columns.TEST if split == columns.TEST else columns.TRAIN)
-    return {image_id: next(iter(splits)) if len(splits) == 1 else "both" for image_id, splits in seen.items()}
-
-
-def _galleries_by_concept(writer: StoreWriter, folder: PictureFolder, splits: SplitSettings) -> dict[str, str]:
-    trained = {concept for _, concept, split in writer.targets() if split != columns.TEST}
-    tested = {concept for _, concept, split in writer.targets() if split == columns.TEST}
-    generator = np.random.default_rng([splits.seed, 3])
-    galleries: dict[str, str] = {}
-    for concept in sorted(trained | tested):
-        pictures = list(folder.concepts[concept])
-        held: set[str] = set()
-        if concept in trained and concept in tested:
-            if len(pictures) < 2:
-                raise InputError(f"{folder.root}/{concept} holds one picture: training and test need one each.")
-            count = min(len(pictures) - 1, max(1, round(splits.held_out_pictures * len(pictures))))
-            held = {str(name) for name in generator.choice(pictures, size=count, replace=False)}
-        elif concept in tested:
-            held = set(pictures)
-        galleries |= {name: columns.TEST if name in held else columns.TRAIN for name in pictures}
-    return galleries

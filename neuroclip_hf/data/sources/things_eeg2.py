@@ -19,9 +19,11 @@ from neuroclip_hf.data.store_writer import StoreWriter, new_store, sha256
 from neuroclip_hf.data.things_eeg2 import FACTS, ImageMetadata
 from neuroclip_hf.data.whitening import noise_covariance, whiten, whitening_matrix
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import refuse_existing
+from neuroclip_hf.files import read_json, refuse_existing
 from neuroclip_hf.logging import progress
 
+CAPTIONS_FILE = "captions.json"
+"""Beside the picture folders, optional: image id -> caption. Simulations have one, the dataset has none."""
 WHITENINGS = ("session", "none")
 REPEATS_PER_SESSION = {columns.TRAIN: 2, columns.TEST: 20}
 """Most repeats of a picture that are used of one session, as all recent work does; the rest is left out."""
@@ -200,10 +202,11 @@ def _invert(covariance: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
 
 def _write_pictures(writer: StoreWriter, images: Path, metadata: ImageMetadata) -> None:
     shown = {image_id for image_id, _, _ in writer.targets()}
+    captions = read_json(images / CAPTIONS_FILE) if (images / CAPTIONS_FILE).is_file() else {}
     for split in (columns.TRAIN, columns.TEST):
         for code in progress(range(1, metadata.size(split) + 1), desc=f"{split} pictures", unit="picture"):
             if metadata.image_id(split, code) in shown:
                 path = things_eeg2.picture_path(images, metadata, split, code)
                 open_picture(path)
                 image_id, concept = metadata.image_id(split, code), metadata.concept(split, code)
-                writer.add_picture(image_id, concept, split, path, caption="")
+                writer.add_picture(image_id, concept, split, path, captions.get(image_id, ""))

@@ -92,7 +92,6 @@ class NeuroCLIPModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # tells transformers' Trainer that the loss is a mean over the batch
     _no_split_modules = ["CLIPEncoderLayer", "PromptedEmbeddings"]
-    _keep_in_fp32_modules_strict = ["scale"]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -103,7 +102,8 @@ class NeuroCLIPModel(PreTrainedModel):
         if vision_model is not None:
             config.vision_config = vision_model.config
         super().__init__(config)
-        with initialization.no_init_weights():  # post_init draws them, so that they are drawn once
+        # Weights are drawn once, by post_init; whatever a constructor draws on the way is not to move the generator.
+        with initialization.no_init_weights(), torch.random.fork_rng(devices=()):
             self.encoder = build_encoder(config.encoder_config)
             self.brain_projection = nn.Linear(config.encoder_config.hidden_size, config.projection_dim)
             self.image_projection = nn.Linear(config.vision_config.hidden_size, config.projection_dim)

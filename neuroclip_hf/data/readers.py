@@ -1,0 +1,124 @@
+"""One file -> `mne.io.Raw` and a table of its events, each with a name."""
+
+import re
+import warnings
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import pandas as pd
+
+from neuroclip_hf.columns import SAMPLE
+from neuroclip_hf.data import things_eeg2
+from neuroclip_hf.errors import InputError
+
+NAME = "name"
+IGNORED_EVENTS = (
+    *("bad", "bad[!a-z]*", "edge", "edge[!a-z]*"),
+    *("new segment/*", "syncstatus/*", "dc correction/*", "boundary", "n/a"),
+)
+"""Annotations that never name a picture, in lower case: MNE's own marks, those that recorders write by themselves, and
+BIDS' empty cell. A picture of a badger is none of them."""
+
+_INCOMPLETE = re.compile(r"invalid tag|does not match the file size|outside (of )?(the )?data range|truncated", re.I)
+"""Warnings by which MNE reads on past what is missing from a file."""
+
+
+def read_with_mne(path: Path, bids_root: Path | None = None) -> mne.io.BaseRaw:
+    """Open a recording in any format that MNE knows; the samples stay on disk where the format allows it.
+
+    Args:
+        path (`Path`): the file.
+        bids_root (`Path`, *optional*): the BIDS folder it belongs to: events, channel types and bad channels are then
+            those of its tables, and an event's name is the picture of the column `stim_file` where there is one.
+
+    Raises:
+        InputError: if MNE cannot read the file, or reads only a part of it.
+    """
+    try:
+        with warnings.catch_warnings(record=True) as met:
+            warnings.simplefilter("always", RuntimeWarning)
+            raw = mne.io.read_raw(path, verbose="WARNING") if bids_root is None else _read_bids(path, bids_root)
+    except Exception as error:  # MNE's readers raise whatever the format's parser meets
+        raise _unreadable(path, error) from error
+    for warning in met:
+        if _INCOMPLETE.search(str(warning.message)):
+            raise InputError(
+                f"{path} is incomplete ({warning.message}): copy it again from its source, or save the part that is "
+                "whole as FIF."
+            )
+    return raw
+
+
+def read_values(raw: mne.io.BaseRaw, path: Path, channels: Sequence[str], start: int, stop: int) -> np.ndarray:
+    """Samples `(channels, stop - start)` of a recording; a damaged file raises [`InputError`]."""
+    try:
+        return raw.get_data(picks=list(channels), start=start, stop=stop, verbose="ERROR")
+    except Exception as error:  # as above: a damaged block is met only when it is read
+        raise _unreadable(path, error) from error
+
+
+def named_events(raw: mne.io.BaseRaw, ignore: Sequence[str] = ()) -> pd.DataFrame:
+    """Events with `sample`, counted from the first stored one, and `name`.
+
+    They are the annotations; where none is left after those of [`IGNORED_EVENTS`] and `ignore`, the codes of the
+    stimulus channel, as text.
+    """
+    found = sorted({str(name) for name in raw.annotations.description})
+    names = [name for name in found if not is_mark(name) and not any(fnmatchcase(name, one) for one in ignore)]
+    if names:
+        # MNE takes every annotation that begins so for a mark, and would drop the epochs of a picture of a badger.
+        raw.annotations.rename({name: _shield(name) for name in names if _shield(name) != name}, verbose="ERROR")
+        codes = {_shield(name): code for code, name in enumerate(names, start=1)}
+        events, _ = mne.events_from_annotations(raw, event_id=codes, verbose="ERROR")
+        texts = [names[code - 1] for code in events[:, 2]]
+    elif mne.pick_types(raw.info, meg=False, stim=True).size:
+        events = mne.find_events(raw, shortest_event=1, verbose="ERROR")
+        texts = [str(code) for code in events[:, 2]]
+    else:
+        events, texts = np.zeros((0, 3), dtype=int), []
+    return pd.DataFrame({SAMPLE: events[:, 0].astype(np.int64) - raw.first_samp, NAME: texts})
+
+
+def is_mark(name: str) -> bool:
+    """Whether an annotation is one of [`IGNORED_EVENTS`]."""
+    return any(fnmatchcase(name.lower(), pattern) for pattern in IGNORED_EVENTS)
+
+
+def read_things_eeg2(path: Path) -> tuple[mne.io.BaseRaw, pd.DataFrame]:
+    """Open a raw file of THINGS-EEG2; its events have the names of their pictures."""
+    split = things_eeg2.split_of(path)
+    folders = path.absolute().parents
+    if len(folders) < 3:
+        raise InputError(f"{path} does not lie in DATASET/sub-XX/ses-XX: its pictures' names are read from DATASET.")
+    raw = things_eeg2.read_raw(path)
+    samples, codes = things_eeg2.read_events(raw)
+    metadata = things_eeg2.read_image_metadata(folders[2])
+    return raw, pd.DataFrame({SAMPLE: samples, NAME: [metadata.image_id(split, code) for code in codes]})
+
+
+def _read_bids(path: Path, root: Path) -> mne.io.BaseRaw:
+    import mne_bids
+
+    raw = mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path).update(root=root), verbose="WARNING")
+    annotations = raw.annotations
+    extras: Sequence[dict[str, Any]] = getattr(annotations, "extras", None) or ()
+    pictures = [str((extra or {}).get("stim_file") or "n/a") for extra in extras]
+    if any(name != "n/a" for name in pictures):
+        names = [old if new == "n/a" else new for new, old in zip(pictures, annotations.description, strict=True)]
+        raw.set_annotations(mne.Annotations(annotations.onset, annotations.duration, names, annotations.orig_time))
+    return raw
+
+
+def _shield(name: str) -> str:
+    return f"Stimulus/{name}" if name.lower().startswith(("bad", "edge")) else name
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"{path} cannot be read as a recording ({reason}): copy it again from its source, or convert it to FIF."
+    )
