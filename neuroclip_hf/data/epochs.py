@@ -58,7 +58,10 @@ class EpochSettings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "EpochSettings":
         """The inverse of [`to_dict`], also after a way through JSON, which has no tuples."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**plain)
 
     def num_timesteps(self, sampling_rate: float) -> int:
         """Samples an epoch keeps at `sampling_rate` (that of the recording) or at the rate asked for."""
@@ -163,7 +166,8 @@ def cut_epochs(
             on_missing="ignore",
             verbose="ERROR",
         )
-        epochs = epochs[np.ptp(epochs.get_data(copy=False), axis=2).any(axis=1)]
+        if len(epochs):
+            epochs = epochs[np.ptp(epochs.get_data(copy=False), axis=2).any(axis=1)]
         if len(epochs):
             yield epochs.events[:, 2].astype(np.int64) - 1, _resample_and_crop(epochs, settings)
 
@@ -176,7 +180,7 @@ def _check_settings(raw: mne.io.BaseRaw, settings: EpochSettings, channels: Sequ
         )
     if any(edge is not None and edge >= rate / 2 for edge in settings.band):
         raise InputError(
-            f"{name} has {rate:g} Hz, and the band {settings.band} Hz reaches its Nyquist frequency of {rate / 2:g} Hz: "
+            f"{name} has {rate:g} Hz, and the band {settings.band} Hz reaches its Nyquist frequency, {rate / 2:g} Hz: "
             "lower --filter."
         )
     if settings.reject is not None and modality_of(raw, channels, name) == "meg":

@@ -134,8 +134,8 @@ class StoreWriter:
             first, where = seen.setdefault(sha256(self.folder / file), (image_id, gallery))
             if where != gallery:
                 raise InputError(
-                    f"pictures {first!r} and {image_id!r} are the same file, one in {where} and one in {gallery}, "
-                    f"which protocol {self.info.protocol} forbids: leave one out, or say --protocol {columns.NEW_TRIALS}."
+                    f"pictures {first!r} ({where}) and {image_id!r} ({gallery}) are the same file, which protocol "
+                    f"{self.info.protocol} forbids: leave one out, or say --protocol {columns.NEW_TRIALS}."
                 )
 
     def _to_float16(self, values: NDArray[np.floating], origin: str) -> NDArray[np.float16]:
@@ -165,9 +165,10 @@ class StoreWriter:
         worst = int(np.flatnonzero(lost)[0])
         name, level = self.info.channels[worst], np.abs(exact.mean(axis=samples)[worst])
         if level < spread[worst]:
+            size = f"{spread[worst] * self.info.scale[worst]:.3g} {self.info.unit}"
             raise InputError(
-                f"{origin}: the values of channel {name} (standard deviation {spread[worst] * self.info.scale[worst]:.3g} "
-                f"{self.info.unit}) are so small that float16 would round them away: check the unit."
+                f"{origin}: the values of channel {name} (standard deviation {size}) are so small that float16 would "
+                "round them away: check the unit."
             )
         raise InputError(
             f"{origin}: channel {name} sits so far from zero that float16 would round its signal away: subtract a "

@@ -1,7 +1,7 @@
 """Trials of a store as a map-style dataset for training; what an item is depends on seed, epoch and trial alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class TrainingView:
     """
 
     average: tuple[int, int] = (1, 1)
-    perturbation: Perturbation = Perturbation()
+    perturbation: Perturbation = field(default_factory=Perturbation)
 
     def __post_init__(self) -> None:
         if not 1 <= self.average[0] <= self.average[1]:

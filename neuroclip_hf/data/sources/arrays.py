@@ -1,8 +1,9 @@
 """`neuroclip prepare arrays`: epochs or voxel patterns that somebody already has, with their pictures."""
 
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ from neuroclip_hf.data.store_writer import StoreWriter, new_store, sha256
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing
 
-_VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "µV": 1e-6}
+_VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "\u00b5V": 1e-6, "\u03bcV": 1e-6}  # micro sign, and Greek mu
 _TESLAS = {"T": 1.0, "fT": 1e-15}
-UNITS = (*_VOLTS, *_TESLAS, "sd", "au")
+UNITS = ("V", "mV", "uV", *_TESLAS, "sd", "au")
 KEYS = (
     "brain",
     "images",
@@ -97,12 +98,15 @@ def _read(path: Path) -> _Arrays:
         )
     if not np.isfinite(brain).all():
         trial = int(np.argwhere(~np.isfinite(brain))[0][0])
-        raise InputError(f"{path}: brain holds NaN or infinite values (first in trial {trial}): leave those trials out.")
+        raise InputError(f"{path}: brain holds NaN or infinite values (first in trial {trial}): leave those out.")
     _refuse_constant(brain, path)
     pictures, names = _pictures(values, path)
     image_row = _need(values, "image_id", path)
     if image_row.dtype.kind not in "iu" or image_row.shape != (len(brain),):
-        raise InputError(f"{path}: image_id must be whole numbers of shape ({len(brain)},), not {image_row.shape}.")
+        raise InputError(
+            f"{path}: image_id must be whole numbers of shape ({len(brain)},), not {image_row.dtype} of shape "
+            f"{image_row.shape}."
+        )
     if image_row.size and not 0 <= image_row.min() <= image_row.max() < len(pictures):
         worst = image_row.max() if image_row.max() >= len(pictures) else image_row.min()
         raise InputError(f"{path}: image_id {worst} is no row of the {len(pictures)} pictures (rows count from 0).")
@@ -160,13 +164,15 @@ def _pictures(values: dict[str, NDArray[Any]], path: Path) -> tuple[list[Path | 
     if ("images" in values) == ("image_files" in values):
         raise InputError(f"{path} must hold either images or image_files.")
     if "image_files" in values:
-        files = [path.parent / str(name) for name in values["image_files"].reshape(-1)]
-        for file in files:
-            open_picture(file)
-        names = [str(name).replace("\\", "/") for name in values["image_files"].reshape(-1)]
-        if len(set(names)) != len(names):
-            raise InputError(f"{path}: a name occurs twice in image_files: list each picture once.")
-        return list(files), [name if _inside(name) else Path(name).name for name in names]
+        listed = _texts(values, "image_files", values["image_files"].size, path, default=[])
+        given = [PurePosixPath(name.replace("\\", "/")) for name in listed]
+        for name in given:
+            open_picture(path.parent / name)
+        names = [str(name) if _inside(name) else name.name for name in given]
+        twice, count = Counter(names).most_common(1)[0]
+        if count > 1:
+            raise InputError(f"{path}: {twice!r} occurs twice in image_files: list each picture once, under a name.")
+        return [path.parent / name for name in given], names
     images = values["images"]
     if images.dtype != np.uint8 or not (images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)):
         raise InputError(
@@ -177,14 +183,16 @@ def _pictures(values: dict[str, NDArray[Any]], path: Path) -> tuple[list[Path | 
     return [Image.fromarray(image) for image in images], [f"{row:0{width}d}" for row in range(len(images))]
 
 
-def _inside(name: str) -> bool:
-    return not Path(name).is_absolute() and ".." not in Path(name).parts
+def _inside(name: PurePosixPath) -> bool:
+    return not Path(name).is_absolute() and ".." not in name.parts
 
 
 def _texts(values: dict[str, NDArray[Any]], name: str, count: int, path: Path, default: list[str]) -> list[str]:
     if name not in values:
         return default
     array = values[name]
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
     if array.ndim == 0:
         return [str(array)] * count
     if array.shape != (count,):
@@ -214,15 +222,16 @@ def _rate(values: dict[str, NDArray[Any]], brain: NDArray[Any], path: Path) -> f
         return None
     if "sampling_rate" not in values:
         raise InputError(f"{path} lacks sampling_rate (Hz), which trials of shape (trials, channels, samples) need.")
-    rate = float(values["sampling_rate"])
-    if not rate > 0:
-        raise InputError(f"{path}: sampling_rate is {rate}: it must be above zero, in Hz.")
+    given = values["sampling_rate"]
+    rate = float(given.item()) if given.size == 1 and given.dtype.kind in "fiu" else np.nan
+    if not 0 < rate < np.inf:
+        raise InputError(f"{path}: sampling_rate is {given.tolist()!r}: it must be one number above zero, in Hz.")
     return rate
 
 
 def _unit(values: dict[str, NDArray[Any]], path: Path) -> str:
-    unit = str(values["unit"]) if "unit" in values else "au"
-    if unit not in UNITS:
+    unit = _texts(values, "unit", 1, path, default=["au"])[0]
+    if unit not in (*_VOLTS, *UNITS):
         raise InputError(f"{path}: unit is {unit!r}: choose one of {', '.join(UNITS)}.")
     return unit
 

@@ -58,8 +58,8 @@ def assign_files(files: Sequence[RecordingFile], splits: SplitSettings) -> dict[
             matches = [file for file in files if _matches(file, pattern)]
             if not matches:
                 raise InputError(
-                    f"No recording matches {split} file {pattern!r}: it must be one of the recordings that are named too "
-                    f"({_names(files)})."
+                    f"No recording matches {split} file {pattern!r}: it must be one of the recordings that are named "
+                    f"too ({_names(files)})."
                 )
             for file in matches:
                 if assigned[file] not in (columns.TRAIN, split):
@@ -89,8 +89,8 @@ def check_test_concepts(shown: Iterable[tuple[str, str]], splits: SplitSettings)
         )
     if not {concept for split, concept in shown if split == columns.TRAIN} - set(splits.test_concepts):
         raise InputError(
-            f"The train split is empty: the training recordings show only {', '.join(splits.test_concepts[:8])}, which "
-            "--test-concepts takes out. Name fewer."
+            f"The train split is empty: the training recordings show only {', '.join(splits.test_concepts[:8])}, "
+            "which --test-concepts takes out: name fewer."
         )
 
 

@@ -14,7 +14,6 @@ from neuroclip_hf.data.pictures import PictureFolder, Target, open_picture
 from neuroclip_hf.data.recordings import (
     NAME,
     Recording,
-    RecordingFile,
     check_signal,
     find_recordings,
     open_recording,
@@ -204,10 +203,10 @@ def _store_info(plans: Sequence[_Plan], epochs: EpochSettings, splits: SplitSett
 
 
 def _sources(plans: Sequence[_Plan]) -> dict[str, str]:
-    """Checksums of all files that hold samples; where two have one name, the folders that tell them apart belong to it."""
-    files = {path for plan in plans for path in (plan.path, *map(Path, filter(None, plan.recording.raw.filenames)))}
-    paths = sorted(path.resolve() for path in files if path.is_file())
-    paths = list(dict.fromkeys(paths))
+    """Checksums of all files that hold samples; where two have one name, as many folders as tell them apart."""
+    named = [plan.path for plan in plans]
+    held = [Path(file) for plan in plans for file in plan.recording.raw.filenames if file is not None]
+    paths = sorted({path.resolve(): path.absolute() for path in (*held, *named) if path.is_file()}.values())
     depth = 1
     while len({path.parts[-depth:] for path in paths}) < len(paths):
         depth += 1

@@ -13,9 +13,9 @@ from neuroclip_hf import columns
 from neuroclip_hf.data import things_eeg2
 from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs
 from neuroclip_hf.data.pictures import open_picture
-from neuroclip_hf.data.recordings import Recording, RecordingFile, check_signal, open_recording
+from neuroclip_hf.data.recordings import NAME, Recording, RecordingFile, check_signal, open_recording
 from neuroclip_hf.data.store import StoreInfo
-from neuroclip_hf.data.store_writer import StoreWriter, new_store, sha256
+from neuroclip_hf.data.store_writer import BLOCK, StoreWriter, new_store, sha256
 from neuroclip_hf.data.things_eeg2 import FACTS, ImageMetadata
 from neuroclip_hf.data.whitening import noise_covariance, whiten, whitening_matrix
 from neuroclip_hf.errors import InputError
@@ -42,10 +42,10 @@ def prepare_things_eeg2(
 ) -> Path:
     """Make a trial store from `sub-XX/ses-0Y/raw_eeg_{training,test}.npy`.
 
-    The steps of Gifford et al. (NeuroImage 2022) in the form that recent work shares: epochs of -0.2 to 1.0 s, baseline
-    before the onset, 250 Hz, 0 to 1 s kept, at most 2 training and 20 test repeats of a picture a session (by the
-    dataset's shuffle seed), multivariate noise normalisation per session. Its covariance is fitted on training epochs
-    only, unlike the dataset's own release.
+    The steps of Gifford et al. (NeuroImage 2022) in the form that recent work shares: epochs of -0.2 to 1.0 s,
+    baseline before the onset, 250 Hz, 0 to 1 s kept, at most 2 training and 20 test repeats of a picture a session (by
+    the dataset's shuffle seed), multivariate noise normalisation per session. Its covariance is fitted on training
+    epochs only, unlike the dataset's own release. One recording and its epochs are in memory at a time.
 
     Args:
         source (path): folder of the subjects.
@@ -72,6 +72,7 @@ def prepare_things_eeg2(
     first = open_recording(files[0])
     epochs = replace(epochs, channels=tuple(choose_channels(first.raw, _channels(channels, first), first.file.path)))
     info = _store_info(source, files, first, epochs, whitening)
+    del first  # a recording of the real size takes three gigabytes
     with new_store(out, info, overwrite) as writer:
         for number in progress(numbers, desc="subjects", unit="subject"):
             _write_subject(writer, source, number, epochs, whitening)
@@ -82,7 +83,7 @@ def prepare_things_eeg2(
 def _subjects(source: Path, wanted: Sequence[int | str]) -> list[int]:
     found = things_eeg2.find_subjects(source)
     try:
-        numbers = [int(str(name).removeprefix("sub-")) for name in wanted] or found
+        numbers = sorted({int(str(name).removeprefix("sub-")) for name in wanted}) or found
     except ValueError:
         raise InputError(f"subjects {', '.join(map(str, wanted))}: give numbers, as in 1,2.") from None
     missing = [number for number in numbers if number not in found]
@@ -142,33 +143,32 @@ def _write_subject(writer: StoreWriter, source: Path, number: int, epochs: Epoch
         matrix = None
         for run, split in enumerate((columns.TRAIN, columns.TEST), start=1):
             path = things_eeg2.raw_path(source, number, session, split)
-            recording = open_recording(RecordingFile(path, things_eeg2.subject_folder(number), session, run))
-            rows, values = _cut(recording, epochs, split)
+            file = RecordingFile(path, things_eeg2.subject_folder(number), session, run)
+            rows, values = _cut(file, epochs, split)
             if split == columns.TRAIN and whitening != "none":
-                covariances.append(noise_covariance(values, [row["name"] for row in rows]))
+                covariances.append(noise_covariance(values, [row[columns.IMAGE_ID] for row in rows]))
                 matrix = _invert(covariances[-1], path)
-            values = values if matrix is None else whiten(values, matrix)
-            table = [{key: value for key, value in row.items() if key != "name"} for row in rows]
-            writer.add_trials(recording.file.subject, split, values, table, str(path))
+            for start in range(0, len(rows), BLOCK):
+                part = values[start : start + BLOCK]
+                part = part if matrix is None else whiten(part, matrix)
+                writer.add_trials(file.subject, split, part, rows[start : start + BLOCK], str(path))
     if covariances:
         writer.add_covariances(things_eeg2.subject_folder(number), np.stack(covariances))
 
 
-def _cut(
-    recording: Recording, epochs: EpochSettings, split: str
-) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
+def _cut(file: RecordingFile, epochs: EpochSettings, split: str) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
     """Epochs of one raw file, float32 so that a session of the real size stays near one gigabyte."""
-    file, raw = recording.file, recording.raw
+    recording = open_recording(file)
+    raw = recording.raw
     channels = choose_channels(raw, epochs.channels, file.path)
     check_signal(recording, channels)
     events = recording.events.iloc[_chosen_repeats(recording, split)]
     rows, parts = [], []
-    samples, names = events[columns.SAMPLE].to_numpy(), events["name"].to_numpy()
+    samples, names = events[columns.SAMPLE].to_numpy(), events[NAME].to_numpy()
     for kept, values in cut_epochs(raw, samples, epochs, channels):
         parts.append(values.astype(np.float32))
         rows += [
             {
-                "name": names[row],
                 columns.IMAGE_ID: str(names[row]),
                 columns.CONCEPT: Path(names[row]).parent.name,
                 columns.SESSION: file.session,
@@ -185,10 +185,9 @@ def _cut(
 
 def _chosen_repeats(recording: Recording, split: str) -> NDArray[np.int64]:
     """Rows of the events to use, picture by picture; at most so many repeats of each, by the dataset's shuffle."""
-    names = recording.events["name"].to_numpy()
     chosen = [
-        shuffle(np.flatnonzero(names == name), random_state=FACTS.repeat_seed)[: REPEATS_PER_SESSION[split]]
-        for name in dict.fromkeys(sorted(names))
+        shuffle(np.sort(rows), random_state=FACTS.repeat_seed)[: REPEATS_PER_SESSION[split]]
+        for rows in recording.events.groupby(NAME).indices.values()
     ]
     return np.sort(np.concatenate(chosen))
 
