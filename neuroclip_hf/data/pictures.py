@@ -131,12 +131,11 @@ def open_picture(path: str | Path) -> Image.Image:
     path = Path(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-        with picture:
-            size = picture.size
-            if size[0] * size[1] <= MAX_PIXELS:
-                return _as_rgb(ImageOps.exif_transpose(picture))
+            warnings.simplefilter("ignore")  # of odd metadata and large sizes: what cannot be opened is an error below
+            with Image.open(path) as picture:
+                size = picture.size
+                if size[0] * size[1] <= MAX_PIXELS:
+                    return _as_rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: put the picture there or correct its name.") from None
     except Exception as error:  # a damaged file can break any of Pillow's decoders in its own way

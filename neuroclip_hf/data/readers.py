@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import mne
 import numpy as np
@@ -23,6 +22,7 @@ IGNORED_EVENTS = (
 """Annotations that never name a picture, in lower case: MNE's own marks, those that recorders write by themselves, and
 BIDS' empty cell. A picture of a badger is none of them."""
 
+_NOTHING = ("n/a", "nan", "")
 _INCOMPLETE = re.compile(r"invalid tag|does not match the file size|outside (of )?(the )?data range|truncated", re.I)
 """Warnings by which MNE reads on past what is missing from a file."""
 
@@ -33,7 +33,8 @@ def read_with_mne(path: Path, bids_root: Path | None = None) -> mne.io.BaseRaw:
     Args:
         path (`Path`): the file.
         bids_root (`Path`, *optional*): the BIDS folder it belongs to: events, channel types and bad channels are then
-            those of its tables, and an event's name is the picture of the column `stim_file` where there is one.
+            those of its tables, and an event's name is the picture of the column `stim_file`, else the trial type,
+            else the code.
 
     Raises:
         InputError: if MNE cannot read the file, or reads only a part of it.
@@ -103,14 +104,30 @@ def read_things_eeg2(path: Path) -> tuple[mne.io.BaseRaw, pd.DataFrame]:
 def _read_bids(path: Path, root: Path) -> mne.io.BaseRaw:
     import mne_bids
 
-    raw = mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path).update(root=root), verbose="WARNING")
-    annotations = raw.annotations
-    extras: Sequence[dict[str, Any]] = getattr(annotations, "extras", None) or ()
-    pictures = [str((extra or {}).get("stim_file") or "n/a") for extra in extras]
-    if any(name != "n/a" for name in pictures):
-        names = [old if new == "n/a" else new for new, old in zip(pictures, annotations.description, strict=True)]
-        raw.set_annotations(mne.Annotations(annotations.onset, annotations.duration, names, annotations.orig_time))
-    return raw
+    bids_path = mne_bids.get_bids_path_from_fname(path).update(root=root)
+    raw = mne_bids.read_raw_bids(bids_path, verbose="WARNING")
+    events = bids_path.find_matching_sidecar(suffix="events", extension=".tsv", on_error="ignore")
+    if events is None:
+        return raw
+    # The table is read again: mne_bids joins trial type and code into names, and drops rows without a trial type even
+    # where stim_file says what was shown.
+    table = pd.read_csv(events, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    table = table[~table["onset"].str.lower().isin(_NOTHING)]
+    names = [_bids_name(row) for _, row in table.iterrows()]
+    lasting = pd.to_numeric(table["duration"], errors="coerce").fillna(0) if "duration" in table else 0.0
+    # Marks of the file itself (skipped acquisition, edges) are in no table.
+    marks = [
+        place for place, name in enumerate(raw.annotations.description) if name not in names and is_mark(str(name))
+    ]
+    kept = raw.annotations[[place for place in marks if raw.annotations.description[place] != "n/a"]]
+    raw.set_annotations(mne.Annotations(table["onset"].astype(float), lasting, names))
+    return raw.set_annotations(raw.annotations + kept)
+
+
+def _bids_name(row: pd.Series) -> str:
+    """What BIDS says was shown: the picture of `stim_file`, else the trial type, else the code."""
+    cells = (str(row.get(column, "n/a")) for column in ("stim_file", "trial_type", "stim_type", "value"))
+    return next((cell for cell in cells if cell.lower() not in _NOTHING), "n/a")
 
 
 def _shield(name: str) -> str:

@@ -98,7 +98,10 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
     gallery = store.gallery(columns.TRAIN)
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
     dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe, store), seed)
+    model.centre_image_projection(embed_pictures(model, pictures, "centring"))
     frozen = embed_pictures_frozen(model, pictures) if recipe.model.softening > 0 else None
+    if frozen is not None:
+        frozen = frozen - frozen.mean(dim=0)  # what all pictures share says nothing about which are alike (ours)
     validate = _Validation(store, table, validation_rows, gallery, pictures, processor)
     result = train(
         model,

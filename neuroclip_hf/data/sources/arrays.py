@@ -202,7 +202,7 @@ def _texts(values: dict[str, NDArray[Any]], name: str, count: int, path: Path, d
 
 def _splits(values: dict[str, NDArray[Any]], count: int, path: Path) -> NDArray[np.str_]:
     splits = np.array(_texts(values, "split", count, path, default=[columns.TRAIN] * count))
-    unknown = sorted(set(splits) - set(columns.SPLITS))
+    unknown = sorted(set(splits.tolist()) - set(columns.SPLITS))
     if unknown:
         raise InputError(f"{path}: split holds {unknown[0]!r}: the splits are {', '.join(columns.SPLITS)}.")
     return splits

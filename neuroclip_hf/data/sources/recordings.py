@@ -259,7 +259,8 @@ def _split_of(plan: _Plan, target: Target, splits: SplitSettings) -> str:
 def _refuse_empty(writer: StoreWriter, plans: Sequence[_Plan], splits: SplitSettings) -> None:
     expected = {plan.split for plan in plans} | ({columns.TEST} if splits.test_concepts else set())
     for split in sorted(expected - writer.splits):
-        names = ", ".join(plan.path.name for plan in plans if split in (plan.split, columns.TEST))
+        anywhere = split == columns.TEST and bool(splits.test_concepts)
+        names = ", ".join(plan.path.name for plan in plans if anywhere or plan.split == split)
         raise InputError(
             f"The {split} split is empty: no epoch of {names} survived. Loosen --reject, or name other files."
         )

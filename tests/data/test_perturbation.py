@@ -1,0 +1,90 @@
+"""Each kind of perturbation alone, with its answer known."""
+
+import numpy as np
+import pytest
+
+from neuroclip_hf.data.perturbation import Perturbation, perturb
+from neuroclip_hf.errors import InputError
+
+
+@pytest.fixture
+def trial() -> np.ndarray:
+    return 1e-5 * np.random.default_rng(5).standard_normal((8, 200)).astype(np.float32)
+
+
+def changed(trial: np.ndarray, seed: int = 0, **how) -> np.ndarray:
+    before = trial.copy()
+    result = perturb(trial, Perturbation(**how), np.random.default_rng(seed))
+    np.testing.assert_array_equal(trial, before)
+    assert result.shape == trial.shape
+    assert result.dtype == np.float32
+    return result
+
+
+def test_nothing_is_changed_by_default(trial: np.ndarray):
+    np.testing.assert_array_equal(changed(trial), trial)
+
+
+def test_equal_seeds_give_equal_results(trial: np.ndarray):
+    how = {"noise": 0.5, "shift": 9, "channel_dropout": 0.3, "time_mask": 0.2, "scaling": 0.2}
+    np.testing.assert_array_equal(changed(trial, 1, **how), changed(trial, 1, **how))
+    assert not np.array_equal(changed(trial, 1, **how), changed(trial, 2, **how))
+
+
+def test_noise_is_measured_in_standard_deviations_of_the_trial(trial: np.ndarray):
+    added = changed(trial, noise=0.5) - trial
+    assert added.std() / trial.std() == pytest.approx(0.5, rel=0.1)
+
+
+def test_a_shift_moves_all_channels_alike_and_repeats_the_edge(trial: np.ndarray):
+    steps = set()
+    for seed in range(40):
+        moved = changed(trial, seed, shift=3)
+        (step,) = [one for one in range(-3, 4) if np.array_equal(np.roll(trial, one, axis=1)[:, 3:-3], moved[:, 3:-3])]
+        edge = moved[:, :step] - trial[:, :1] if step > 0 else moved[:, 200 + step :] - trial[:, -1:]
+        assert not edge.any()
+        steps.add(step)
+    assert steps == set(range(-3, 4))
+
+
+def test_dropped_channels_are_zero_and_one_always_stays(trial: np.ndarray):
+    left = [np.abs(changed(trial, seed, channel_dropout=0.99)).max(axis=1) > 0 for seed in range(50)]
+    assert min(kept.sum() for kept in left) == 1
+    kept = np.abs(changed(trial, channel_dropout=0.5)).max(axis=1) > 0
+    np.testing.assert_array_equal(changed(trial, channel_dropout=0.5)[kept], trial[kept])
+
+
+def test_one_window_of_at_most_that_length_is_masked(trial: np.ndarray):
+    lengths = []
+    for seed in range(60):
+        masked = (changed(trial, seed, time_mask=0.25) == 0).all(axis=0)
+        lengths.append(masked.sum())
+        assert np.abs(np.diff(masked.astype(int))).sum() <= 2
+    assert max(lengths) < 50
+    assert max(lengths) > 40
+
+
+def test_scaling_is_one_factor_for_the_whole_trial(trial: np.ndarray):
+    factors = np.array([np.median(changed(trial, seed, scaling=0.4) / trial) for seed in range(60)])
+    assert np.abs(np.log(factors)).max() < 0.4001
+    assert np.log(factors).min() < -0.3
+    assert np.log(factors).max() > 0.3
+    np.testing.assert_allclose(changed(trial, 0, scaling=0.4), factors[0] * trial, rtol=1e-5)
+
+
+def test_patterns_of_voxels_are_perturbed_too(trial: np.ndarray):
+    pattern = trial[:, 0]
+    np.testing.assert_array_equal(changed(pattern, shift=3, time_mask=0.9), pattern)
+    assert 0 < (changed(trial[0], channel_dropout=0.5) == 0).sum() < 200
+    assert (changed(pattern, noise=0.1) != pattern).all()
+
+
+@pytest.mark.parametrize(
+    "how", [{"noise": -0.1}, {"shift": -1}, {"channel_dropout": 1.0}, {"time_mask": 1.5}, {"scaling": float("nan")}]
+)
+def test_impossible_strengths_are_named(how: dict[str, float]):
+    ((name, value),) = how.items()
+    with pytest.raises(
+        InputError, match=f"perturbation {name} is {value}: it must be zero or more, and a part below 1"
+    ):
+        Perturbation(**how)
