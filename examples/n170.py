@@ -68,7 +68,9 @@ def run_subject(data: Path, subject: str, seeds: int, shuffled: int) -> dict[str
         prepare_recordings(files, data / "pictures", Path(folder) / "store", epochs=EPOCHS, splits=split(files))
         store = TrialStore(Path(folder) / "store")
         found = [_scores(store, seed, shuffled=False) for seed in progress(range(seeds), desc=f"{subject} seeds")]
-        control = [_scores(store, seed, shuffled=True) for seed in progress(range(shuffled), desc=f"{subject} shuffled")]
+        control = [
+            _scores(store, seed, shuffled=True) for seed in progress(range(shuffled), desc=f"{subject} shuffled")
+        ]
         return {
             "single": _mean(found, "single"),
             "mean16": _mean(found, "mean16"),
@@ -148,7 +150,9 @@ def _subjects(data: Path) -> list[str]:
 def _arguments() -> argparse.Namespace:
     real_data = Path(os.environ.get("NEUROCLIP_REAL_DATA", "../shared/data"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=real_data / "recordings" / "n170", help="folder of the recordings")
+    parser.add_argument(
+        "--data", type=Path, default=real_data / "recordings" / "n170", help="folder of the recordings"
+    )
     parser.add_argument("--subjects", type=lambda text: text.split(","), help="as in sub-01,sub-02; all by default")
     parser.add_argument("--seeds", type=int, default=3, help="trainings that are averaged")
     parser.add_argument("--shuffled", type=int, default=10, help="trainings on shuffled pairs that are averaged")

@@ -103,7 +103,8 @@ def rank_test_split(
     """Open the test split and rank its gallery for every query.
 
     Args:
-        model, processor: the checkpoint.
+        model (`NeuroCLIPModel`): of the checkpoint.
+        processor (`NeuroCLIPProcessor`): of the checkpoint.
         store (`TrialStore`): with test trials that fit the checkpoint.
         average (`int`, *optional*): trials a query, see [`make_queries`]; None averages all repeats of a picture, or
             takes single trials where only concepts are known.
@@ -117,7 +118,9 @@ def rank_test_split(
     check_fit(processor, store)
     rows = store.select(columns.TEST, subjects)
     if not len(rows):
-        raise InputError(f"{store.path} holds no test trials: prepare it with --test-files, --test-concepts or a split.")
+        raise InputError(
+            f"{store.path} holds no test trials: prepare it with --test-files, --test-concepts or a split."
+        )
     if average is None and store.concepts_only:
         average = 1
     queries = make_queries(store.trials, rows, average, draws=draws, seed=seed)
@@ -146,8 +149,11 @@ def evaluate(
     sizes = [len(query.trials) for query in ranking.queries]
     repeats = sizes[0] if len(set(sizes)) == 1 else round(float(np.mean(sizes)), 2)
     shown = "every picture of the concept is right" if store.concepts_only else "the shown picture is right"
+    found = accuracy_of(ranking)
     return Report(
-        **accuracy_of(ranking),
+        top1=found["top1"],
+        top5=found["top5"],
+        pairwise=found["pairwise"],
         chance=chance_level(ranking.mask, size, 1),
         chance_top5=chance_level(ranking.mask, size, 5),
         gallery_size=size,
@@ -190,7 +196,9 @@ def check_fit(processor: NeuroCLIPProcessor, store: TrialStore) -> None:
     for name, remedy in (("sampling_rate", "--rate"), ("num_timesteps", "--window"), ("unit", "preprocessing")):
         theirs, own = getattr(info, name), getattr(mine, name)
         if theirs != own:
-            raise InputError(f"{store.path}: {name} is {theirs}, the checkpoint's is {own}: prepare with its {remedy}.")
+            raise InputError(
+                f"{store.path}: {name} is {theirs}, the checkpoint's is {own}: prepare with its {remedy}."
+            )
 
 
 def write_report(report: Report, folder: str | Path) -> Path:

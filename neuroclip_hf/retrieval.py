@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from neuroclip_hf import columns
 from neuroclip_hf.data.epochs import choose_channels, cut_epochs
 from neuroclip_hf.data.pictures import PictureFolder, Target, open_picture
 from neuroclip_hf.data.recordings import NAME, Recording, check_signal
@@ -20,6 +21,9 @@ from neuroclip_hf.metrics.retrieval import similarity
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, encode_trials
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
+
+SHEET_QUERIES = 12
+"""Queries on a sheet (ours): as many as one reads. They are the first, not the best."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def retrieve(
     the training sessions, which the checkpoint carries.
 
     Args:
-        model, processor: the checkpoint.
+        model (`NeuroCLIPModel`): of the checkpoint.
+        processor (`NeuroCLIPProcessor`): of the checkpoint.
         recording (`Recording`): opened with [`open_recording`].
         gallery (`PictureFolder`): pictures to choose from.
         top_k (`int`): pictures a query.
@@ -103,10 +108,10 @@ def _epochs(recording: Recording, trials: BrainFeatureExtractor) -> tuple[list[s
         )
     events: pd.DataFrame = recording.events
     names, parts = [], []
-    for rows, values in cut_epochs(raw, events["sample"].to_numpy(), settings, channels):
-        values = values if trials.whitening is None else whiten(values, np.asarray(trials.whitening))
+    for rows, values in cut_epochs(raw, events[columns.SAMPLE].to_numpy(), settings, channels):
+        whitened = values if trials.whitening is None else whiten(values, np.asarray(trials.whitening))
         names += [str(name) for name in events[NAME].to_numpy()[rows]]
-        parts.append(values.astype(np.float32))
+        parts.append(whitened.astype(np.float32))
     if not parts:
         raise InputError(f"{path}: no epoch survived rejection and the recording's ends: nothing can be retrieved.")
     return names, np.concatenate(parts)
@@ -142,14 +147,17 @@ def load_gallery(folder: str | Path) -> PictureFolder:
 
 
 def write_sheet(found: Sequence[Retrieved], gallery: PictureFolder, path: str | Path) -> None:
-    """Draw what was found: for each query the picture that was shown and the best five, right ones marked."""
+    """Draw the first queries, at most [`SHEET_QUERIES`]: the picture shown and the best five, right ones marked."""
     rows = []
-    for one in found:
+    for one in found[:SHEET_QUERIES]:
         shown = one.target.image_id if one.target is not None else ""
         label = Path(shown).stem if shown else (f"any {one.target.concept}" if one.target else one.name)
         matches = [
-            Found(open_picture(gallery.path(match.image_id)), Path(match.image_id).stem, match.score, bool(match.right))
+            Found(
+                open_picture(gallery.path(match.image_id)), Path(match.image_id).stem, match.score, bool(match.right)
+            )
             for match in one.matches
         ]
         rows.append(SheetRow(label, open_picture(gallery.path(shown)) if shown else None, matches))
-    retrieval_sheet(rows, path)
+    title = f"Retrieved: the first {len(rows)} of {len(found)} queries" if len(rows) < len(found) else None
+    retrieval_sheet(rows, path, title=title)

@@ -16,7 +16,13 @@ from neuroclip_hf.files import new_folder, write_json
 from neuroclip_hf.logging import get_logger
 
 MARK = "demo.json"
-SIMULATION: dict[str, Any] = {"concepts": 100, "images_per_concept": 4, "test_concepts": 50, "snr": 1.0, "sampling_rate": 250}
+SIMULATION: dict[str, Any] = {
+    "concepts": 100,
+    "images_per_concept": 4,
+    "test_concepts": 50,
+    "snr": 1.0,
+    "sampling_rate": 250,
+}
 """Ours: small enough for a laptop, and far more signal than recordings hold, since the tower has random weights."""
 
 

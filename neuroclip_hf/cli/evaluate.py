@@ -12,7 +12,8 @@ def evaluate(
     run: Path = typer.Argument(..., help="Folder of a run, or of a checkpoint."),
     data: Path = typer.Option(..., "--data", help="The trial store whose test split is opened."),
     average: int | None = typer.Option(
-        None, help="Trials averaged into a query; all repeats of a picture by default (1 where only concepts are known)."
+        None,
+        help="Trials averaged into a query; all repeats of a picture by default (1 where only concepts are known).",
     ),
     draws: int | None = typer.Option(None, help="Random queries a target, instead of disjoint ones."),
     subjects: str | None = typer.Option(None, help="Whose test trials, with commas; all by default."),

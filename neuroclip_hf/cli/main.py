@@ -44,7 +44,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _all_verbs(
     verbosity: str = typer.Option("info", help="What is logged: debug, info, warning, error (no progress bars)."),
-    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
 ) -> None:
     set_verbosity(verbosity)
 

@@ -35,6 +35,8 @@ def recordings(
     test_files: str | None = typer.Option(None, help="Recordings that test: names or patterns with commas."),
     validation_files: str | None = typer.Option(None, help="Recordings that validate."),
     test_concepts: str | None = typer.Option(None, help="Concepts whose trials all test."),
+    test_part: float = typer.Option(0.0, help="Last part, in time, of each training recording that tests, as in 0.3."),
+    validation_part: float = typer.Option(0.0, help="Last part of the rest that validates."),
     protocol: str = PROTOCOL,
     held_out_pictures: float = typer.Option(
         0.25, help="Part of each concept's pictures kept for the test gallery, where events name only concepts."
@@ -69,6 +71,8 @@ def recordings(
             test_files=as_list(test_files),
             validation_files=as_list(validation_files),
             test_concepts=as_list(test_concepts),
+            test_part=test_part,
+            validation_part=validation_part,
             held_out_pictures=held_out_pictures,
             seed=seed,
         ),
@@ -83,7 +87,9 @@ def recordings(
 
 @app.command("arrays")
 def arrays(
-    file: Path = typer.Argument(..., help="An .npz with brain, images or image_files, image_id, ... (see the README)."),
+    file: Path = typer.Argument(
+        ..., help="An .npz with brain, images or image_files, image_id, ... (see the README)."
+    ),
     out: Path = OUT,
     protocol: str = PROTOCOL,
     window_start: float = typer.Option(0.0, help="Seconds from the onset to the first sample."),
@@ -101,13 +107,17 @@ def arrays(
 def things_eeg2(
     source: Path = typer.Option(..., "--source", help="Folder with sub-XX/ses-0Y/raw_eeg_{training,test}.npy."),
     out: Path = OUT,
-    images: Path | None = typer.Option(None, help="Folder with training_images and test_images; the source by default."),
+    images: Path | None = typer.Option(
+        None, help="Folder with training_images and test_images; the source by default."
+    ),
     subjects: str | None = typer.Option(None, help="Subjects with commas, as in 1,2; all by default."),
     channels: str = typer.Option("occipital", help="occipital (17 channels), all, or names with commas."),
     window: str = typer.Option("0,1", help="Seconds around the onset that are kept; the end is not included."),
     baseline: str = typer.Option("-0.2,0", help="Seconds whose mean is subtracted, or none."),
     rate: float = typer.Option(250.0, help="Resample epochs to this rate in Hz."),
-    whitening: str = typer.Option("session", help="Noise normalisation fitted on a session's training epochs, or none."),
+    whitening: str = typer.Option(
+        "session", help="Noise normalisation fitted on a session's training epochs, or none."
+    ),
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,
 ) -> None:

@@ -15,20 +15,22 @@ def retrieve(
     gallery: Path = typer.Option(..., "--gallery", help="Folder of pictures to choose from."),
     sheet: Path | None = typer.Option(None, help="PNG with the pictures shown and found."),
     top_k: int = typer.Option(5, help="Pictures a query."),
-    single_trials: bool = typer.Option(False, "--single-trials", help="One query an event; else equal events average."),
+    single_trials: bool = typer.Option(
+        False, "--single-trials", help="One query an event; else equal events average."
+    ),
     events: str | None = typer.Option(None, help="Meaning of events, as in 'Stimulus/S  1=face,Stimulus/S  2=house'."),
     ignore: str | None = typer.Option(None, help="Events to leave out: names or patterns with commas."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing sheet."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:
     """Find, for each event of a recording, the pictures that fit best."""
-    from neuroclip_hf.data.recordings import IGNORED_EVENTS, find_recordings, open_recording, rename_events
+    from neuroclip_hf.data.recordings import find_recordings, open_recording, rename_events
     from neuroclip_hf.files import refuse_existing
 
     if sheet is not None:
         refuse_existing(sheet, overwrite)
-    opened = open_recording(find_recordings([recording])[0])
-    opened = rename_events(opened, as_mapping(events, "--events"), (*IGNORED_EVENTS, *as_list(ignore)))
+    opened = open_recording(find_recordings([recording])[0], as_list(ignore))
+    opened = rename_events(opened, as_mapping(events, "--events"), as_list(ignore))
 
     from neuroclip_hf.protocols.run import load_run
     from neuroclip_hf.retrieval import load_gallery, retrieve, write_sheet
@@ -44,7 +46,14 @@ def retrieve(
         "sheet": None if sheet is None else str(sheet),
     }
     rows = [
-        (one.name, str(one.trials), str(place), match.image_id, f"{match.score:.3f}", {True: "right"}.get(match.right, ""))
+        (
+            one.name,
+            str(one.trials),
+            str(place),
+            match.image_id,
+            f"{match.score:.3f}",
+            "right" if match.right else "",
+        )
         for one in found
         for place, match in enumerate(one.matches, start=1)
     ]

@@ -1,6 +1,6 @@
 """Rows of a training dataset -> one batch, each picture once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,14 @@ class PictureSet:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def subset(self, numbers: Sequence[int]) -> "PictureSet":
+    def subset(self, numbers: Iterable[int]) -> "PictureSet":
         """Some of the pictures; what is preprocessed already is shared."""
+        numbers = [int(number) for number in numbers]
         part = PictureSet(self._open, [self._ids[number] for number in numbers], self._processor)
         part._cache = {place: self._cache[number] for place, number in enumerate(numbers) if number in self._cache}
         return part
 
-    def pixel_values(self, numbers: Sequence[int]) -> torch.Tensor:
+    def pixel_values(self, numbers: Iterable[int]) -> torch.Tensor:
         """Preprocessed pictures, `(pictures, 3, height, width)`, float32."""
         return torch.stack([self._one(int(number)) for number in numbers])
 
@@ -79,6 +80,7 @@ class BrainImageCollator:
         self._processor, self._pictures, self._frozen = processor, pictures, frozen_image_embeds
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Make a batch; its keys are arguments of `forward`, each picture of it stands in `pixel_values` once."""
         numbers, places = np.unique([item[PICTURE] for item in items], return_inverse=True)
         batch = {
             columns.EEG_VALUES: self._processor(eeg=np.stack([item[VALUES] for item in items]))[columns.EEG_VALUES],

@@ -1,8 +1,8 @@
 """Embeddings of queries and galleries by a given model; no gradient, nothing trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 import torch

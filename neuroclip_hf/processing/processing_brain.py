@@ -137,8 +137,8 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         """
         if sampling_rate is not None and sampling_rate != self.sampling_rate:
             raise InputError(
-                f"The trials have {sampling_rate} Hz but the checkpoint was trained at {self.sampling_rate} Hz: resample "
-                "them."
+                f"The trials have {sampling_rate} Hz but the checkpoint was trained at {self.sampling_rate} Hz: "
+                "resample them."
             )
         values = np.asarray(values, dtype=np.float32)
         values = values[None] if values.ndim == 2 else values
@@ -178,7 +178,10 @@ class NeuroCLIPProcessor(ProcessorMixin):
 
     @classmethod
     def _get_arguments_from_pretrained(
-        cls, pretrained_model_name_or_path: str | PathLike[str], processor_dict: dict[str, Any] | None = None, **kwargs: Any
+        cls,
+        pretrained_model_name_or_path: str | PathLike[str],
+        processor_dict: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> list[Any]:
         # transformers would look the brain side up among its own feature extractors.
         return [
@@ -200,7 +203,8 @@ class NeuroCLIPProcessor(ProcessorMixin):
         Args:
             eeg (`numpy.ndarray` of shape `(batch, channels, samples)`): in the checkpoint's unit (volts for EEG).
             images (one picture or a list): RGB pictures.
-            channel_names, sampling_rate: what `eeg` is; see [`BrainFeatureExtractor`].
+            channel_names (sequence of `str`, *optional*): of `eeg`; channels are picked and ordered by name.
+            sampling_rate (`float`, *optional*): of `eeg`, in Hz.
             return_tensors (`str`): "pt" for torch.
 
         Returns:

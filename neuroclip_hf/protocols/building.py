@@ -45,7 +45,7 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
 
 
 def image_processor_for(settings: ModelSettings, model: NeuroCLIPModel) -> Any:
-    """The image processor of the tower: its own where it is pretrained, CLIP's steps at its size where it is random."""
+    """The image processor of the tower: its own, or for a random tower CLIP's steps at its size."""
     if settings.tower is None:
         size = model.config.vision_config.image_size
         return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})

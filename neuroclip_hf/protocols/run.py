@@ -153,7 +153,9 @@ def evaluate_run(
     Args:
         folder (path): the run; its control is evaluated too, where it has one.
         store (`TrialStore`): whose test split is opened.
-        average, draws, subjects: see [`rank_test_split`].
+        average (`int`, *optional*): trials a query, see [`rank_test_split`].
+        draws (`int`, *optional*): random queries a target.
+        subjects (sequence of `str`, *optional*): whose test trials.
     """
     folder = Path(folder)
     facts = read_json(folder / RUN_FILE)

@@ -148,8 +148,8 @@ def load_recipe(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
         path = RECIPES / f"{name_or_path}.yaml"
         if not path.is_file():
             raise InputError(
-                f"Recipe {str(name_or_path)!r} is unknown: {_nearest(str(name_or_path), recipe_names())}, or name a .yaml "
-                "file."
+                f"Recipe {str(name_or_path)!r} is unknown: {_nearest(str(name_or_path), recipe_names())}, or name a "
+                ".yaml file."
             )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}

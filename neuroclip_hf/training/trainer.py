@@ -82,7 +82,9 @@ def train(
         FloatingPointError: if the loss is not finite; the message names epoch and step.
     """
     if validate is None and settings.selection != "last":
-        raise InputError(f"selection={settings.selection} needs validation trials: choose selection=last, or add some.")
+        raise InputError(
+            f"selection={settings.selection} needs validation trials: choose selection=last, or add some."
+        )
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
         dataloader_config=DataLoaderConfiguration(split_batches=True),  # the same global batch on any number of ranks

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.pictures import PictureFolder
@@ -22,6 +23,8 @@ class SplitSettings:
         protocol (`str`): what training and test may share, one of `columns.PROTOCOLS`.
         test_files, validation_files (`tuple[str, ...]`): recordings, by path, name, or pattern (`*run-05*`).
         test_concepts (`tuple[str, ...]`): concepts whose trials all test.
+        test_part, validation_part (`float`): the last part, in time, of each training recording that tests, and of
+            what is left that validates; for people with few recordings.
         held_out_pictures (`float`): fraction of the pictures of each concept that only the test gallery sees, where
             training and test share concepts and events do not say which picture was shown (ours).
         seed (`int`): chooses those pictures.
@@ -31,6 +34,8 @@ class SplitSettings:
     test_files: tuple[str, ...] = ()
     validation_files: tuple[str, ...] = ()
     test_concepts: tuple[str, ...] = ()
+    test_part: float = 0.0
+    validation_part: float = 0.0
     held_out_pictures: float = 0.25
     seed: int = 0
 
@@ -39,6 +44,9 @@ class SplitSettings:
             raise InputError(f"protocol {self.protocol!r} is unknown: choose one of {', '.join(columns.PROTOCOLS)}.")
         if not 0 < self.held_out_pictures < 1:
             raise InputError(f"held_out_pictures is {self.held_out_pictures}: it is a fraction between 0 and 1.")
+        for name in ("test_part", "validation_part"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: it is a part from 0 to below 1.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; of recordings only the names, not where they lie."""
@@ -70,6 +78,40 @@ def assign_files(files: Sequence[RecordingFile], splits: SplitSettings) -> dict[
             f"Every recording ({_names(files)}) is named for test or validation: leave some for training."
         )
     return assigned
+
+
+def split_events(
+    split: str, samples: NDArray[np.int64], concepts: Sequence[str], splits: SplitSettings, reach: tuple[int, int]
+) -> list[str | None]:
+    """The split of each event of one recording; None for an event that is left out.
+
+    Where a recording is parted in time, an event whose epoch would overlap the first epoch of the next part is left
+    out: its samples would stand in two splits.
+
+    Args:
+        split (`str`): the recording's own.
+        samples (`numpy.ndarray` of shape `(events,)`): onsets.
+        concepts (sequence of `str`): what each event shows.
+        splits (`SplitSettings`): the parts, and concepts that test wherever they stand.
+        reach (`tuple[int, int]`): samples from an onset to the first and past the last of its epoch.
+    """
+    chosen: list[str | None] = [split] * len(samples)
+    if split == columns.TRAIN:
+        order = np.argsort(samples, kind="stable")
+        left = len(order)
+        for name, part in ((columns.TEST, splits.test_part), (columns.VALIDATION, splits.validation_part)):
+            first = left - round(part * left)
+            for row in order[first:left]:
+                chosen[row] = name
+            begin = samples[order[first]] + reach[0] if first < left else np.inf
+            while first > 0 and samples[order[first - 1]] + reach[1] > begin:
+                first -= 1
+                chosen[order[first]] = None
+            left = first
+    return [
+        columns.TEST if concept in splits.test_concepts else name
+        for concept, name in zip(concepts, chosen, strict=True)
+    ]
 
 
 def check_test_concepts(shown: Iterable[tuple[str, str]], splits: SplitSettings) -> None:

@@ -1,5 +1,6 @@
 """`neuroclip prepare recordings`: one's own recordings, whose events name pictures, into a trial store."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from neuroclip_hf.data.sources.recording_splits import (
     check_test_concepts,
     galleries_by_concept,
     galleries_by_picture,
+    split_events,
 )
 from neuroclip_hf.data.store import StoreInfo
 from neuroclip_hf.data.store_writer import StoreWriter, new_store, sha256
@@ -47,6 +49,7 @@ class _Plan:
     split: str
     targets: list[Target]
     channels: list[str] = field(default_factory=list)
+    event_splits: list[str | None] = field(default_factory=list)
 
     @property
     def path(self) -> Path:
@@ -99,11 +102,13 @@ def prepare_recordings(
     check_test_concepts(((plan.split, target.concept) for plan in plans for target in plan.targets), splits)
     known = _known_target(plans, splits)
     _check_alike(plans, epochs)
+    for plan in plans:
+        plan.event_splits = _event_splits(plan, epochs, splits)
     info = _store_info(plans, epochs, splits, known)
     settings = {**info.settings, "events": dict(sorted(names.items())), "ignore": list(ignore)}
     info = replace(info, settings=settings, redistribute_pictures=redistribute_pictures)
     with new_store(out, info, overwrite) as writer:
-        warnings = _write_trials(writer, plans, epochs, splits)
+        warnings = _write_trials(writer, plans, epochs)
         _write_pictures(writer, folder, splits, known)
         writer.info = replace(writer.info, warnings=warnings)
     return Path(out)
@@ -172,6 +177,14 @@ def _check_alike(plans: Sequence[_Plan], epochs: EpochSettings) -> None:
         check_signal(plan.recording, plan.channels)
 
 
+def _event_splits(plan: _Plan, epochs: EpochSettings, splits: SplitSettings) -> list[str | None]:
+    rate = plan.recording.raw.info["sfreq"]
+    edges = [*epochs.window, *(epochs.baseline or ())]
+    reach = (math.floor(min(edges) * rate), math.ceil(max(edges) * rate) + 1)
+    samples = plan.recording.events[columns.SAMPLE].to_numpy()
+    return split_events(plan.split, samples, [target.concept for target in plan.targets], splits, reach)
+
+
 def _scales(raw: mne.io.BaseRaw, channels: Sequence[str]) -> list[float]:
     return [SCALES.get(kind, 1e-6) for kind in raw.get_channel_types(picks=list(channels))]
 
@@ -213,31 +226,28 @@ def _sources(plans: Sequence[_Plan]) -> dict[str, str]:
     return {"/".join(path.parts[-depth:]): sha256(path) for path in paths}
 
 
-def _write_trials(
-    writer: StoreWriter, plans: Sequence[_Plan], epochs: EpochSettings, splits: SplitSettings
-) -> list[str]:
+def _write_trials(writer: StoreWriter, plans: Sequence[_Plan], epochs: EpochSettings) -> list[str]:
     warnings: list[str] = []
     for plan in progress(plans, desc="epochs", unit="file"):
         kept = 0
         samples = plan.recording.events[columns.SAMPLE].to_numpy()
         for rows, values in cut_epochs(plan.recording.raw, samples, epochs, plan.channels):
             kept += len(rows)
-            _add_chunk(writer, plan, splits, rows, values)
+            _add_chunk(writer, plan, rows, values)
         if kept == 0:
             warnings.append(f"{plan.path.name}: no epoch survived (of {len(samples)}); the recording was skipped.")
         get_logger().info("%s: %d of %d epochs kept", plan.path.name, kept, len(samples))
     for warning in warnings:
         get_logger().warning(warning)
-    _refuse_empty(writer, plans, splits)
+    _refuse_empty(writer, plans)
     return warnings
 
 
-def _add_chunk(writer: StoreWriter, plan: _Plan, splits: SplitSettings, rows: np.ndarray, values: np.ndarray) -> None:
+def _add_chunk(writer: StoreWriter, plan: _Plan, rows: np.ndarray, values: np.ndarray) -> None:
     file = plan.recording.file
     samples = plan.recording.events[columns.SAMPLE].to_numpy()
-    chosen = [_split_of(plan, plan.targets[row], splits) for row in rows]
-    for split in dict.fromkeys(chosen):
-        mine = [place for place, name in enumerate(chosen) if name == split]
+    for split in columns.SPLITS:
+        mine = [place for place, row in enumerate(rows) if plan.event_splits[row] == split]
         table = [
             {
                 columns.IMAGE_ID: plan.targets[row].image_id,
@@ -249,21 +259,17 @@ def _add_chunk(writer: StoreWriter, plan: _Plan, splits: SplitSettings, rows: np
             }
             for row in rows[mine]
         ]
-        writer.add_trials(file.subject, split, values[mine], table, str(file.path))
+        if mine:
+            writer.add_trials(file.subject, split, values[mine], table, str(file.path))
 
 
-def _split_of(plan: _Plan, target: Target, splits: SplitSettings) -> str:
-    return columns.TEST if target.concept in splits.test_concepts else plan.split
-
-
-def _refuse_empty(writer: StoreWriter, plans: Sequence[_Plan], splits: SplitSettings) -> None:
-    expected = {plan.split for plan in plans} | ({columns.TEST} if splits.test_concepts else set())
-    for split in sorted(expected - writer.splits):
-        anywhere = split == columns.TEST and bool(splits.test_concepts)
-        names = ", ".join(plan.path.name for plan in plans if anywhere or plan.split == split)
-        raise InputError(
-            f"The {split} split is empty: no epoch of {names} survived. Loosen --reject, or name other files."
-        )
+def _refuse_empty(writer: StoreWriter, plans: Sequence[_Plan]) -> None:
+    for split in columns.SPLITS:
+        names = ", ".join(plan.path.name for plan in plans if split in plan.event_splits)
+        if names and split not in writer.splits:
+            raise InputError(
+                f"The {split} split is empty: no epoch of {names} survived. Loosen --reject, or name other files."
+            )
 
 
 def _write_pictures(writer: StoreWriter, folder: PictureFolder, splits: SplitSettings, known: str) -> None:
