@@ -34,6 +34,7 @@ from neuroclip_hf.data.queries import make_queries
 from neuroclip_hf.data.sources.recordings import SplitSettings, prepare_recordings
 from neuroclip_hf.evaluation import accuracy_of, rank_test_split
 from neuroclip_hf.logging import progress, set_verbosity
+from neuroclip_hf.metrics.retrieval import chance_level
 from neuroclip_hf.protocols.run import train_on_store
 from neuroclip_hf.training.settings import load_recipe
 
@@ -47,23 +48,27 @@ def main() -> int:
     arguments = _arguments()
     set_verbosity("warning")
     rows: dict[str, dict[str, Any]] = {}
+    failed = False
     try:
-        for subject in arguments.subjects or _subjects(arguments.data):
-            rows[subject] = run_subject(arguments.data, subject, arguments.seeds, arguments.shuffled)
+        subjects = _subjects(arguments.data, arguments.subjects)
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    for subject in subjects:
+        try:
+            rows[subject] = run_subject(arguments.data, subject, arguments.seeds, arguments.shuffled)
+        except InputError as error:  # the subjects that are done stay
+            print(f"Error: {subject}: {error}", file=sys.stderr)
+            rows[subject], failed = {"error": str(error)}, True
     print(_table(rows), file=sys.stderr)
     print(json.dumps(rows))
-    return 0
+    return 2 if failed else 0
 
 
 def run_subject(data: Path, subject: str, seeds: int, shuffled: int) -> dict[str, Any]:
     """Prepare one subject's store, train on it, and open its test split."""
     started = time.perf_counter()
     files = sorted(data.glob(f"{subject}_run-*_raw.fif"))
-    if not files:
-        raise InputError(f"{data} holds no recording {subject}_run-*_raw.fif: correct --data or --subjects.")
     with tempfile.TemporaryDirectory() as folder:
         prepare_recordings(files, data / "pictures", Path(folder) / "store", epochs=EPOCHS, splits=split(files))
         store = TrialStore(Path(folder) / "store")
@@ -78,6 +83,7 @@ def run_subject(data: Path, subject: str, seeds: int, shuffled: int) -> dict[str
             **logistic_regression(store),
             "seeds": found,
             "shuffled": control,
+            "chance": _mean(found, "chance"),
             "trials": {name: len(store.select(name)) for name in columns.SPLITS},
             "skipped": store.info.warnings,
             "store": store.info.fingerprint,
@@ -100,10 +106,11 @@ def logistic_regression(store: TrialStore) -> dict[str, float]:
     rows = np.concatenate([store.select(columns.TRAIN), store.select(columns.VALIDATION)])
     table = store.trials.iloc[rows]
     runs = table[columns.RUN].to_numpy()
-    folds = GroupKFold(min(5, len(set(runs)))) if len(set(runs)) > 1 else 5
+    several = len(set(runs)) > 1
+    folds = GroupKFold(min(5, len(set(runs)))) if several else 5
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
     search = GridSearchCV(model, {"logisticregression__C": REGULARISATION}, cv=folds, scoring="balanced_accuracy")
-    search.fit(store.read(rows).reshape(len(rows), -1) * 1e6, table[columns.CONCEPT], groups=runs)
+    search.fit(store.read(rows).reshape(len(rows), -1) * 1e6, table[columns.CONCEPT], groups=runs if several else None)
     return {f"logistic_{name}": _logistic_accuracy(search, store, size) for name, size in _QUERIES.items()}
 
 
@@ -123,6 +130,7 @@ def _scores(store: TrialStore, seed: int, *, shuffled: bool) -> dict[str, float]
         draws = DRAWS if size > 1 else None
         ranking = rank_test_split(trained.model, trained.processor, store, average=size, draws=draws)
         found[name] = accuracy_of(ranking)["top1"]
+        found["chance"] = chance_level(ranking.mask, len(ranking.image_ids), 1)
     return found
 
 
@@ -131,20 +139,26 @@ def _mean(found: Sequence[dict[str, float]], name: str) -> float | None:
 
 
 def _table(rows: dict[str, dict[str, Any]]) -> str:
-    names = ("single", "mean16", "shuffled_mean16", "logistic_single", "logistic_mean16")
+    names = ("single", "mean16", "shuffled_mean16", "logistic_single", "logistic_mean16", "chance")
     lines = ["".join(f"{name:>17}" for name in ("subject", *names))]
     for subject, row in rows.items():
+        if "error" in row:
+            lines.append(f"{subject:>17}  {row['error']}")
+            continue
         values = ("-" if row[name] is None else f"{row[name]:.3f}" for name in names)
         lines.append("".join(f"{value:>17}" for value in (subject, *values)))
         lines += [f"  {warning}" for warning in row["skipped"]]
-    return "\n".join([*lines, "chance is 0.500; recorded EEG; the vision tower has random weights"])
+    return "\n".join([*lines, "recorded EEG; the vision tower has random weights"])
 
 
-def _subjects(data: Path) -> list[str]:
+def _subjects(data: Path, wanted: list[str] | None) -> list[str]:
     found = sorted({file.name.split("_")[0] for file in data.glob("sub-*_run-*_raw.fif")})
     if not found:
         raise InputError(f"{data} holds no sub-XX_run-YY_raw.fif: name the folder with --data.")
-    return found
+    for subject in wanted or ():
+        if subject not in found:
+            raise InputError(f"{data} holds no recording {subject}_run-*_raw.fif: correct --data or --subjects.")
+    return wanted or found
 
 
 def _arguments() -> argparse.Namespace:

@@ -43,9 +43,16 @@ _HOMES = {
 
 
 def register() -> None:
-    """Make transformers' Auto classes and peft know this package's models and adapter. May be called repeatedly."""
-    import_module("neuroclip_hf.models")
+    """Make transformers' Auto classes and peft know this package's models, processor and adapter.
+
+    May be called repeatedly.
+    """
     import_module("neuroclip_hf.adapters")
+    config = import_module("neuroclip_hf.models").NeuroCLIPConfig
+    processing = import_module("neuroclip_hf.processing.processing_brain")
+    auto = import_module("transformers")
+    auto.AutoFeatureExtractor.register(config, processing.BrainFeatureExtractor, exist_ok=True)
+    auto.AutoProcessor.register(config, processing.NeuroCLIPProcessor, exist_ok=True)
 
 
 def __getattr__(name: str) -> Any:

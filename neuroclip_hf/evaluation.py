@@ -34,13 +34,13 @@ class Report:
         pairwise (`float`): mean part of the wrong pictures that score below the right one.
         data (`str`): "recorded" or "simulated".
         tower (`str`): the vision tower; "random" is one with random weights.
-        seed (`int`): of the training.
+        seed (`int` or None): of the training; None where run.json is missing.
         protocol (`str`): what training and test shared.
         gallery (`str`): which pictures are ranked, in words.
         averaged_repeats (`int` or `float`): trials averaged into a query; the mean where queries differ.
         target (`str`): "image", or "concept" where any picture of the concept counts as right.
         tier (`str`): "inductive": nothing of the test split was used but the query itself.
-        selection (`str`): how the epoch was chosen: "loss", "top1" (both on validation) or "last".
+        selection (`str` or None): how the epoch was chosen: "loss", "top1" (both on validation) or "last".
         subjects (`dict`): subject -> its `top1`, `top5`, `pairwise`, `num_queries`.
         store (`str`): fingerprint of the store.
         run (`dict`): what the run says of its training.
@@ -56,13 +56,13 @@ class Report:
     pairwise: float
     data: str
     tower: str
-    seed: int
+    seed: int | None
     protocol: str
     gallery: str
     averaged_repeats: float
     target: str
     tier: str
-    selection: str
+    selection: str | None
     subjects: dict[str, dict[str, float]]
     store: str
     run: dict[str, Any] = field(default_factory=dict)
@@ -121,6 +121,8 @@ def rank_test_split(
         raise InputError(
             f"{store.path} holds no test trials: prepare it with --test-files, --test-concepts or a split."
         )
+    if draws is not None and (draws < 1 or (average is None and not store.concepts_only)):
+        raise InputError(f"draws is {draws}: it must be at least 1, and --average must say how many trials are drawn.")
     if average is None and store.concepts_only:
         average = 1
     queries = make_queries(store.trials, rows, average, draws=draws, seed=seed)
@@ -141,7 +143,7 @@ def evaluate(
     Args:
         ranking (`Ranking`): of the trained model.
         store (`TrialStore`): where its queries come from.
-        run (`dict`): what run.json says.
+        run (`dict`): what run.json says; empty for a checkpoint that came without one.
         tower (`str`): name of the vision tower.
         control (`Ranking`, *optional*): of the model trained on shuffled pairs.
     """
@@ -161,16 +163,16 @@ def evaluate(
         control_top1=None if control is None else accuracy_of(control)["top1"],
         data=store.info.data,
         tower=tower,
-        seed=run["seed"],
+        seed=run.get("seed"),
         protocol=store.info.protocol,
         gallery=f"the {size} pictures of the test split, unblurred; {shown}",
         averaged_repeats=repeats,
         target=store.info.target,
         tier="inductive",
-        selection=run["selection"],
+        selection=run.get("selection"),
         subjects=_by_subject(ranking),
         store=store.info.fingerprint,
-        run={**run, "same_store": run["store"] == store.info.fingerprint},
+        run={**run, "same_store": run["store"] == store.info.fingerprint} if run else {},
     )
 
 
@@ -193,7 +195,12 @@ def check_fit(processor: NeuroCLIPProcessor, store: TrialStore) -> None:
             f"{store.path} lacks the channels {', '.join(missing)} of the checkpoint; it has "
             f"{', '.join(info.channels)}: prepare it with the same --channels."
         )
-    for name, remedy in (("sampling_rate", "--rate"), ("num_timesteps", "--window"), ("unit", "preprocessing")):
+    for name, remedy in (
+        ("sampling_rate", "--rate"),
+        ("window_start", "--window"),
+        ("num_timesteps", "--window"),
+        ("unit", "preprocessing"),
+    ):
         theirs, own = getattr(info, name), getattr(mine, name)
         if theirs != own:
             raise InputError(

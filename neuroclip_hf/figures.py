@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from neuroclip_hf.data.pictures import as_rgb
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_file
 
@@ -190,24 +190,13 @@ def _label(page: _Page, row_number: int, column: int, label: str, ink: str, bold
 
 def _show(axes: Axes, picture: Image.Image) -> None:
     """Fit the whole picture into the axes without changing its shape."""
-    picture = _as_rgb(picture)
+    picture = as_rgb(picture)
     pixels = round(_PICTURE * _DOTS_PER_INCH)
     scale = pixels / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     # The pixels of a tiny pattern are the picture: they stay sharp.
     picture = picture.resize(size, Image.Resampling.NEAREST if scale > 6 else Image.Resampling.LANCZOS)
     axes.imshow(picture, interpolation="nearest")
-
-
-def _as_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):  # grey in more than 8 bits: the range that is there becomes black to white
-        grey = np.asarray(picture, dtype=np.float64)
-        low, span = grey.min(), np.ptp(grey)
-        picture = Image.fromarray(((grey - low) * (255 / span if span else 0)).astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture.convert("RGB")
 
 
 def _frame(axes: Axes, color: str, width: float) -> None:

@@ -4,6 +4,7 @@ Everything is written beside its final name under a temporary one that begins wi
 process that is killed outright leaves the dotted folder behind, and nothing under the final name.
 """
 
+import errno
 import json
 import os
 import secrets
@@ -16,15 +17,24 @@ from typing import Any
 from neuroclip_hf.errors import InputError
 
 
-def refuse_existing(path: str | Path, overwrite: bool) -> None:
-    """Raise [`InputError`] if `path` exists and may not be replaced."""
+def refuse_existing(path: str | Path, overwrite: bool, mark: str | None = None) -> None:
+    """Raise [`InputError`] if `path` exists and may not be replaced.
+
+    Args:
+        path (`str` or `Path`): the output.
+        overwrite (`bool`): whether an existing one may be replaced.
+        mark (`str`, *optional*): a file that every such folder holds; one that has files but not this is somebody's
+            own and is never replaced.
+    """
     path = Path(path)
     if not overwrite and (path.exists() or path.is_symlink()):
         raise InputError(f"{path} already exists: pass --overwrite to replace it, or name another output.")
+    if mark is not None and path.is_dir() and any(path.iterdir()) and not (path / mark).is_file():
+        raise InputError(f"{path} holds other files and no {mark}, so it is not replaced: name another output.")
 
 
 @contextmanager
-def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: str | Path, overwrite: bool = False, mark: str | None = None) -> Iterator[Path]:
     """Yield an empty folder beside `path` that takes its name when the block ends without an error.
 
     After an error or Ctrl-C the temporary folder is gone and whatever stood under `path` is as it was.
@@ -33,14 +43,15 @@ def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         path (`str` or `Path`): the folder to make; its parents are made too. What a symbolic link points to is
             replaced, the link stays.
         overwrite (`bool`): replace an existing folder; without it an existing one raises [`InputError`].
+        mark (`str`, *optional*): replace only a folder that is empty or holds this file, see [`refuse_existing`].
     """
-    refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite, mark)
     path = Path(path).resolve()
     if path.is_file():
         raise InputError(f"{path} is a file: the output is a folder, so name another one.")
     with _folder_beside(path) as temporary:
         yield temporary
-        refuse_existing(path, overwrite)  # it may have appeared in the meantime
+        refuse_existing(path, overwrite, mark)  # it may have appeared in the meantime
         _replace_folder(temporary, path)
 
 
@@ -102,6 +113,10 @@ def _folder_beside(path: Path) -> Iterator[Path]:
         ) from None
     try:
         yield temporary
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(f"{path} cannot be written: the disk is full; free some space.") from None
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

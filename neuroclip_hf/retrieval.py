@@ -1,7 +1,7 @@
 """A recording and a folder of pictures -> for each event, the pictures that fit best."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,8 @@ def retrieve(
 
 
 def _epochs(recording: Recording, trials: BrainFeatureExtractor) -> tuple[list[str], NDArray[np.float32]]:
-    settings, raw, path = trials.epoch_settings, recording.raw, recording.file.path
+    raw, path = recording.raw, recording.file.path
+    settings = replace(trials.epoch_settings, sampling_rate=trials.sampling_rate)
     channels = choose_channels(raw, trials.channel_names, path)
     check_signal(recording, channels)
     if raw.info["sfreq"] < (trials.sampling_rate or 0):

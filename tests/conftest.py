@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,3 +42,145 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}: NEUROCLIP_REAL_DATA names the folder")
     return folder
+
+
+TINY_MODEL = {
+    "encoder_settings": {"hidden_size": 16, "dropout": 0.2},
+    "tower_settings": {
+        "image_size": 16,
+        "patch_size": 8,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    },
+    "prompt": {"num_prompt_tokens": 2},
+    "projection_dim": 16,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_overrides() -> dict[str, object]:
+    """Settings that make any recipe a matter of seconds, as `load_recipe` takes them."""
+    return {**TINY_MODEL, "epochs": 2, "batch_size": 16, "noise": 0.1, "average": [1, 2]}
+
+
+@pytest.fixture(scope="session")
+def tiny_words() -> list[str]:
+    """The same, as words of a command line."""
+    parts = {
+        f"{name}.{key}": value
+        for name in ("encoder_settings", "tower_settings")
+        for key, value in TINY_MODEL[name].items()
+    }
+    return [*(f"{name}={value}" for name, value in parts.items()), "projection_dim=16", "epochs=2", "batch_size=16"]
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory) -> Path:
+    """Recordings of two subjects in THINGS-EEG2's raw layout: ten training concepts, six test concepts."""
+    from neuroclip_hf.data.simulation.things_eeg2 import simulate_things_eeg2
+
+    folder = tmp_path_factory.mktemp("simulated") / "recordings"
+    simulate_things_eeg2(
+        folder,
+        subjects=(1, 2),
+        concepts=10,
+        test_concepts=6,
+        images_per_concept=2,
+        train_repeats=2,
+        test_repeats=4,
+        sessions=2,
+        snr=2.0,
+        image_size=16,
+        sampling_rate=100,
+        channels=("P7", "P8", "O1", "Oz", "O2"),
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store_folder(simulated, tmp_path_factory) -> Path:
+    """The trial store of `simulated`, with four of its channels."""
+    from neuroclip_hf.data.epochs import EpochSettings
+    from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
+
+    settings = EpochSettings(window=(0.0, 0.6), baseline=(-0.2, 0.0), sampling_rate=50.0)
+    folder = tmp_path_factory.mktemp("prepared") / "store"
+    prepare_things_eeg2(simulated, folder, channels=("P7", "O1", "Oz", "O2"), epochs=settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(store_folder):
+    """`store_folder`, opened."""
+    from neuroclip_hf.data.store import TrialStore
+
+    return TrialStore(store_folder)
+
+
+@pytest.fixture(scope="session")
+def recipe(tiny_overrides):
+    """The demo's recipe made tiny."""
+    from neuroclip_hf.training.settings import load_recipe
+
+    return load_recipe("demo", tiny_overrides)
+
+
+@pytest.fixture(scope="session")
+def trained(recipe, store):
+    """A model trained on `store`; not to be changed."""
+    from neuroclip_hf.protocols.run import train_on_store
+
+    trained = train_on_store(recipe, store)
+    trained.model.eval()
+    return trained
+
+
+@pytest.fixture(scope="session")
+def run_folder(trained, recipe, tmp_path_factory) -> Path:
+    """`trained`, saved; not to be changed: tests that do take `run_copy`."""
+    from neuroclip_hf.protocols.checkpoints import save_run
+
+    folder = tmp_path_factory.mktemp("saved") / "run"
+    save_run(trained, recipe, folder)
+    return folder
+
+
+@pytest.fixture
+def run_copy(run_folder, tmp_path) -> Path:
+    """A copy of the saved run."""
+    return Path(shutil.copytree(run_folder, tmp_path / "run"))
+
+
+@pytest.fixture
+def array_store(tmp_path):
+    """Make a trial store from arrays: 5 repeats of 8 training and 2 test pictures, each its own concept."""
+    from neuroclip_hf.data.sources.arrays import prepare_arrays
+    from neuroclip_hf.data.store import TrialStore
+
+    def make(name="arrays", seed=0, protocol="new-concepts", **changes):
+        generator = np.random.default_rng(seed)
+        image_id = np.arange(50) % 10
+        arrays = {
+            "brain": generator.standard_normal((50, 3, 20)) * 1e-5,
+            "images": generator.integers(0, 256, (10, 16, 16, 3), dtype=np.uint8),
+            "image_id": image_id,
+            "split": np.where(image_id < 8, "train", "test"),
+            "channel_names": np.array(["P7", "O1", "O2"]),
+            "sampling_rate": 50.0,
+            "unit": "V",
+            **changes,
+        }
+        np.savez(tmp_path / f"{name}.npz", **{key: value for key, value in arrays.items() if value is not None})
+        return TrialStore(prepare_arrays(tmp_path / f"{name}.npz", tmp_path / name, protocol=protocol))
+
+    return make
+
+
+@pytest.fixture
+def snapshot():
+    """Every file below a folder, with its bytes."""
+    return lambda folder: {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }

@@ -11,7 +11,6 @@ import typer
 
 from neuroclip_hf.cli.evaluate import report_table
 from neuroclip_hf.cli.options import print_result
-from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, write_json
 from neuroclip_hf.logging import get_logger
 
@@ -32,11 +31,9 @@ def demo(
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:
     """Simulate, prepare, train, evaluate, save, reload in a fresh process, retrieve."""
-    if out.exists() and not (out / MARK).is_file():
-        raise InputError(f"{out} exists and is not an earlier demo: name another folder with --out.")
     started = time.perf_counter()
-    with new_folder(out, overwrite=True) as folder:
-        result = _run(folder, seed)
+    with new_folder(out, overwrite=True, mark=MARK) as folder:
+        result = _run(folder, out, seed)
         result["seconds"] = round(time.perf_counter() - started, 1)
         result["files"] = {name: str(out / path) for name, path in result["files"].items()}
         write_json(folder / MARK, result)
@@ -47,8 +44,8 @@ def demo(
     typer.echo(_in_words(result))
 
 
-def _run(folder: Path, seed: int) -> dict[str, Any]:
-    """All steps, below `folder`; the last two in processes that know nothing but the files."""
+def _run(folder: Path, out: Path, seed: int) -> dict[str, Any]:
+    """All steps, below `folder` (later `out`); the last two in processes that know nothing but the files."""
     from neuroclip_hf.data.simulation.things_eeg2 import simulate_things_eeg2
     from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
     from neuroclip_hf.data.store import TrialStore
@@ -65,10 +62,10 @@ def _run(folder: Path, seed: int) -> dict[str, Any]:
     from neuroclip_hf.training.settings import load_recipe
 
     recipe = load_recipe("demo", {"seed": seed})
-    run = train_run(recipe, TrialStore(folder / "store"), folder / "run", control=True)
-    write_run_card(run)
+    run = train_run(recipe, TrialStore(folder / "store"), folder / "run", control=True, finish=write_run_card)
     say("4/5 evaluating the checkpoint in a fresh process, on concepts never trained on")
     report = _fresh("evaluate", run, "--data", folder / "store")
+    write_run_card(run, str(out / "run"))  # the folder has a temporary name so far
     say("5/5 retrieving from one raw recording in a fresh process")
     recordings, sheet = folder / "recordings", folder / "retrieval.png"
     recording = recordings / "sub-01" / "ses-01" / "raw_eeg_test.npy"

@@ -17,6 +17,7 @@ def evaluate(
     ),
     draws: int | None = typer.Option(None, help="Random queries a target, instead of disjoint ones."),
     subjects: str | None = typer.Option(None, help="Whose test trials, with commas; all by default."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier report."),
     as_json: bool = typer.Option(False, "--json", help="Print the report as one JSON line."),
 ) -> None:
     """Rank the test gallery for every test query, and write report.json and README.md into the run."""
@@ -24,11 +25,15 @@ def evaluate(
 
     store = TrialStore(data)
 
+    from neuroclip_hf.protocols.checkpoints import RUN_FILE
     from neuroclip_hf.protocols.run import evaluate_run
     from neuroclip_hf.sharing.card import write_run_card
 
-    report = evaluate_run(run, store, average=average, draws=draws, subjects=as_list(subjects) or None)
-    write_run_card(run, str(run))
+    report = evaluate_run(
+        run, store, average=average, draws=draws, subjects=as_list(subjects) or None, overwrite=overwrite
+    )
+    if (run / RUN_FILE).is_file():  # the card of a checkpoint from elsewhere is not ours to write
+        write_run_card(run, str(run))
     values = report.to_dict()
     print_result(values, as_json, report_table(values))
 

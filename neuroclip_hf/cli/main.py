@@ -15,6 +15,7 @@ from neuroclip_hf.cli import demo, evaluate, prepare, retrieve, simulate, train
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import set_verbosity
 
+FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -59,15 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = command.main(args=words, prog_name="neuroclip", standalone_mode=False)
     except InputError as error:
         return _complain(str(error), BAD_INPUT)
+    except FloatingPointError as error:
+        return _complain(str(error), FAILED)
     except TyperException as error:
         return _complain(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # Typer itself turns Ctrl-C within a verb into this code, without a word
         return _complain("interrupted; nothing was left under the final name.", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"Error: {message}", file=sys.stderr)
+    if message:  # empty where help was shown instead
+        print(f"Error: {message}", file=sys.stderr)
     return code
 
 

@@ -54,7 +54,10 @@ def print_result(result: dict[str, Any], as_json: bool, table: Any = None) -> No
         return
     from rich.console import Console
 
-    Console(file=sys.stdout, soft_wrap=True).print(two_columns(result) if table is None else table)
+    # Names come from files: [brackets] and :colons: in them are neither styles nor emoji.
+    Console(file=sys.stdout, soft_wrap=True, markup=False, emoji=False).print(
+        two_columns(result) if table is None else table
+    )
 
 
 def two_columns(entries: dict[str, Any], title: str | None = None) -> Any:

@@ -7,6 +7,7 @@ import typer
 
 from neuroclip_hf import columns
 from neuroclip_hf.cli.options import as_list, as_mapping, as_open_range, as_range, print_result
+from neuroclip_hf.errors import InputError
 
 app = typer.Typer(help="Make a trial store from recordings, arrays or THINGS-EEG2.", no_args_is_help=True)
 
@@ -53,13 +54,12 @@ def recordings(
     from neuroclip_hf.data.epochs import EpochSettings
     from neuroclip_hf.data.sources.recordings import SplitSettings, prepare_recordings
 
-    kept = as_range(window, "--window")
     made = prepare_recordings(
         files,
         pictures,
         out,
         epochs=EpochSettings(
-            window=kept if kept is not None else (0.0, 1.0),
+            window=_window(window),
             baseline=as_range(baseline, "--baseline"),
             sampling_rate=rate,
             band=as_open_range(band, "--filter"),
@@ -93,13 +93,16 @@ def arrays(
     out: Path = OUT,
     protocol: str = PROTOCOL,
     window_start: float = typer.Option(0.0, help="Seconds from the onset to the first sample."),
+    simulated: bool = typer.Option(False, "--simulated", help="The trials were made up: every report will say so."),
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,
 ) -> None:
     """Epochs or voxel patterns that you already have, with their pictures, in one .npz."""
     from neuroclip_hf.data.sources.arrays import prepare_arrays
 
-    made = prepare_arrays(file, out, protocol=protocol, window_start=window_start, overwrite=overwrite)
+    made = prepare_arrays(
+        file, out, protocol=protocol, window_start=window_start, simulated=simulated, overwrite=overwrite
+    )
     print_result(describe(made), as_json)
 
 
@@ -125,7 +128,6 @@ def things_eeg2(
     from neuroclip_hf.data.epochs import EpochSettings
     from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 
-    kept = as_range(window, "--window")
     made = prepare_things_eeg2(
         source,
         out,
@@ -133,7 +135,7 @@ def things_eeg2(
         subjects=as_list(subjects),
         channels=as_list(channels),
         epochs=EpochSettings(
-            window=kept if kept is not None else (0.0, 1.0),
+            window=_window(window),
             baseline=as_range(baseline, "--baseline"),
             sampling_rate=rate,
         ),
@@ -141,6 +143,13 @@ def things_eeg2(
         overwrite=overwrite,
     )
     print_result(describe(made), as_json)
+
+
+def _window(text: str) -> tuple[float, float]:
+    window = as_range(text, "--window")
+    if window is None:
+        raise InputError(f"--window {text!r}: write two numbers with a comma between, as in 0,1.")
+    return window
 
 
 def describe(path: Path) -> dict[str, Any]:

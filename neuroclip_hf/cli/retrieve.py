@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from neuroclip_hf.cli.options import as_list, as_mapping, print_result, table
+from neuroclip_hf.errors import InputError
 
 
 def retrieve(
@@ -28,11 +29,15 @@ def retrieve(
     from neuroclip_hf.files import refuse_existing
 
     if sheet is not None:
+        _check_sheet(sheet)
         refuse_existing(sheet, overwrite)
-    opened = open_recording(find_recordings([recording])[0], as_list(ignore))
+    found_files = find_recordings([recording])
+    if len(found_files) > 1:
+        raise InputError(f"{recording} holds {len(found_files)} recordings: name one of them with --recording.")
+    opened = open_recording(found_files[0], as_list(ignore))
     opened = rename_events(opened, as_mapping(events, "--events"), as_list(ignore))
 
-    from neuroclip_hf.protocols.run import load_run
+    from neuroclip_hf.protocols.checkpoints import load_run
     from neuroclip_hf.retrieval import load_gallery, retrieve, write_sheet
 
     pictures = load_gallery(gallery)
@@ -60,3 +65,10 @@ def retrieve(
     print_result(result, as_json, table(("event", "trials", "rank", "picture", "cosine", ""), rows))
     if sheet is not None and not as_json:
         typer.echo(f"Sheet: {sheet}")
+
+
+def _check_sheet(sheet: Path) -> None:
+    if sheet.suffix.lower() != ".png":
+        raise InputError(f"--sheet {sheet}: the sheet is a PNG, so give it a name that ends in .png.")
+    if sheet.is_dir():
+        raise InputError(f"--sheet {sheet} is a folder: name a file in it.")

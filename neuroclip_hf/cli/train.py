@@ -25,11 +25,18 @@ def train(
     refuse_existing(out, overwrite)
     store = TrialStore(data)
 
-    from neuroclip_hf.protocols.run import RUN_FILE, train_run
+    from neuroclip_hf.protocols.checkpoints import RUN_FILE
+    from neuroclip_hf.protocols.run import train_run
     from neuroclip_hf.sharing.card import write_run_card
 
-    run = train_run(settings, store, out, control=control, overwrite=overwrite)
-    write_run_card(run, str(out))
+    run = train_run(
+        settings,
+        store,
+        out,
+        control=control,
+        overwrite=overwrite,
+        finish=lambda folder: write_run_card(folder, str(out)),
+    )
     facts = read_json(run / RUN_FILE)
     keys = ("recipe", "seed", "protocol", "data", "best_epoch", "epochs", "trainable_parameters", "seconds")
     print_result({"run": str(run), **{key: facts[key] for key in keys}}, as_json)

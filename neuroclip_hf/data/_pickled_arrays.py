@@ -6,41 +6,55 @@ The stand-ins take the state instead, check it, and make arrays from it by NumPy
 """
 
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 _KINDS = frozenset("biufcSUO")
 _LEAVES = (str, int, float, bool, bytes, type(None), np.generic)
+_MOST_DIMENSIONS = 64  # NumPy's own limit
+_LONGEST = 80  # letters of a text or bytes that a message quotes
+_WIDEST = 1024  # bits of a whole number: no float is larger
+_UNFINISHED = object()
+
+
+def shown(value: Any) -> str:
+    """How a message names a value from the file: short plain values as they are, others by their type.
+
+    The text of a container is never made: one of a few nested bytes can be longer than memory.
+    """
+    if value is None or type(value) in (bool, float) or (type(value) is int and value.bit_length() <= 64):
+        return repr(value)
+    if type(value) in (str, bytes):
+        return ascii(value[:_LONGEST]) + ("..." if len(value) > _LONGEST else "")
+    return f"an object of type {type(value).__name__}"
+
+
+def are_lengths(value: Any) -> bool:
+    """Whether `value` is a tuple of a few whole numbers that fit a shape (the product of larger ones takes hours)."""
+    if type(value) is not tuple or len(value) > _MOST_DIMENSIONS:
+        return False
+    return all(type(length) is int and 0 <= length < 1 << 63 for length in value)
 
 
 class Function:
     """A function that a pickle may call, wrapped so that the pickle can do nothing else with it.
 
-    Instances take no attributes (a pickle may set attributes of whatever is on its stack) and are no classes (a
-    pickle may make instances of a class without calling it).
+    The interpreter calls instances of this class and nothing else.
     """
 
     __slots__ = ("_function", "_most_arguments")
-    _function: Callable[..., Any]
-    _most_arguments: int
 
     def __init__(self, function: Callable[..., Any], most_arguments: int = 8) -> None:
-        object.__setattr__(self, "_function", function)
-        object.__setattr__(self, "_most_arguments", most_arguments)
+        self._function, self._most_arguments = function, most_arguments
 
     def __call__(self, *arguments: Any) -> Any:
         if len(arguments) > self._most_arguments:
             raise ValueError(f"a function of the pickle got {len(arguments)} arguments")
         return self._function(*arguments)
-
-    def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise ValueError("a pickle may not change functions")
-
-    def __setstate__(self, state: Any) -> NoReturn:
-        raise ValueError("a pickle may not change functions")
 
 
 class _NDArrayName:
@@ -58,17 +72,18 @@ class DataType:
     __slots__ = ("dtype",)
 
     def __init__(self, code: Any, *_: Any) -> None:
-        dtype = np.dtype(code) if type(code) is str else None
+        # Only codes as NumPy's own pickles have them: its parser knows far more than that.
+        dtype = np.dtype(code) if type(code) is str and re.fullmatch(r"[<>|=]?[a-zA-Z][0-9]{1,10}", code) else None
         if dtype is None or dtype.kind not in _KINDS or (dtype.itemsize == 0 and dtype.kind not in "SU"):
-            raise ValueError(f"data type {code!r} is not allowed")
+            raise ValueError(f"data type {shown(code)} is not allowed")
         self.dtype = dtype
 
-    def __setstate__(self, state: Any) -> None:
-        # Only the byte order is taken; the rest follows from the code, whatever the file says about it.
-        order = state[1]
-        if order not in ("<", ">", "|", "="):
-            raise ValueError(f"byte order {order!r} does not exist")
-        self.dtype = self.dtype.newbyteorder(order) if order in "<>" else self.dtype
+    def set_state(self, state: Any) -> None:
+        """Take the byte order; the rest follows from the code, whatever the file says about it."""
+        order = state[1] if type(state) is tuple else None
+        if type(order) is not str or order not in ("<", ">", "|", "="):
+            raise ValueError(f"byte order {shown(order)} does not exist")
+        self.dtype = np.dtype(order + self.dtype.str[1:]) if order in "<>" else self.dtype
 
 
 class Array:
@@ -80,7 +95,10 @@ class Array:
         self._spend = spend
         self.array: np.ndarray | None = None
 
-    def __setstate__(self, state: Any) -> None:
+    def set_state(self, state: Any) -> None:
+        """Take shape, type and data, as `numpy.ndarray.__setstate__` does."""
+        if type(state) is not tuple or len(state) != 5:
+            raise ValueError("the state of an array is described wrongly")
         _, shape, kind, is_fortran, data = state
         dtype, count = _checked(shape, kind)
         if dtype.hasobject:
@@ -88,8 +106,9 @@ class Array:
             return
         if type(data) is not bytes or len(data) != count * dtype.itemsize:
             raise ValueError(f"an array of shape {shape} and type {dtype} does not fit its data")
+        _check_truths(dtype, data)
         self._spend(len(data))
-        self.array = np.empty(0, dtype)
+        self.array = np.empty(0, np.uint8)
         # NumPy's own method uses the bytes without a copy, which keeps reading at one times the file.
         state = (1, shape, dtype, bool(is_fortran), data)
         self.array.__setstate__(state)
@@ -99,8 +118,11 @@ class Array:
         dtype, count = _checked(shape, kind)
         if type(buffer) not in (bytes, bytearray) or dtype.hasobject or len(buffer) != count * dtype.itemsize:
             raise ValueError(f"an array of shape {shape} and type {dtype} does not fit its data")
-        if order not in ("C", "F", "K"):
-            raise ValueError(f"memory order {order!r} does not exist")
+        if type(order) is not str or order not in ("C", "F", "K"):
+            raise ValueError(f"memory order {shown(order)} does not exist")
+        if axis_order is not None and not are_lengths(axis_order):
+            raise ValueError("an order of axes is no tuple of axes")
+        _check_truths(dtype, buffer)
         self._spend(len(buffer))
         flat = np.frombuffer(buffer, dtype)
         if axis_order is not None:
@@ -128,27 +150,51 @@ def scalar(kind: Any, data: Any) -> np.generic:
     return value
 
 
-def resolve(value: Any) -> Any:
-    """Replace the stand-ins in `value` by their arrays; containers are changed in place."""
-    return _Resolver().resolve(value)
+def resolve(value: Any, most_items: int) -> Any:
+    """Replace the stand-ins in `value` by their arrays; containers are changed in place.
+
+    Raises:
+        ValueError: if something is no data, holds itself, or has more than `most_items` items when those that are
+            there several times are counted each time (a few bytes can describe more than anybody can walk through).
+    """
+    return _Resolver(most_items).resolve(value)
 
 
 class _Resolver:
-    def __init__(self) -> None:
-        self._done: dict[int, tuple[Any, Any]] = {}  # the original is kept too, or its id could be given away
+    def __init__(self, most_items: int) -> None:
+        # Address -> (original, result, items); without the original its address could be given away.
+        self._done: dict[int, tuple[Any, Any, int]] = {}
+        self._items, self._most_items = 0, most_items
 
     def resolve(self, value: Any) -> Any:
         if isinstance(value, _LEAVES):
-            return value
-        if id(value) not in self._done:
-            self._done[id(value)] = (value, value)
-            self._done[id(value)] = (value, self._resolve(value))
-        return self._done[id(value)][1]
+            return self._resolve_leaf(value)
+        _, result, items = self._done.get(id(value), (None, None, 0))
+        if result is _UNFINISHED:
+            raise ValueError(f"{shown(value)} holds itself")
+        if items == 0:
+            self._done[id(value)] = (value, _UNFINISHED, 0)
+            before = self._items
+            self._count(1)
+            result = self._resolve(value)
+            self._done[id(value)] = (value, result, self._items - before)
+        else:
+            self._count(items)
+        return result
+
+    def _count(self, items: int) -> None:
+        self._items += items
+        if self._items > self._most_items:
+            raise ValueError("the same containers are nested in each other again and again")
+
+    def _resolve_leaf(self, value: Any) -> Any:
+        if type(value) is int and value.bit_length() > _WIDEST:
+            raise ValueError(f"a number of {value.bit_length()} bits is not data")
+        self._count(1 + len(value) // 64 if isinstance(value, str | bytes) else 1)
+        return value
 
     def _resolve(self, value: Any) -> Any:
         if type(value) in (dict, OrderedDict):
-            if getattr(value, "__dict__", None):
-                raise ValueError("a dictionary carries attributes")
             for key in value:
                 value[key] = self.resolve(value[key])
         elif type(value) is list:
@@ -177,9 +223,15 @@ class _Resolver:
 def _checked(shape: Any, kind: Any) -> tuple[np.dtype, int]:
     if not isinstance(kind, DataType):
         raise ValueError("an array has no data type")
-    if type(shape) is not tuple or not all(type(length) is int and length >= 0 for length in shape):
-        raise ValueError(f"shape {shape!r} is not one of an array")
+    if not are_lengths(shape):
+        raise ValueError(f"{shown(shape)} is not the shape of an array")
     count = math.prod(shape)
     if kind.dtype.itemsize == 0 and count > 1:
         raise ValueError("an array of many empty texts")
     return kind.dtype, count
+
+
+def _check_truths(dtype: np.dtype, data: bytes | bytearray) -> None:
+    # Compiled code counts on truth values being 0 or 1 when it makes room for what a mask selects.
+    if dtype.kind == "b" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
+        raise ValueError("a truth value is neither 0 nor 1")

@@ -13,6 +13,8 @@ from PIL import Image, ImageOps
 from neuroclip_hf.errors import InputError
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""What a file with such a name may hold; Pillow looks at the content alone, and hands PostScript to Ghostscript."""
 MAX_PIXELS = 64_000_000
 """Largest picture that is opened, in pixels (ours): larger than any stimulus, far smaller than memory."""
 
@@ -123,19 +125,19 @@ def _spellings(name: str) -> list[str]:
 
 
 def open_picture(path: str | Path) -> Image.Image:
-    """Open a picture as RGB, turned upright, fully decoded; 16-bit grey is scaled to 8 bits.
+    """Open a picture as RGB (see [`as_rgb`]), turned upright, fully decoded.
 
     Raises:
-        InputError: if the file is missing, damaged, or larger than [`MAX_PIXELS`].
+        InputError: if the file is missing, damaged, none of [`PICTURE_FORMATS`], or larger than [`MAX_PIXELS`].
     """
     path = Path(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata and large sizes: what cannot be opened is an error below
-            with Image.open(path) as picture:
+            with Image.open(path, formats=PICTURE_FORMATS) as picture:
                 size = picture.size
                 if size[0] * size[1] <= MAX_PIXELS:
-                    return _as_rgb(ImageOps.exif_transpose(picture))
+                    return as_rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: put the picture there or correct its name.") from None
     except Exception as error:  # a damaged file can break any of Pillow's decoders in its own way
@@ -145,7 +147,21 @@ def open_picture(path: str | Path) -> Image.Image:
     )
 
 
-def _as_rgb(picture: Image.Image) -> Image.Image:
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """The picture in RGB: transparent parts show white, and grey of more than 8 bits is scaled to 8.
+
+    16-bit grey has a fixed range. 32-bit and floating point grey has none, so its own least value becomes black and
+    its largest white (values that are no numbers become black).
+    """
     if picture.mode.startswith("I;16"):  # Pillow's own conversion cuts off everything above 255
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    elif picture.mode in ("I", "F"):
+        grey = np.asarray(picture, dtype=np.float64)
+        finite = grey[np.isfinite(grey)]
+        low, span = (finite.min(), np.ptp(finite)) if finite.size else (0.0, 0.0)
+        grey = np.where(np.isfinite(grey), grey - low, 0.0)
+        picture = Image.fromarray((grey * (255 / span if span else 0)).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return picture.convert("RGB")

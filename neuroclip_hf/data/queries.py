@@ -48,7 +48,7 @@ def make_queries(
         seed (`int`): of the draws.
 
     Raises:
-        InputError: if `average` is below one or no target has that many trials.
+        InputError: if `average` is below one, or a target has fewer trials: without it the gallery would be easier.
     """
     if average is not None and average < 1:
         raise InputError(f"average is {average}: a query needs at least one trial.")
@@ -57,14 +57,21 @@ def make_queries(
     generator = np.random.default_rng([seed, 5])
     table = trials.iloc[rows]
     queries: list[Query] = []
+    too_few: list[str] = []
     for (subject, image_id, concept), mine in table.groupby(
         [columns.SUBJECT, columns.IMAGE_ID, columns.CONCEPT], sort=True
     ):
         positions = trials.index.get_indexer(mine.index)
+        if len(positions) < (average or 1):
+            too_few.append(f"{image_id or concept} of {subject} ({len(positions)})")
+            continue
         for group in _groups(positions, average or len(positions), draws, generator):
             queries.append(Query(tuple(int(row) for row in group), str(subject), str(image_id), str(concept)))
-    if not queries:
-        raise InputError(f"No query can be made: no target has {average} trials among {len(rows)}; average fewer.")
+    if too_few:
+        raise InputError(
+            f"{len(too_few)} targets have fewer than the {average} trials that a query averages: "
+            f"{', '.join(too_few[:3])}{', ...' if len(too_few) > 3 else ''}. Average fewer, or leave --average out."
+        )
     return queries
 
 
@@ -91,8 +98,6 @@ def target_mask(queries: Sequence[Query], gallery: pd.DataFrame) -> NDArray[np.b
 def _groups(
     rows: NDArray[np.int64], size: int, draws: int | None, generator: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    if len(rows) < size:
-        return []
     if draws is None:
         return [rows[start : start + size] for start in range(0, len(rows) - size + 1, size)]
     return [generator.choice(rows, size=size, replace=False) for _ in range(draws)]

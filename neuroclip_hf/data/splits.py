@@ -57,8 +57,9 @@ def hold_out_validation(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Part training trials into training and validation, for a store that declares no validation itself.
 
-    "new-concepts" holds concepts out (the smaller of 100 and a tenth of them), "new-pictures" a tenth of the pictures
-    of each concept, "new-trials" the last run of each subject, or the last fifth of the trials of a single run.
+    "new-concepts" holds concepts out (the smaller of 100 and a tenth of them, but at least two), "new-pictures" a
+    tenth of the pictures of each concept, "new-trials" the last run of each subject, or the last fifth of the trials
+    of a single run.
 
     Args:
         trials (`pandas.DataFrame`): the trial table.
@@ -192,7 +193,8 @@ def last_fifth(table: pd.DataFrame) -> pd.Index:
 
 def _some_concepts(table: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
     concepts = sorted(set(table[columns.CONCEPT]))
-    count = min(VALIDATION_CONCEPTS, max(1, len(concepts) // 10))
+    # At least two: one concept of one picture would be found blindly.
+    count = min(VALIDATION_CONCEPTS, max(2, len(concepts) // 10), len(concepts))
     return table[columns.CONCEPT].isin(_choose(concepts, count, seed)).to_numpy()
 
 

@@ -15,6 +15,7 @@ Equal input gives equal bytes: no date, no duration, no path of the machine.
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -31,6 +32,9 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 
 FORMAT = 1
+STORE_FILE = "store.json"
+SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What a subject may be called, since its trials lie in a folder of that name."""
 TRIAL_COLUMNS = (
     columns.SUBJECT,
     columns.SPLIT,
@@ -122,7 +126,11 @@ class TrialStore:
         self.trials = _read_table(self.path / "trials.parquet", TRIAL_COLUMNS)
         self.pictures = _read_table(self.path / "pictures.parquet", PICTURE_COLUMNS)
         self._arrays: dict[tuple[str, str], NDArray[np.float16]] = {}
+        self._check_paths()
         self._check_arrays()
+        self._picture_files = dict(
+            zip(self.pictures[columns.IMAGE_ID], self.pictures[columns.PICTURE_FILE], strict=True)
+        )
 
     @property
     def subjects(self) -> list[str]:
@@ -134,18 +142,27 @@ class TrialStore:
         """Whether trials know the concept of the picture that was shown, but not which picture it was."""
         return self.info.target == "concept"
 
+    def subject(self, name: str) -> str:
+        """The store's name of a subject: "sub-01" for "sub-01", and for "1" and "01" where nobody is called so.
+
+        Raises:
+            InputError: for a subject that the store does not hold.
+        """
+        spellings = (name, f"sub-{name}", f"sub-{name.zfill(2)}")
+        found = next((spelling for spelling in spellings if spelling in self.subjects), None)
+        if found is None:
+            raise InputError(f"{self.path} holds no subject {name}; it holds {', '.join(self.subjects)}.")
+        return found
+
     def select(self, split: str, subjects: Sequence[str] | None = None) -> NDArray[np.int64]:
         """Rows of the trial table that belong to a split, and to the subjects if any are named.
 
         Raises:
             InputError: for a subject that the store does not hold.
         """
-        for subject in subjects or ():
-            if subject not in self.subjects:
-                raise InputError(f"{self.path} holds no subject {subject}; it holds {', '.join(self.subjects)}.")
         chosen = self.trials[columns.SPLIT] == split
         if subjects is not None:
-            chosen &= self.trials[columns.SUBJECT].isin(list(subjects))
+            chosen &= self.trials[columns.SUBJECT].isin([self.subject(name) for name in subjects])
         return np.flatnonzero(chosen.to_numpy())
 
     def read(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
@@ -177,10 +194,9 @@ class TrialStore:
 
     def open_picture(self, image_id: str) -> Image.Image:
         """One of the store's pictures, RGB."""
-        file = self.pictures.loc[self.pictures[columns.IMAGE_ID] == image_id, columns.PICTURE_FILE]
-        if file.empty:
+        if image_id not in self._picture_files:
             raise InputError(f"{self.path} holds no picture {image_id!r}.")
-        return open_picture(self.path / file.iloc[0])
+        return open_picture(self.path / self._picture_files[image_id])
 
     def covariances(self, subjects: Sequence[str] | None = None) -> NDArray[np.float64] | None:
         """Noise covariances `(sessions, channels, channels)` of the subjects' training; None without whitening."""
@@ -202,6 +218,16 @@ class TrialStore:
         if key not in self._arrays:
             self._arrays[key] = _load_array(self.path / subject / f"{split}.npy", "r")
         return self._arrays[key]
+
+    def _check_paths(self) -> None:
+        """Stores are exchanged: nothing in a table may lead outside the folder."""
+        for subject in self.subjects:
+            if not SUBJECT_NAME.fullmatch(subject):
+                raise InputError(f"{self.path}: subject {subject!r} is no name of a folder: do not use this store.")
+        root = (self.path / "pictures").resolve()
+        for file in self.pictures[columns.PICTURE_FILE]:
+            if not (self.path / file).resolve().is_relative_to(root):
+                raise InputError(f"{self.path}: picture {file!r} lies outside the store: do not use this store.")
 
     def _check_arrays(self) -> None:
         for (subject, split), group in self.trials.groupby([columns.SUBJECT, columns.SPLIT]):

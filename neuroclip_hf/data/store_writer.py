@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from PIL import Image
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.splits import check_splits
-from neuroclip_hf.data.store import PICTURE_COLUMNS, TRIAL_COLUMNS, StoreInfo
+from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, SUBJECT_NAME, TRIAL_COLUMNS, StoreInfo
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, write_json
 
@@ -53,7 +52,7 @@ class StoreWriter:
             rows (`list[dict]`): what the trial table says of each, without subject, split, row, repeat and digest.
             origin (`str`): the file the trials come from, for error messages.
         """
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", subject):
+        if not SUBJECT_NAME.fullmatch(subject):
             raise InputError(f"{origin}: subject {subject!r} cannot name a folder: use letters, digits, '-' and '_'.")
         timesteps = () if self.info.num_timesteps is None else (self.info.num_timesteps,)
         shape = (len(self.info.channels), *timesteps)
@@ -118,7 +117,7 @@ class StoreWriter:
         trials.to_parquet(self.folder / "trials.parquet", index=False)
         pictures.to_parquet(self.folder / "pictures.parquet", index=False)
         info = replace(self.info, checksums=_checksums(self.folder), versions=_versions())
-        write_json(self.folder / "store.json", info.to_dict())
+        write_json(self.folder / STORE_FILE, info.to_dict())
 
     def close(self) -> None:
         """Close the files; safe to call twice."""
@@ -179,7 +178,7 @@ class StoreWriter:
 @contextmanager
 def new_store(path: str | Path, info: StoreInfo, overwrite: bool = False) -> Iterator[StoreWriter]:
     """Write a store that appears under `path` only when it is whole and its splits keep its protocol."""
-    with new_folder(path, overwrite) as folder:
+    with new_folder(path, overwrite, STORE_FILE) as folder:
         writer = StoreWriter(folder, info)
         try:
             yield writer

@@ -214,7 +214,8 @@ def read_raw(path: str | Path) -> mne.io.RawArray:
     with raw.info._unlock():
         for key in ("highpass", "lowpass"):
             raw.info[key] = float(content.get(key, raw.info[key]))
-    if len(path.parts) > 2 and (path.parent.parent.parent / SIMULATION_FILE).is_file():
+    folders = path.absolute().parents
+    if len(folders) > 2 and (folders[2] / SIMULATION_FILE).is_file():
         raw.info["description"] = SIMULATED
     return raw
 

@@ -64,13 +64,17 @@ class TrialDataset:
             raise InputError("The training split is empty: prepare the store with training trials.")
         self._store, self._rows, self._view, self._seed = store, rows, view, seed
         self._epoch = 0
+        # What "no signal" is: zero volts, or the training mean of arbitrary units.
+        self._centre = np.asarray(store.info.offset, dtype=np.float32)
+        if store.info.num_timesteps is not None:
+            self._centre = self._centre[:, None]
         table = trials.iloc[rows]
         keys = table[columns.CONCEPT] if store.concepts_only else table[columns.IMAGE_ID]
         names = sorted(set(keys))
         number = {name: place for place, name in enumerate(names)}
         self._target = np.array([number[key] for key in keys])
         self._candidates = _pictures_of(names, pictures, columns.CONCEPT if store.concepts_only else columns.IMAGE_ID)
-        self._subject = np.array([store.subjects.index(subject) for subject in table[columns.SUBJECT]])
+        self._subject, _ = pd.factorize(table[columns.SUBJECT])  # in order of first trials, as a checkpoint lists them
         self._peers = _positions_by_key(list(zip(self._subject, self._target, strict=True)))
 
     def __len__(self) -> int:
@@ -87,7 +91,7 @@ class TrialDataset:
         candidates = self._candidates[self._target[item]]
         picture = candidates[generator.integers(len(candidates))]
         return {
-            VALUES: perturb(values, self._view.perturbation, generator),
+            VALUES: perturb(values - self._centre, self._view.perturbation, generator) + self._centre,
             columns.IMAGE_ID: int(self._target[item]),
             PICTURE: int(picture),
             columns.SUBJECT_INDEX: int(self._subject[item]),

@@ -46,14 +46,16 @@ def embed_queries(
     with inference(model):
         for start in range(0, len(queries), BATCH):
             means = np.stack([store.read(query.trials).mean(axis=0) for query in queries[start : start + BATCH]])
-            parts.append(encode_trials(model, processor, means))
+            parts.append(encode_trials(model, processor, means, channel_names=store.info.channels))
     return torch.cat(parts)
 
 
-def encode_trials(model: Any, processor: NeuroCLIPProcessor, values: np.ndarray) -> torch.Tensor:
-    """Encode trials `(batch, channels, samples)`, in the checkpoint's unit and channel order."""
+def encode_trials(
+    model: Any, processor: NeuroCLIPProcessor, values: np.ndarray, *, channel_names: Sequence[str] | None = None
+) -> torch.Tensor:
+    """Encode trials `(batch, channels, samples)` in the checkpoint's unit; without names, in its channel order."""
     with inference(model):
-        eeg_values = processor(eeg=values)[EEG_VALUES].to(model.device)
+        eeg_values = processor(eeg=values, channel_names=channel_names)[EEG_VALUES].to(model.device)
         return model.get_brain_features(eeg_values).float().cpu()
 
 

@@ -66,6 +66,23 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         self.epochs = epochs
         self.whitening = whitening
         self.subjects = subjects or []
+        self._check()
+
+    def _check(self) -> None:
+        count = len(self.channel_names)
+        numbers = np.array([*self.mean, self.std, self.sampling_rate or 1.0, self.num_timesteps or 1], dtype=object)
+        if not all(isinstance(number, (int, float)) and np.isfinite(number) for number in numbers):
+            raise InputError("mean, std, sampling_rate and num_timesteps of the brain side must be numbers.")
+        if len(self.mean) != count or not self.std > 0:
+            raise InputError(
+                f"{len(self.mean)} means and std {self.std} for {count} channels: std must be above zero."
+            )
+        if self.whitening is not None and np.shape(self.whitening) != (count, count):
+            raise InputError(
+                f"whitening has shape {np.shape(self.whitening)}: {count} channels need ({count}, {count})."
+            )
+        if self.epochs is not None:
+            self.epoch_settings  # noqa: B018 - names that it does not have are refused
 
     @classmethod
     def fit(cls, store: TrialStore, rows: NDArray[np.int64]) -> "BrainFeatureExtractor":
@@ -111,7 +128,10 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         """
         if self.epochs is None:
             raise InputError("This checkpoint was trained on arrays, not on recordings: it cannot cut a recording.")
-        return EpochSettings.from_dict(self.epochs)
+        try:
+            return EpochSettings.from_dict(self.epochs)
+        except TypeError as error:
+            raise InputError(f"epochs of the brain side cannot be used: {error}") from None
 
     def __call__(
         self,
@@ -143,6 +163,11 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         values = np.asarray(values, dtype=np.float32)
         values = values[None] if values.ndim == 2 else values
         if channel_names is not None:
+            if values.ndim != 3 or values.shape[1] != len(channel_names):
+                raise InputError(
+                    f"The trials have shape {values.shape} but {len(channel_names)} channel names: give "
+                    "(batch, channels, samples) and a name for each channel."
+                )
             values = values[:, self._picks(channel_names)]
         expected = (len(self.channel_names), self.num_timesteps)
         if values.ndim != 3 or values.shape[1:] != expected:

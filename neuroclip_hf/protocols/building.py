@@ -1,8 +1,11 @@
 """Recipe + what the trials look like -> model and image processor."""
 
+from pathlib import Path
 from typing import Any
 
-from transformers import AutoImageProcessor, CLIPImageProcessorPil
+from PIL import Image
+from transformers import AutoImageProcessor, CLIPImageProcessorPil, CLIPVisionConfig
+from transformers.activations import ACT2FN
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
@@ -19,6 +22,9 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
         InputError: for an unknown encoder or a setting that it or the tower does not have.
     """
     sizes = {"num_channels": len(trials.channel_names), "num_timesteps": trials.num_timesteps}
+    fixed = sorted(set(sizes) & set(settings.encoder_settings))
+    if fixed:
+        raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
     encoder_settings = {**sizes, **settings.encoder_settings}
     shared: dict[str, Any] = {
         "projection_dim": settings.projection_dim,
@@ -26,6 +32,8 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
         "softening_temperature": settings.softening_temperature,
     }
     if settings.tower is not None:
+        if _looks_like_path(settings.tower) and not Path(settings.tower).is_dir():
+            raise InputError(f"tower {settings.tower}: there is no such folder; name one, or a model on the Hub.")
         return NeuroCLIPModel.from_vision_pretrained(
             settings.tower,
             revision=settings.tower_revision,
@@ -34,22 +42,53 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
             prompt=settings.prompt,
             **shared,
         )
-    return NeuroCLIPModel(
-        NeuroCLIPConfig(
-            encoder_config=encoder_config(settings.encoder, **encoder_settings),
-            vision_config=settings.tower_settings,
-            prompt_config=settings.prompt,
-            **shared,
-        )
+    config = NeuroCLIPConfig(
+        encoder_config=encoder_config(settings.encoder, **encoder_settings),
+        vision_config=settings.tower_settings,
+        prompt_config=settings.prompt,
+        **shared,
     )
+    _check_random_tower(config.vision_config)
+    return NeuroCLIPModel(config)
+
+
+def _looks_like_path(name: str) -> bool:
+    return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1
+
+
+def _check_random_tower(config: CLIPVisionConfig) -> None:
+    # transformers checks types only; what it cannot build ends in errors of torch that name no setting.
+    for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size"):
+        if getattr(config, name) < 1:
+            raise InputError(f"tower_settings.{name} is {getattr(config, name)}: it must be at least 1.")
+    if config.hidden_size % config.num_attention_heads:
+        raise InputError(
+            f"tower_settings.hidden_size is {config.hidden_size}: it must be a multiple of num_attention_heads, "
+            f"{config.num_attention_heads}."
+        )
+    if not 1 <= config.patch_size <= config.image_size:
+        raise InputError(
+            f"tower_settings.patch_size is {config.patch_size}: it must be from 1 to image_size, {config.image_size}."
+        )
+    if config.num_channels != 3:
+        raise InputError(f"tower_settings.num_channels is {config.num_channels}: pictures have 3 colours.")
+    if config.hidden_act not in ACT2FN:
+        raise InputError(f"tower_settings.hidden_act is {config.hidden_act!r}: try quick_gelu, gelu or relu.")
 
 
 def image_processor_for(settings: ModelSettings, model: NeuroCLIPModel) -> Any:
     """The image processor of the tower: its own, or for a random tower CLIP's steps at its size."""
+    size = model.config.vision_config.image_size
     if settings.tower is None:
-        size = model.config.vision_config.image_size
         return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
     try:
-        return AutoImageProcessor.from_pretrained(settings.tower, revision=settings.tower_revision, backend="pil")
-    except OSError as error:
+        processor = AutoImageProcessor.from_pretrained(settings.tower, revision=settings.tower_revision, backend="pil")
+    except (OSError, ValueError) as error:
         raise InputError(f"{settings.tower} has no image processor ({error}): name a complete checkpoint.") from None
+    made = tuple(processor(Image.new("RGB", (size + 1, size)), return_tensors="pt")["pixel_values"].shape[1:])
+    if made != (3, size, size):
+        raise InputError(
+            f"{settings.tower}: its image processor makes pictures of shape {made}, its tower takes "
+            f"{(3, size, size)}: correct preprocessor_config.json."
+        )
+    return processor

@@ -1,9 +1,7 @@
 """One run: recipe + store -> a folder with a checkpoint that `from_pretrained` loads."""
 
-import json
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import PartialState
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.perturbation import Perturbation
@@ -20,37 +18,31 @@ from neuroclip_hf.data.queries import Query, make_queries, target_mask
 from neuroclip_hf.data.splits import hold_out_validation, shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
-from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation import Report, evaluate, rank_test_split, write_report
-from neuroclip_hf.files import new_folder, read_json, refuse_existing, write_json, write_text
+from neuroclip_hf.evaluation import REPORT_FILE, Report, evaluate, rank_test_split, write_report
+from neuroclip_hf.files import new_folder, refuse_existing
 from neuroclip_hf.metrics.retrieval import retrieval_scores
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen, encode_trials
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
 from neuroclip_hf.protocols.building import build_model, image_processor_for
+from neuroclip_hf.protocols.checkpoints import CONTROL, RUN_FILE, TrainedModel, load_run, read_facts, save_run
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.trainer import TrainingResult, train
 
-RUN_FILE = "run.json"
-CONTROL = "control"
 VALIDATION_AVERAGE, VALIDATION_DRAWS = 16, 100
 """Trials a validation query and queries a concept (ours), where trials know only their concept."""
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model fresh from training, with all that a run folder keeps of it."""
-
-    model: NeuroCLIPModel
-    processor: NeuroCLIPProcessor
-    result: TrainingResult
-    facts: dict[str, Any]
-
-
 def train_run(
-    recipe: Recipe, store: TrialStore, out: str | Path, *, control: bool = False, overwrite: bool = False
+    recipe: Recipe,
+    store: TrialStore,
+    out: str | Path,
+    *,
+    control: bool = False,
+    overwrite: bool = False,
+    finish: Callable[[Path], object] | None = None,
 ) -> Path:
     """Train a recipe on a store and save the run.
 
@@ -63,17 +55,24 @@ def train_run(
         out (path): the run's folder.
         control (`bool`): also train the same model on shuffled pairs, into `out/control`.
         overwrite (`bool`): replace an existing run.
+        finish (callable, *optional*): is given the folder before it takes its name, to add a card for example.
 
     Returns:
         The run's folder.
     """
-    refuse_existing(Path(out), overwrite)
-    trained = train_on_store(recipe, store)
-    shuffled = train_on_store(recipe, store, shuffled=True) if control else None
-    with new_folder(out, overwrite) as folder:
-        save_run(trained, recipe, folder)
-        if shuffled is not None:
-            save_run(shuffled, recipe, folder / CONTROL)
+    state = PartialState()
+    if not state.is_main_process:  # one process writes; the others only train
+        for shuffled in (False, True)[: 1 + control]:
+            train_on_store(recipe, store, shuffled=shuffled)
+        state.wait_for_everyone()
+        return Path(out)
+    with new_folder(out, overwrite, RUN_FILE) as folder:  # first: one that cannot be written is named before the work
+        save_run(train_on_store(recipe, store), recipe, folder)
+        if control:
+            save_run(train_on_store(recipe, store, shuffled=True), recipe, folder / CONTROL)
+        if finish is not None:
+            finish(folder)
+    state.wait_for_everyone()
     return Path(out)
 
 
@@ -98,10 +97,9 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
     gallery = store.gallery(columns.TRAIN)
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
     dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe, store), seed)
-    model.centre_image_projection(embed_pictures(model, pictures, "centring"))
-    frozen = embed_pictures_frozen(model, pictures) if recipe.model.softening > 0 else None
-    if frozen is not None:
-        frozen = frozen - frozen.mean(dim=0)  # what all pictures share says nothing about which are alike (ours)
+    model.to(PartialState().device)  # before all pictures go through the tower
+    frozen = embed_pictures_frozen(model, pictures)
+    model.centre_pictures(embed_pictures(model, pictures, "centring"), frozen)
     validate = _Validation(store, table, validation_rows, gallery, pictures, processor)
     result = train(
         model,
@@ -114,32 +112,6 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
     return TrainedModel(model, processor, result, _facts(recipe, store, result, shuffled))
 
 
-def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
-    """Write a checkpoint and how it came about into a folder."""
-    trained.model.save_pretrained(folder)
-    trained.processor.save_pretrained(folder)
-    recipe.save(folder / "recipe.yaml")
-    write_json(folder / RUN_FILE, trained.facts)
-    write_text(folder / "training.jsonl", "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
-
-
-def load_run(folder: str | Path) -> tuple[NeuroCLIPModel, NeuroCLIPProcessor]:
-    """Load the model and processor of a run's folder.
-
-    Raises:
-        InputError: if the folder is no checkpoint.
-    """
-    folder = Path(folder)
-    for name in ("config.json", "processor_config.json"):
-        if not (folder / name).is_file():
-            raise InputError(f"{folder} holds no {name}: name the folder that `neuroclip train` wrote.")
-    try:
-        model = NeuroCLIPModel.from_pretrained(folder)
-        return model.eval(), NeuroCLIPProcessor.from_pretrained(folder)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{folder} cannot be loaded ({error}): train it again.") from None
-
-
 def evaluate_run(
     folder: str | Path,
     store: TrialStore,
@@ -147,29 +119,33 @@ def evaluate_run(
     average: int | None = None,
     draws: int | None = None,
     subjects: Sequence[str] | None = None,
+    overwrite: bool = False,
 ) -> Report:
     """Open the test split of a store for a run, and write report.json into its folder.
 
     Args:
-        folder (path): the run; its control is evaluated too, where it has one.
+        folder (path): the run; its control is evaluated too, where it has one. A checkpoint without run.json is
+            evaluated as well: the report then knows neither its seed nor how its epoch was chosen.
         store (`TrialStore`): whose test split is opened.
         average (`int`, *optional*): trials a query, see [`rank_test_split`].
         draws (`int`, *optional*): random queries a target.
         subjects (sequence of `str`, *optional*): whose test trials.
+        overwrite (`bool`): replace an earlier report.
+
+    Raises:
+        InputError: if the run cannot be loaded, does not fit the store, or was evaluated already.
     """
     folder = Path(folder)
-    facts = read_json(folder / RUN_FILE)
-    rankings = []
-    for part in (folder, folder / CONTROL):
-        if part.is_dir():
-            model, processor = load_run(part)
-            rankings.append(
-                rank_test_split(
-                    model, processor, store, average=average, draws=draws, subjects=subjects, seed=facts["seed"]
-                )
-            )
-    tower = read_json(folder / "config.json")["tower"]
-    report = evaluate(rankings[0], store, facts, tower, *rankings[1:])
+    refuse_existing(folder / REPORT_FILE, overwrite)
+    facts = read_facts(folder)
+    parts = [load_run(part) for part in (folder, folder / CONTROL) if part == folder or part.is_dir()]
+    rankings = [
+        rank_test_split(
+            model, processor, store, average=average, draws=draws, subjects=subjects, seed=facts.get("seed", 0)
+        )
+        for model, processor in parts
+    ]
+    report = evaluate(rankings[0], store, facts, parts[0][0].config.tower, *rankings[1:])
     write_report(report, folder)
     return report
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jinja2
 
+from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import read_report
 from neuroclip_hf.files import read_json, write_text
 
@@ -16,15 +17,30 @@ def write_run_card(run: str | Path, folder: str = "RUN") -> Path:
     Args:
         run (path): the run's folder.
         folder (`str`): what the card calls it in the lines that load it.
+
+    Raises:
+        InputError: if a file of the run is damaged.
     """
     run = Path(run)
+    try:
+        text = _render(run, folder)
+    except (KeyError, TypeError, jinja2.UndefinedError) as error:
+        raise InputError(
+            f"{run}: no card can be written, since config.json, processor_config.json, run.json or report.json lacks "
+            f"an entry ({error}): train or evaluate again."
+        ) from None
+    write_text(run / "README.md", text)
+    return run / "README.md"
+
+
+def _render(run: Path, folder: str) -> str:
     config = read_json(run / "config.json")
     trials = read_json(run / "processor_config.json")["feature_extractor"]
     facts, report = read_json(run / "run.json"), read_report(run)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    text = environment.get_template("run_card.md").render(
+    return environment.get_template("run_card.md").render(
         title=f"NeuroCLIP: {facts['recipe']}",
         folder=folder,
         simulated=facts["data"] == "simulated",
@@ -36,5 +52,3 @@ def write_run_card(run: str | Path, folder: str = "RUN") -> Path:
         run=facts,
         report=report,
     )
-    write_text(run / "README.md", text)
-    return run / "README.md"

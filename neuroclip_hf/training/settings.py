@@ -1,6 +1,8 @@
 """Settings of an experiment: frozen, checked when they are made, misspelt names refused."""
 
 import difflib
+import math
+import re
 import types
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -10,6 +12,21 @@ import yaml
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_text
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's truth and numbers: PyYAML's 1.1 takes `no` for false and 1e-4, which lacks a point, for text."""
+
+
+_OURS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OURS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_OURS[0], re.compile(r"^(true|false)$"), list("tf"))
+_Loader.add_implicit_resolver(
+    _OURS[1], re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$"), list("-+.0123456789")
+)
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 Settings = TypeVar("Settings")
@@ -62,8 +79,16 @@ class DataSettings:
     scaling: float = 0.0
 
     def __post_init__(self) -> None:
-        if len(self.average) != 2:
-            raise InputError(f"average is {self.average}: give two numbers, as in average=[1,4].")
+        if len(self.average) != 2 or not 1 <= self.average[0] <= self.average[1]:
+            raise InputError(f"average is {self.average}: give two whole numbers, 1 or more, as in average=[1,4].")
+        if self.subjects is not None and not self.subjects:
+            raise InputError("subjects is []: name at least one, or say null for all of them.")
+        for name in ("noise", "shift", "scaling"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be zero or more.")
+        for name in ("channel_dropout", "time_mask"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be from 0 to below 1.")
 
 
 @dataclass(frozen=True)
@@ -96,12 +121,18 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "max_grad_norm"):
-            if not getattr(self, name) > 0:
+        if self.batch_size < 2:
+            raise InputError(f"batch_size is {self.batch_size}: a contrastive loss needs at least 2.")
+        for name in ("epochs", "learning_rate", "max_grad_norm"):
+            if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be above zero.")
         for name in ("weight_decay", "num_workers", "seed"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be zero or more.")
+        if self.seed >= 2**32:
+            raise InputError(f"seed is {self.seed}: it must be below 2 ** 32.")
+        if self.prompt_learning_rate is not None and not 0 < self.prompt_learning_rate < math.inf:
+            raise InputError(f"prompt_learning_rate is {self.prompt_learning_rate}: it must be above zero, or null.")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup is {self.warmup}: it is a part of the steps, from 0 to below 1.")
         for name, allowed in (("selection", ("loss", "top1", "last")), ("mixed_precision", ("no", "fp16", "bf16"))):
@@ -148,11 +179,11 @@ def load_recipe(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
         path = RECIPES / f"{name_or_path}.yaml"
         if not path.is_file():
             raise InputError(
-                f"Recipe {str(name_or_path)!r} is unknown: {_nearest(str(name_or_path), recipe_names())}, or name a "
-                ".yaml file."
+                f"Recipe {str(name_or_path)!r} is unknown: name a .yaml file, or one that comes with the package; "
+                f"{_nearest(str(name_or_path), recipe_names())}"
             )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = _read_yaml(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as a recipe: {error}") from None
     if not isinstance(values, dict):
@@ -171,20 +202,14 @@ def parse_overrides(texts: list[str]) -> dict[str, Any]:
         if not equals or not name:
             raise InputError(f"{text!r} is not a setting: write name=value, as in epochs=20.")
         try:
-            overrides[name.strip()] = _number(yaml.safe_load(value))
+            overrides[name.strip()] = _read_yaml(value)
         except yaml.YAMLError:
             raise InputError(f"{text!r}: the value cannot be read; quote it, as in name='\"text\"'.") from None
     return overrides
 
 
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-4 as text, since it lacks a point; people mean the number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+def _read_yaml(text: str) -> Any:
+    return yaml.load(text, _Loader)  # a SafeLoader
 
 
 def _override(values: dict[str, Any], name: str, value: Any) -> None:
@@ -194,7 +219,7 @@ def _override(values: dict[str, Any], name: str, value: Any) -> None:
         owners = [section for section, names in sections.items() if parts[0] in names]
         if not owners:
             known = sorted(names for section in sections.values() for names in section)
-            raise InputError(f"Setting {name!r} is unknown: {_nearest(parts[0], known)}.")
+            raise InputError(f"Setting {name!r} is unknown: {_nearest(parts[0], known)}")
         parts = [owners[0], *parts]
     place = values
     for part in parts[:-1]:
@@ -217,7 +242,7 @@ def _build(kind: type[Settings], values: Any, path: str, section: str) -> Settin
     for name, value in values.items():
         where = f"{section}.{name}" if section else name
         if name not in known:
-            raise InputError(f"{path}: setting {where!r} is unknown: {_nearest(str(name), known)}.")
+            raise InputError(f"{path}: setting {where!r} is unknown: {_nearest(str(name), known)}")
         if is_dataclass(hints[name]):
             value = _build(hints[name], value, path, where)
         arguments[name] = _checked(value, hints[name], path, where)
@@ -225,13 +250,18 @@ def _build(kind: type[Settings], values: Any, path: str, section: str) -> Settin
 
 
 def _checked(value: Any, hint: Any, path: str, where: str) -> Any:
-    value = _number(value) if hint is not str else value
+    if isinstance(value, str) and _holds_list(hint):  # lists take commas, and one entry is a list too
+        value = [_read_yaml(part) for part in value.split(",") if part.strip()]
     if isinstance(value, int) and not isinstance(value, bool) and float in (hint, *get_args(hint)) and hint is not int:
         value = float(value)
     if not _fits(value, hint):
         expected = getattr(hint, "__name__", None) if get_origin(hint) is None else str(hint)
         raise InputError(f"{path}: {where} is {value!r}: it must be {str(expected).replace('typing.', '')}.")
     return value
+
+
+def _holds_list(hint: Any) -> bool:
+    return any(get_origin(option) is list for option in (hint, *get_args(hint)))
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -251,4 +281,4 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration
 from torch.utils.data import DataLoader
 
@@ -79,43 +80,76 @@ def train(
 
     Raises:
         InputError: if nothing is trainable, or a validation is asked for and none given.
-        FloatingPointError: if the loss is not finite; the message names epoch and step.
+        FloatingPointError: if the loss, or a weight, is no longer finite; the message names the epoch.
     """
     if validate is None and settings.selection != "last":
         raise InputError(
             f"selection={settings.selection} needs validation trials: choose selection=last, or add some."
         )
-    accelerator = Accelerator(
-        mixed_precision=settings.mixed_precision,
-        dataloader_config=DataLoaderConfiguration(split_batches=True),  # the same global batch on any number of ranks
-    )
+    accelerator = _accelerator(settings)
     sampler = SeededSampler(len(dataset), settings.seed)
-    loader = DataLoader(
-        dataset,
-        batch_size=min(settings.batch_size, len(dataset)),
-        sampler=sampler,
-        collate_fn=collator,
-        num_workers=settings.num_workers,
-    )
+    loader = _loader(dataset, sampler, collator, settings)
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate)
     steps = settings.epochs * len(loader)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, settings.warmup))
     prepared, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     seed_everything(settings.seed)
     best, history, started = _Best(), [], time.perf_counter()
-    bar = progress(total=steps, desc=description, unit="step")
-    for epoch in range(settings.epochs):
-        sampler.set_epoch(epoch)
-        getattr(dataset, "set_epoch", lambda _: None)(epoch)
-        loss = _train_epoch(accelerator, prepared, loader, optimizer, scheduler, settings, epoch, bar)
-        scores = validate(model) if validate is not None else {}
-        history.append({"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}})
-        best.update(model, epoch + 1, _score(scores, settings.selection, epoch))
-        bar.set_postfix({"loss": f"{loss:.3f}", **{f"val {key}": f"{value:.3f}" for key, value in scores.items()}})
-    bar.close()
+    with progress(total=steps, desc=description, unit="step") as bar:
+        for epoch in range(settings.epochs):
+            sampler.set_epoch(epoch)
+            getattr(dataset, "set_epoch", lambda _: None)(epoch)
+            loss = _train_epoch(accelerator, prepared, loader, optimizer, scheduler, settings, epoch, bar)
+            scores = validate(model) if validate is not None else {}
+            _refuse_broken(model, scores, epoch)
+            history.append({"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}})
+            best.update(model, epoch + 1, _score(scores, settings.selection, epoch))
+            bar.set_postfix({"loss": f"{loss:.3f}", **{f"val {key}": f"{value:.3f}" for key, value in scores.items()}})
     best.restore(model)
     trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
     return TrainingResult(best.epoch, history, time.perf_counter() - started, trained)
+
+
+def _accelerator(settings: TrainingSettings) -> Accelerator:
+    # Accelerate remembers the precision of the first training in a process, and refuses another one in the second.
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != settings.mixed_precision:
+        AcceleratorState._reset_state()
+    try:
+        accelerator = Accelerator(
+            mixed_precision=settings.mixed_precision,
+            dataloader_config=DataLoaderConfiguration(split_batches=True),  # one global batch on any number of ranks
+        )
+    except (ValueError, ImportError) as error:
+        raise InputError(f"mixed_precision={settings.mixed_precision} cannot be used here: {error}") from None
+    if settings.batch_size % accelerator.num_processes:
+        raise InputError(
+            f"batch_size is {settings.batch_size}: it must be a multiple of the {accelerator.num_processes} processes."
+        )
+    return accelerator
+
+
+def _loader(dataset: Any, sampler: SeededSampler, collator: Callable[[Any], Any], settings: TrainingSettings) -> Any:
+    if len(dataset) < 2:
+        raise InputError(f"There are {len(dataset)} training items: a contrastive loss needs at least two.")
+    batch_size = min(settings.batch_size, len(dataset))
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        collate_fn=collator,
+        num_workers=settings.num_workers,
+        drop_last=len(dataset) % batch_size == 1,  # one item has nothing to be told from, and batch norm refuses it
+    )
+
+
+def _refuse_broken(model: torch.nn.Module, scores: dict[str, float], epoch: int) -> None:
+    broken = [name for name, value in scores.items() if not math.isfinite(value)]
+    broken += [name for name, value in model.named_parameters() if value.requires_grad and not value.isfinite().all()]
+    if broken:
+        raise FloatingPointError(
+            f"After epoch {epoch + 1}, {broken[0]} is not finite: lower learning_rate, or look for extreme trials "
+            "(prepare with --reject)."
+        )
 
 
 def _train_epoch(

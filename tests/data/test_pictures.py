@@ -2,13 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from neuroclip_hf.data import pictures as module
-from neuroclip_hf.data.pictures import PictureFolder, Target, open_picture
+from neuroclip_hf.data.pictures import PictureFolder, Target, as_rgb, open_picture
 from neuroclip_hf.errors import InputError
 
 
@@ -105,6 +106,60 @@ def test_pictures_are_opened_as_rgb_and_upright(tmp_path: Path):
 def test_sixteen_bits_of_grey_become_eight(tmp_path: Path):
     Image.fromarray(np.array([[0, 256 * 128, 65535]], dtype=np.uint16)).save(tmp_path / "deep.png")
     assert np.asarray(open_picture(tmp_path / "deep.png"))[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_grey_without_a_fixed_range_is_stretched():
+    for values in ([[-1.0, 0.0, 1.0]], [[0.0, 500.0, 1000.0]]):
+        grey = as_rgb(Image.fromarray(np.array(values, dtype=np.float32)))
+        assert np.asarray(grey)[0, :, 0].tolist() == [0, 127, 255]
+    whole = as_rgb(Image.fromarray(np.array([[0, 100_000]], dtype=np.int32)))
+    assert np.asarray(whole)[0, :, 0].tolist() == [0, 255]
+    odd = as_rgb(Image.fromarray(np.array([[np.nan, 2.0, 4.0]], dtype=np.float32)))
+    assert np.asarray(odd)[0, :, 0].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB", "L"])
+def test_what_is_transparent_is_white(tmp_path: Path, mode: str):
+    picture = Image.new("RGBA", (2, 1), (0, 0, 0, 255))
+    picture.putpixel((0, 0), (200, 0, 0, 0))
+    settings: dict[str, Any] = {}
+    if mode not in ("RGBA", "LA"):  # these name one colour that stands for nothing
+        settings = {"transparency": {"P": 1, "RGB": (200, 0, 0), "L": 60}[mode]}
+    if mode == "P":
+        saved = Image.new("P", (2, 1))
+        saved.putpalette([0, 0, 0, 200, 0, 0])
+        saved.putpixel((0, 0), 1)
+    else:
+        saved = picture.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 2  # mirrored: the transparency has to come along
+    saved.save(tmp_path / "a.png", exif=exif, **settings)
+    assert np.asarray(open_picture(tmp_path / "a.png"))[0].tolist() == [[0, 0, 0], [255, 255, 255]]
+
+
+def test_half_transparent_pictures_are_mixed_with_white(tmp_path: Path):
+    Image.new("RGBA", (1, 1), (0, 0, 0, 51)).save(tmp_path / "a.png")
+    assert open_picture(tmp_path / "a.png").getpixel((0, 0)) == (204, 204, 204)
+
+
+def test_every_suffix_has_its_format_and_no_other_format_is_opened(tmp_path: Path, monkeypatch):
+    formats = Image.registered_extensions()
+    assert {formats[suffix] for suffix in module.PICTURE_SUFFIXES} == set(module.PICTURE_FORMATS)
+    for suffix in module.PICTURE_SUFFIXES:
+        Image.new("RGB", (8, 8)).save(tmp_path / f"a{suffix}")
+        assert open_picture(tmp_path / f"a{suffix}").size == (8, 8)
+    # Pillow looks at the content, not at the name, and would let Ghostscript run the PostScript.
+    asked = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *arguments, **named: asked.append(arguments))
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "x.png").write_bytes(script)
+    with pytest.raises(InputError, match=r"x\.png cannot be read as a picture"):
+        open_picture(tmp_path / "x.png")
+    assert asked == []
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.ppm")
+    (tmp_path / "x.ppm").rename(tmp_path / "x.jpg")
+    with pytest.raises(InputError, match=r"x\.jpg cannot be read as a picture"):
+        open_picture(tmp_path / "x.jpg")
 
 
 def test_damaged_pictures_are_named(tmp_path: Path):

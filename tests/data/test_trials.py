@@ -59,10 +59,10 @@ def test_an_item_is_its_trial_with_its_picture(store: TrialStore):
     assert ((ids[:, None] == ids) == (shown[:, None] == shown)).all()
 
 
-def test_some_rows_keep_the_subjects_numbers(store: TrialStore):
-    dataset = make(store, rows=np.array([13, 20]))
+def test_subjects_are_numbered_among_those_that_train(store: TrialStore):
+    dataset = make(store, rows=np.array([13, 20]))  # both of the store's second subject
     assert [value(dataset[0]), value(dataset[1])] == [13, 20]
-    assert dataset[0][columns.SUBJECT_INDEX] == 1
+    assert dataset[0][columns.SUBJECT_INDEX] == 0
 
 
 def test_averages_are_of_the_same_subject_and_picture(store: TrialStore):

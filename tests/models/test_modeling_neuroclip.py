@@ -122,7 +122,7 @@ def test_weights_that_a_checkpoint_lacks_start_as_in_a_new_model(make_config):
     torch.manual_seed(9)
     new = NeuroCLIPModel(config)
     torch.manual_seed(9)
-    loaded = NeuroCLIPModel.from_pretrained(None, config=config, state_dict={})
+    loaded = NeuroCLIPModel.from_pretrained(None, config=config, state_dict={}, strict=False)
     assert states_equal(loaded.state_dict(), new.state_dict())
     prompts = loaded.vision_model.embeddings.neuro_prompt_tokens["default"]
     assert prompts.std().item() == pytest.approx(0.02, rel=0.2)

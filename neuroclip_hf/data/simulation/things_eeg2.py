@@ -73,7 +73,7 @@ def simulate_things_eeg2(out: str | Path, *, overwrite: bool = False, **settings
     """
     checked = make_settings(**settings)
     out = Path(out)
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, overwrite, SIMULATION_FILE) as folder:
         _check_disk(out, folder, checked)
         try:
             _write(folder, checked)

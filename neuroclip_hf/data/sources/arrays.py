@@ -12,7 +12,7 @@ from PIL import Image
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.pictures import open_picture
-from neuroclip_hf.data.store import StoreInfo
+from neuroclip_hf.data.store import STORE_FILE, StoreInfo
 from neuroclip_hf.data.store_writer import StoreWriter, new_store, sha256
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing
@@ -59,6 +59,7 @@ def prepare_arrays(
     *,
     protocol: str = columns.NEW_CONCEPTS,
     window_start: float = 0.0,
+    simulated: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Make a trial store from one .npz file.
@@ -74,14 +75,15 @@ def prepare_arrays(
         out (path): the store.
         protocol (`str`): what training and test may share.
         window_start (`float`): seconds from onset to the first sample.
+        simulated (`bool`): the trials were made up; every report will say so.
         overwrite (`bool`): replace an existing store.
 
     Raises:
         InputError: naming the array, its shape or value, and the remedy; nothing is left under `out`.
     """
-    refuse_existing(Path(out), overwrite)
+    refuse_existing(out, overwrite, STORE_FILE)
     arrays = _read(Path(path))
-    info = _store_info(arrays, protocol, window_start)
+    info = _store_info(arrays, protocol, window_start, simulated)
     with new_store(out, info, overwrite) as writer:
         _write_trials(writer, arrays, info)
         _write_pictures(writer, arrays)
@@ -163,6 +165,8 @@ def _need(values: dict[str, NDArray[Any]], name: str, path: Path) -> NDArray[Any
 def _pictures(values: dict[str, NDArray[Any]], path: Path) -> tuple[list[Path | Image.Image], list[str]]:
     if ("images" in values) == ("image_files" in values):
         raise InputError(f"{path} must hold either images or image_files.")
+    if not next(values[name] for name in ("images", "image_files") if name in values).size:
+        raise InputError(f"{path}: images or image_files is empty: give the pictures that image_id counts.")
     if "image_files" in values:
         listed = _texts(values, "image_files", values["image_files"].size, path, default=[])
         given = [PurePosixPath(name.replace("\\", "/")) for name in listed]
@@ -236,7 +240,7 @@ def _unit(values: dict[str, NDArray[Any]], path: Path) -> str:
     return unit
 
 
-def _store_info(arrays: _Arrays, protocol: str, window_start: float) -> StoreInfo:
+def _store_info(arrays: _Arrays, protocol: str, window_start: float, simulated: bool) -> StoreInfo:
     train = arrays.brain[arrays.split == columns.TRAIN]
     count = len(arrays.channels)
     unit, scale, offset = arrays.unit, [1.0] * count, [0.0] * count
@@ -261,7 +265,7 @@ def _store_info(arrays: _Arrays, protocol: str, window_start: float) -> StoreInf
         num_timesteps=arrays.brain.shape[2] if arrays.brain.ndim == 3 else None,
         protocol=protocol,
         target="image",
-        data="recorded",
+        data="simulated" if simulated else "recorded",
         source="arrays",
         settings={"unit": arrays.unit, "protocol": protocol},
         sources={arrays.path.name: sha256(arrays.path)},

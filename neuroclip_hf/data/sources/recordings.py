@@ -28,7 +28,7 @@ from neuroclip_hf.data.sources.recording_splits import (
     galleries_by_picture,
     split_events,
 )
-from neuroclip_hf.data.store import StoreInfo
+from neuroclip_hf.data.store import STORE_FILE, StoreInfo
 from neuroclip_hf.data.store_writer import StoreWriter, new_store, sha256
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing
@@ -90,7 +90,7 @@ def prepare_recordings(
         InputError: naming file, value and remedy; nothing is left under `out`.
     """
     epochs, splits = epochs or EpochSettings(), splits or SplitSettings()
-    refuse_existing(Path(out), overwrite)
+    refuse_existing(out, overwrite, STORE_FILE)
     folder = PictureFolder.scan(pictures)
     files = find_recordings(paths, subject)
     assigned = assign_files(files, splits)

@@ -14,7 +14,7 @@ from neuroclip_hf.data import things_eeg2
 from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs
 from neuroclip_hf.data.pictures import open_picture
 from neuroclip_hf.data.recordings import NAME, Recording, RecordingFile, check_signal, open_recording
-from neuroclip_hf.data.store import StoreInfo
+from neuroclip_hf.data.store import STORE_FILE, StoreInfo
 from neuroclip_hf.data.store_writer import BLOCK, StoreWriter, new_store, sha256
 from neuroclip_hf.data.things_eeg2 import FACTS, ImageMetadata
 from neuroclip_hf.data.whitening import noise_covariance, whiten, whitening_matrix
@@ -60,7 +60,7 @@ def prepare_things_eeg2(
     Raises:
         InputError: naming file, value and remedy; nothing is left under `out`.
     """
-    refuse_existing(Path(out), overwrite)
+    refuse_existing(out, overwrite, STORE_FILE)
     source = Path(source)
     if whitening not in WHITENINGS:
         raise InputError(f"whitening is {whitening!r}: choose one of {', '.join(WHITENINGS)}.")

@@ -1,10 +1,13 @@
 """The contract of brain encoders: what goes in, what comes out, what a config says."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.initialization import no_init_weights
 from transformers.utils import ModelOutput
 
 from neuroclip_hf.errors import InputError
@@ -21,6 +24,22 @@ class BrainEncoderConfig(StrictConfig):
 
     hidden_size: int = 768
 
+    @classmethod
+    def sizes(
+        cls, trial_shape: Sequence[int], sampling_rate: float | None, channel_names: Sequence[str]
+    ) -> dict[str, Any]:
+        """The settings that follow from what trials look like.
+
+        Args:
+            trial_shape (sequence of `int`): of one trial, without the batch.
+            sampling_rate (`float` or None): in Hz.
+            channel_names (sequence of `str`): of the channels (or voxels).
+
+        Raises:
+            InputError: if the encoder does not read trials of that shape.
+        """
+        raise NotImplementedError
+
     def check(self) -> None:
         """Raise [`InputError`] if a value is impossible."""
         require_count(self, "hidden_size")
@@ -32,7 +51,7 @@ class EEGEncoderConfig(BrainEncoderConfig):
     Args:
         num_channels (`int`): channels of a trial.
         num_timesteps (`int`): samples of a trial.
-        sampling_rate (`float`, *optional*): in Hz; kept so that recordings at another rate can be refused.
+        sampling_rate (`float`, *optional*): in Hz, for encoders whose sizes are in seconds.
         channel_names (`list[str]`, *optional*): names of the channels, in order.
     """
 
@@ -40,6 +59,23 @@ class EEGEncoderConfig(BrainEncoderConfig):
     num_timesteps: int = 250
     sampling_rate: float | None = None
     channel_names: list[str] | None = None
+
+    @classmethod
+    def sizes(
+        cls, trial_shape: Sequence[int], sampling_rate: float | None, channel_names: Sequence[str]
+    ) -> dict[str, Any]:
+        """See [`BrainEncoderConfig`]; trials are (channels, samples)."""
+        if len(trial_shape) != 2:
+            raise InputError(
+                f"The encoder {cls.model_type} reads trials of (channels, samples), and these are patterns of "
+                f"{trial_shape[0]} voxels: choose an encoder of patterns."
+            )
+        return {
+            "num_channels": trial_shape[0],
+            "num_timesteps": trial_shape[1],
+            "sampling_rate": sampling_rate,
+            "channel_names": list(channel_names),
+        }
 
     def check(self) -> None:
         """Raise [`InputError`] if a value is impossible."""
@@ -88,6 +124,13 @@ class BrainEncoder(PreTrainedModel):
     def __init__(self, config: BrainEncoderConfig) -> None:
         config.check()
         super().__init__(config)
+        with no_init_weights():  # post_init draws them, so that they are drawn once
+            self.build(config)
+        self.post_init()
+
+    def build(self, config: Any) -> None:
+        """Make the layers as attributes; every encoder's own work. Start weights are drawn afterwards."""
+        raise NotImplementedError
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -98,8 +141,8 @@ class BrainEncoder(PreTrainedModel):
 class EEGEncoder(BrainEncoder):
     """Base of encoders that read `eeg_values` (batch, num_channels, num_timesteps).
 
-    Values are in the units of the store the model was trained on (microvolts, or standard deviations after whitening);
-    the checkpoint's processor brings recordings there.
+    Values are standardised: the checkpoint's processor subtracts each channel's training mean and divides by the
+    standard deviation of all.
     """
 
     config: EEGEncoderConfig

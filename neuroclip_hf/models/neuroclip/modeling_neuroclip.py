@@ -71,8 +71,8 @@ class NeuroCLIPModel(PreTrainedModel):
 
     Our reading: prompts in the manner of Visual Prompt Tuning (8 tokens in every layer); the picture's embedding is
     the tower's pooled output; one linear projection a side; targets of the loss softened by the similarity of the
-    pictures in the frozen, unprompted tower; several rows may show one picture; the factor of the cosines is trained,
-    starts at 1 / 0.07 and stays between 2 and 100.
+    pictures in the frozen, unprompted tower, relative to what all training pictures share; several rows may show one
+    picture; the factor of the cosines is trained, starts at 1 / 0.07 and stays between 2 and 100.
 
     Not built yet: the Dynamic Filter Layer, the dual stream, Cross-Attention Token-level Fusion with its
     instance-level prompts, perturbation of the EEG, and pictures read from intermediate layers.
@@ -109,9 +109,42 @@ class NeuroCLIPModel(PreTrainedModel):
             self.image_projection = nn.Linear(config.vision_config.hidden_size, config.projection_dim)
             self.vision_model = CLIPVisionModel(config.vision_config) if vision_model is None else vision_model
             vision.prompt_tower(self.vision_model, config.prompt_config)
+            # What all pictures of the frozen tower share; zero until `centre_pictures` measures it.
+            self.register_buffer("frozen_mean", torch.zeros(config.vision_config.hidden_size))
             self.scale = LogitScale(config.logit_scale_init_value)
         self.post_init()
         self.train(self.training)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | PathLike[str] | None, *arguments: Any, strict: bool = True, **options: Any
+    ) -> Any:
+        """Load a checkpoint: safetensors only, and every key looked at.
+
+        Args:
+            name_or_path (`str` or path): a repository on the Hub, or a folder.
+            arguments: as for `PreTrainedModel.from_pretrained`.
+            strict (`bool`): refuse a checkpoint that lacks weights or holds others; `False` fills what is missing with
+                start weights, as transformers does.
+            options: as for `PreTrainedModel.from_pretrained`.
+
+        Raises:
+            InputError: naming the keys that are missing or unexpected.
+        """
+        wants_report = options.pop("output_loading_info", False)
+        options = {"use_safetensors": True, **options}
+        model, report = super().from_pretrained(name_or_path, *arguments, output_loading_info=True, **options)
+        wrong = sorted(
+            f"{key if isinstance(key, str) else key[0]} ({kind})"
+            for kind in ("missing", "unexpected", "mismatched")
+            for key in report[f"{kind}_keys"]
+        )
+        if strict and wrong:
+            raise InputError(
+                f"The weights in {name_or_path} do not fit its config: {', '.join(wrong[:5])}"
+                f"{', ...' if len(wrong) > 5 else ''}. Copy the whole checkpoint, or train it again."
+            )
+        return (model, report) if wants_report else model
 
     @classmethod
     def from_vision_pretrained(
@@ -164,16 +197,19 @@ class NeuroCLIPModel(PreTrainedModel):
         return vision.frozen_tower_features(self.vision_model, pixel_values)
 
     @torch.no_grad()
-    def centre_image_projection(self, image_embeds: torch.Tensor) -> None:
-        """Shift and scale the image projection so that these embeddings would have mean zero and unit size (ours).
+    def centre_pictures(self, image_embeds: torch.Tensor, frozen_image_embeds: torch.Tensor) -> None:
+        """Take out what all pictures share, once, before training (ours).
 
-        A tower gives all pictures a large part in common (cosines of .99 and more with random weights); without it
-        contrastive training starts from pictures that differ. To be called once, before training.
+        A tower gives all pictures a large part in common (cosines of .99 and more with random weights). The image
+        projection is shifted and scaled so that these embeddings would have mean zero and unit size, and the loss'
+        softened targets compare pictures relative to their mean in the frozen tower.
 
         Args:
-            image_embeds (`torch.Tensor` of shape `(pictures, projection_dim)`): what [`get_image_features`] gives for
-                training pictures.
+            image_embeds (`torch.Tensor`): (pictures, projection_dim), what [`get_image_features`] gives for training
+                pictures.
+            frozen_image_embeds (`torch.Tensor`): (pictures, width), what [`get_frozen_image_features`] gives for them.
         """
+        self.frozen_mean.copy_(frozen_image_embeds.mean(dim=0))
         image_embeds = image_embeds.to(self.image_projection.weight)
         mean = image_embeds.mean(dim=0)
         size = (image_embeds - mean).square().mean().sqrt().clamp_min(torch.finfo(mean.dtype).tiny)
@@ -270,6 +306,7 @@ class NeuroCLIPModel(PreTrainedModel):
             brain, image = gather_with_gradient(brain), gather_with_gradient(image)
             image_id = None if image_id is None else gather_with_gradient(image_id)
             frozen = None if frozen is None else gather_with_gradient(frozen)
+        frozen = None if frozen is None else frozen - self.frozen_mean
         return softened_contrastive_loss(
             brain, image, self.scale(), image_id, frozen, self.config.softening, self.config.softening_temperature
         )
@@ -281,6 +318,7 @@ class NeuroCLIPModel(PreTrainedModel):
         # The tower is a model of its own, asked for its own weights; it does not know the prompts.
         with torch.no_grad(), initialization.guard_torch_init_functions():
             vision.reset_prompts(self.vision_model)
+            initialization.zeros_(self.frozen_mean)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -1,7 +1,6 @@
 """EEGProject: a linear map of the whole trial, with one residual block."""
 
 import torch
-from transformers.initialization import no_init_weights
 
 from neuroclip_hf.models.encoders.base import EEGEncoder
 from neuroclip_hf.models.encoders.eeg_project.configuration_eeg_project import EEGProjectConfig
@@ -13,7 +12,7 @@ class EEGProjectEncoder(EEGEncoder):
 
     The trial is flattened, mapped linearly to `hidden_size`, passed through a residual block (GELU, linear, dropout)
     and layer-normalised. It is the strongest known encoder within a subject, and reads any number of channels and
-    samples, so that voxel patterns (voxels, 1) work too.
+    samples.
 
     Shapes: (batch, num_channels, num_timesteps) to (batch, hidden_size).
 
@@ -22,13 +21,11 @@ class EEGProjectEncoder(EEGEncoder):
 
     config: EEGProjectConfig
 
-    def __init__(self, config: EEGProjectConfig) -> None:
-        super().__init__(config)
-        with no_init_weights():  # post_init draws them, so that they are drawn once
-            self.projector = ResidualProjector(
-                config.num_channels * config.num_timesteps, config.hidden_size, config.dropout
-            )
-        self.post_init()
+    def build(self, config: EEGProjectConfig) -> None:
+        """See [`BrainEncoder`]."""
+        self.projector = ResidualProjector(
+            config.num_channels * config.num_timesteps, config.hidden_size, config.dropout
+        )
 
     def encode(self, eeg_values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
         """See [`EEGEncoder`]; subjects are treated alike."""

@@ -2,7 +2,6 @@
 
 import torch
 from torch import nn
-from transformers.initialization import no_init_weights
 
 from neuroclip_hf.models.encoders.base import EEGEncoder
 from neuroclip_hf.models.encoders.layers import ResidualProjector
@@ -24,23 +23,21 @@ class TSConvEncoder(EEGEncoder):
 
     config: TSConvConfig
 
-    def __init__(self, config: TSConvConfig) -> None:
-        super().__init__(config)
+    def build(self, config: TSConvConfig) -> None:
+        """See [`BrainEncoder`]."""
         filters = config.num_filters
-        with no_init_weights():  # post_init draws them, so that they are drawn once
-            self.features = nn.Sequential(
-                nn.Conv2d(1, filters, (1, config.kernel_size), bias=False),
-                nn.AvgPool2d((1, config.pool_size), (1, config.pool_stride)),
-                nn.BatchNorm2d(filters),
-                nn.ELU(),
-                nn.Conv2d(filters, filters, (config.num_channels, 1), bias=False),
-                nn.BatchNorm2d(filters),
-                nn.ELU(),
-                nn.Dropout(config.dropout),
-                nn.Conv2d(filters, filters, 1),
-            )
-            self.projector = ResidualProjector(config.flat_size, config.hidden_size, config.projector_dropout)
-        self.post_init()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, filters, (1, config.kernel_size), bias=False),
+            nn.AvgPool2d((1, config.pool_size), (1, config.pool_stride)),
+            nn.BatchNorm2d(filters),
+            nn.ELU(),
+            nn.Conv2d(filters, filters, (config.num_channels, 1), bias=False),
+            nn.BatchNorm2d(filters),
+            nn.ELU(),
+            nn.Dropout(config.dropout),
+            nn.Conv2d(filters, filters, 1),
+        )
+        self.projector = ResidualProjector(config.flat_size, config.hidden_size, config.projector_dropout)
 
     def encode(self, eeg_values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
         """See [`EEGEncoder`]; subjects are treated alike."""

@@ -1,0 +1,163 @@
+"""The processor: standardising by hand-known numbers, channels by name, saving and loading to the bit."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoFeatureExtractor, AutoProcessor
+
+import neuroclip_hf
+from neuroclip_hf import BrainFeatureExtractor, InputError, NeuroCLIPProcessor
+from neuroclip_hf.data.store import TrialStore
+
+CHANNELS = ["P7", "O1", "O2"]
+
+
+def extractor(**changes) -> BrainFeatureExtractor:
+    settings = {
+        "channel_names": CHANNELS,
+        "sampling_rate": 50.0,
+        "num_timesteps": 4,
+        "mean": [1.0, 2.0, 3.0],
+        "std": 2.0,
+        **changes,
+    }
+    return BrainFeatureExtractor(**settings)
+
+
+def test_standardises_by_a_mean_a_channel_and_one_standard_deviation():
+    values = np.ones((2, 3, 4)) * np.array([1.0, 4.0, 9.0])[:, None]
+    found = extractor()(values)["eeg_values"]
+    assert found.dtype == torch.float32
+    assert torch.equal(found, torch.tensor([0.0, 1.0, 3.0])[:, None].expand(2, 3, 4))
+
+
+def test_one_trial_becomes_a_batch():
+    assert extractor()(np.zeros((3, 4)))["eeg_values"].shape == (1, 3, 4)
+
+
+def test_channels_are_picked_and_ordered_by_name():
+    values = np.arange(4.0)[:, None] * np.ones((1, 4, 4))
+    names = ["O2", "Fz", "P7", "O1"]
+    found = extractor(mean=[0.0] * 3, std=1.0)(values, channel_names=names)["eeg_values"]
+    assert found[0, :, 0].tolist() == [2.0, 3.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((1, 3, 4), {"channel_names": ["P7", "O1", "Oz"]}, "lack the channels O2"),
+        ((1, 4, 4), {"channel_names": CHANNELS}, "3 channel names"),
+        ((4,), {"channel_names": CHANNELS}, "3 channel names"),
+        ((1, 3, 5), {}, r"\(1, 3, 5\)"),
+        ((4,), {}, r"\(4,\)"),
+        ((1, 3, 4), {"sampling_rate": 100.0}, "100.0 Hz.*50.0 Hz"),
+    ],
+)
+def test_what_does_not_fit_is_named(shape, options, message):
+    with pytest.raises(InputError, match=message):
+        extractor()(np.zeros(shape), **options)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(value):
+    values = np.zeros((2, 3, 4))
+    values[1, 2, 3] = value
+    with pytest.raises(InputError, match="NaN"):
+        extractor()(values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mean": [1.0]}, "1 means"),
+        ({"std": 0.0}, "above zero"),
+        ({"std": float("nan")}, "must be numbers"),
+        ({"std": "wide"}, "must be numbers"),
+        ({"sampling_rate": "fast"}, "must be numbers"),
+        ({"whitening": [[1.0]]}, "whitening has shape"),
+        ({"epochs": {"windw": [0, 1]}}, "windw"),
+    ],
+)
+def test_damaged_settings_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        extractor(**changes)
+
+
+def test_fitted_on_the_given_trials_only(array_store):
+    brain = np.random.default_rng(0).standard_normal((50, 3, 20)) * 1e-5 + np.array([1e-5, 0, -1e-5])[:, None]
+    store = array_store(brain=brain)
+    rows = store.select("train")
+    found = BrainFeatureExtractor.fit(store, rows)
+    values = store.read(rows).astype(np.float64)
+    mean = values.mean(axis=(0, 2))
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-12)
+    np.testing.assert_allclose(found.std, np.sqrt(np.mean((values - mean[:, None]) ** 2)), rtol=1e-12)
+    assert (found.channel_names, found.sampling_rate, found.unit, found.subjects) == (CHANNELS, 50.0, "V", ["sub-01"])
+    changed = brain.copy()
+    changed[store.trials["sample"].to_numpy()[store.select("test")]] += 1e-3
+    again = BrainFeatureExtractor.fit(array_store("other", brain=changed), rows)
+    assert (again.mean, again.std) == (found.mean, found.std)
+
+
+def test_large_splits_are_measured_on_a_part(array_store, monkeypatch):
+    store = array_store()
+    monkeypatch.setattr("neuroclip_hf.processing.processing_brain.FIT_TRIALS", 2)
+    found = BrainFeatureExtractor.fit(store, store.select("train"))
+    ends = store.read(store.select("train")[[0, -1]]).astype(np.float64)
+    np.testing.assert_allclose(found.mean, ends.mean(axis=(0, 2)), rtol=1e-12)
+
+
+def test_flat_channels_are_named(array_store):
+    brain = np.random.default_rng(0).standard_normal((50, 3, 20)) * 1e-5
+    brain[np.arange(50) % 10 < 8, 1] = 0
+    store = array_store(brain=brain)
+    with pytest.raises(InputError, match="O1 are flat"):
+        BrainFeatureExtractor.fit(store, store.select("train"))
+
+
+def test_patterns_are_refused(array_store):
+    brain = np.random.default_rng(0).standard_normal((50, 7))
+    store = array_store(brain=brain, channel_names=None, sampling_rate=None, unit=None)
+    with pytest.raises(InputError, match="patterns of fmri"):
+        BrainFeatureExtractor.fit(store, store.select("train"))
+
+
+def test_whitening_of_the_training_sessions_goes_with_the_checkpoint(trained, store):
+    from neuroclip_hf.data.whitening import whitening_matrix
+
+    found = np.array(trained.processor.feature_extractor.whitening)
+    np.testing.assert_allclose(found, whitening_matrix(store.covariances().mean(axis=0)), rtol=1e-12)
+
+
+def test_saved_and_loaded_to_the_bit(trained, store, tmp_path):
+    trained.processor.save_pretrained(tmp_path)
+    loaded = NeuroCLIPProcessor.from_pretrained(tmp_path)
+    assert loaded.to_dict() == trained.processor.to_dict()
+    trials, picture = store.read(np.arange(3)), store.open_picture(store.pictures["image_id"].iloc[0])
+    mine, theirs = trained.processor(trials, picture), loaded(trials, picture)
+    assert set(mine) == {"eeg_values", "pixel_values"}
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert type(loaded.image_processor) is type(trained.processor.image_processor)
+
+
+def test_auto_classes_find_both(run_folder):
+    neuroclip_hf.register()
+    neuroclip_hf.register()
+    assert isinstance(AutoProcessor.from_pretrained(run_folder), NeuroCLIPProcessor)
+    assert isinstance(AutoFeatureExtractor.from_pretrained(run_folder), BrainFeatureExtractor)
+
+
+def test_something_must_be_given(trained):
+    with pytest.raises(InputError, match="eeg, images"):
+        trained.processor()
+
+
+def test_pictures_alone(trained):
+    assert set(trained.processor(images=Image.new("RGB", (20, 30)))) == {"pixel_values"}
+
+
+def test_arrays_cannot_say_how_to_cut_a_recording(array_store):
+    store: TrialStore = array_store()
+    with pytest.raises(InputError, match="trained on arrays"):
+        BrainFeatureExtractor.fit(store, store.select("train")).epoch_settings  # noqa: B018

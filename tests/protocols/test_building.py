@@ -1,0 +1,104 @@
+"""Models from a recipe: sizes from the store, towers from folders, and every misspelt setting before training."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.protocols.building import build_model, image_processor_for
+from neuroclip_hf.protocols.checkpoints import load_run, save_run
+from neuroclip_hf.protocols.run import train_on_store
+
+
+@pytest.fixture
+def trials(trained):
+    return trained.processor.feature_extractor
+
+
+@pytest.fixture
+def tower(tmp_path):
+    """A tiny CLIP vision tower as it lies in a folder, image processor included."""
+    torch.manual_seed(3)
+    config = CLIPVisionConfig(
+        image_size=24, patch_size=12, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    model = CLIPVisionModel(config)
+    model.save_pretrained(tmp_path / "tower")
+    size = {"height": 24, "width": 24}
+    CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=size).save_pretrained(tmp_path / "tower")
+    return tmp_path / "tower"
+
+
+def settings(recipe, **changes):
+    return replace(recipe.model, **changes)
+
+
+def test_sizes_come_from_the_trials(recipe, trials):
+    model = build_model(recipe.model, trials)
+    encoder = model.config.encoder_config
+    assert (encoder.num_channels, encoder.num_timesteps) == (4, 30)
+    assert image_processor_for(recipe.model, model).crop_size == {"height": 16, "width": 16}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder": "eeg_projekt"}, "eeg_project, ts_conv"),
+        ({"encoder_settings": {"hiden_size": 3}}, "no setting hiden_size"),
+        ({"encoder_settings": {"hidden_size": "wide"}}, "hidden_size is 'wide'"),
+        ({"encoder_settings": {"num_channels": 3}}, "num_channels comes from the store"),
+        ({"prompt": {"num_tokens": 3}}, "num_prompt_tokens"),
+        ({"prompt": {"prompt_depth": 9}}, "prompt_depth is 9"),
+        ({"tower_settings": {"hidden_sise": 3}}, "hidden_size"),
+        ({"tower_settings": {"hidden_size": 15, "num_attention_heads": 2}}, "multiple"),
+        ({"tower_settings": {"patch_size": 64, "image_size": 16}}, "patch_size is 64"),
+        ({"tower_settings": {"hidden_act": "gelo"}}, "hidden_act is 'gelo'"),
+        ({"tower_settings": {"intermediate_size": 0}}, "at least 1"),
+        ({"tower_settings": {"num_channels": 1}}, "3 colours"),
+        ({"projection_dim": 0}, "projection_dim is 0"),
+        ({"softening": 2.0}, "softening is 2"),
+    ],
+)
+def test_impossible_settings(recipe, trials, changes, message):
+    with pytest.raises(InputError, match=message):
+        build_model(settings(recipe, **changes), trials)
+
+
+def test_a_tower_from_a_folder_is_trained_on_and_comes_back(recipe, store, tower, tmp_path):
+    trained = train_on_store(replace(recipe, model=settings(recipe, tower=str(tower))), store)
+    weights = CLIPVisionModel.from_pretrained(tower).state_dict()
+    kept = trained.model.vision_model.state_dict()
+    assert torch.equal(kept["post_layernorm.weight"], weights["post_layernorm.weight"])
+    assert torch.equal(
+        kept["encoder.layers.0.self_attn.q_proj.weight"], weights["encoder.layers.0.self_attn.q_proj.weight"]
+    )
+    assert trained.processor.image_processor.crop_size["height"] == 24
+    save_run(trained, recipe, tmp_path / "run")
+    model, processor = load_run(tmp_path / "run")
+    assert model.config.tower == str(tower)
+    assert processor.image_processor.crop_size["height"] == 24
+
+
+@pytest.mark.parametrize("name", ["/nowhere/at/all", "./nowhere", "nobody/no-such-clip"])
+def test_a_tower_that_is_not_there(recipe, trials, name):
+    with pytest.raises(InputError, match=name):
+        build_model(settings(recipe, tower=name), trials)
+
+
+def test_a_tower_without_image_processor(recipe, trials, tower):
+    (tower / "preprocessor_config.json").unlink()
+    chosen = settings(recipe, tower=str(tower))
+    model = build_model(chosen, trials)
+    with pytest.raises(InputError, match="image processor"):
+        image_processor_for(chosen, model)
+
+
+def test_an_image_processor_of_another_size(recipe, trials, tower):
+    size = {"height": 32, "width": 32}
+    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size).save_pretrained(tower)
+    chosen = settings(recipe, tower=str(tower))
+    model = build_model(chosen, trials)
+    with pytest.raises(InputError, match=r"32, 32.*24, 24"):
+        image_processor_for(chosen, model)

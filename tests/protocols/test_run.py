@@ -1,0 +1,213 @@
+"""Recipe and store to a run: never a look at test, equal bits for equal seeds, and whole folders or none."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from neuroclip_hf import NeuroCLIPModel, NeuroCLIPProcessor, TrialStore
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.evaluation import accuracy_of, rank_test_split
+from neuroclip_hf.protocols import run
+from neuroclip_hf.protocols.checkpoints import load_run, save_run
+from neuroclip_hf.protocols.run import evaluate_run, train_on_store, train_run
+from neuroclip_hf.training.settings import load_recipe
+
+
+def state(trained) -> dict[str, torch.Tensor]:
+    return trained.model.state_dict()
+
+
+def equal(one, other) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def changed(recipe, **settings):
+    return replace(recipe, training=replace(recipe.training, **settings))
+
+
+def test_garbage_in_the_test_split_changes_no_bit_of_the_checkpoint(array_store, tiny_overrides):
+    store = array_store()
+    clean = train_on_store(load_recipe("demo", tiny_overrides), store)
+    array = np.load(store.path / "sub-01" / "test.npy")
+    array[:] = np.nan
+    array[::2] = 60000
+    np.save(store.path / "sub-01" / "test.npy", array)
+    for image_id in store.gallery("test")["image_id"]:
+        file = store.pictures.set_index("image_id").loc[image_id, "picture_file"]
+        (store.path / file).write_bytes(b"no picture")
+    spoilt = train_on_store(load_recipe("demo", tiny_overrides), TrialStore(store.path))
+    assert equal(state(clean), state(spoilt))
+    assert clean.result.history == spoilt.result.history
+    assert clean.processor.to_dict() == spoilt.processor.to_dict()
+
+
+def test_training_reads_no_row_of_test(store, recipe, monkeypatch):
+    forbidden, read = set(store.select("test").tolist()), []
+
+    def spy(self, trials):
+        read.extend(np.asarray(trials).tolist())
+        return real(self, trials)
+
+    real = TrialStore.read
+    monkeypatch.setattr(TrialStore, "read", spy)
+    for shuffled in (False, True):
+        train_on_store(recipe, store, shuffled=shuffled)
+    assert set(read) == set(store.select("train").tolist())
+    assert not forbidden & set(read)
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not(store, recipe, trained):
+    torch.rand(5)
+    assert equal(state(trained), state(train_on_store(recipe, store)))
+    assert not equal(state(trained), state(train_on_store(changed(recipe, seed=1), store)))
+
+
+def test_workers_change_nothing(store, recipe, trained):
+    assert equal(state(trained), state(train_on_store(changed(recipe, num_workers=2), store)))
+
+
+def test_the_control_is_the_same_training_on_other_pairs(store, recipe, trained):
+    control = train_on_store(recipe, store, shuffled=True)
+    assert control.facts["shuffled_pairs"]
+    assert not trained.facts["shuffled_pairs"]
+    assert control.processor.to_dict() == trained.processor.to_dict()
+    assert control.model.config.encoder_config == trained.model.config.encoder_config
+    assert not equal(state(control), state(trained))
+    frozen = trained.model.frozen_parameter_names()
+    assert all(torch.equal(state(control)[name], state(trained)[name]) for name in frozen)
+
+
+def test_training_leaves_the_table_as_it_was(store, recipe):
+    before = store.trials.copy()
+    train_on_store(recipe, store, shuffled=True)
+    assert store.trials.equals(before)
+
+
+def test_loaded_runs_give_the_same_bits(trained, run_folder, store):
+    trials, picture = store.read(np.arange(3)), store.open_picture(store.pictures["image_id"].iloc[0])
+    model, processor = NeuroCLIPModel.from_pretrained(run_folder), NeuroCLIPProcessor.from_pretrained(run_folder)
+    for loaded in ((model.eval(), processor), load_run(run_folder)):
+        for mine, theirs in zip(_embed(trained.model, trained.processor), _embed(*loaded), strict=True):
+            assert torch.equal(mine(trials, picture), theirs(trials, picture))
+    assert equal(model.state_dict(), state(trained))
+
+
+def _embed(model, processor):
+    def brain(trials, picture):
+        return model.get_brain_features(processor(trials)["eeg_values"])
+
+    def image(trials, picture):
+        return model.get_image_features(processor(images=picture)["pixel_values"])
+
+    def frozen(trials, picture):
+        return model.get_frozen_image_features(processor(images=picture)["pixel_values"])
+
+    return brain, image, frozen
+
+
+def test_a_run_holds_all_that_is_promised(store, recipe, tmp_path):
+    seen = []
+    out = train_run(recipe, store, tmp_path / "run", control=True, finish=lambda folder: seen.append(folder.name))
+    names = {"config.json", "model.safetensors", "processor_config.json", "recipe.yaml", "run.json", "training.jsonl"}
+    assert {path.name for path in out.iterdir()} == names | {"control"}
+    assert {path.name for path in (out / "control").iterdir()} == names
+    assert load_recipe(out / "recipe.yaml") == recipe
+    entries = [json.loads(line) for line in (out / "training.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in entries] == [1, 2]
+    assert set(entries[0]) == {"epoch", "loss", "validation_loss", "validation_top1"}
+    facts = json.loads((out / "run.json").read_text())
+    assert (facts["store"], facts["data"], facts["seed"]) == (store.info.fingerprint, "simulated", 0)
+    assert seen != ["run"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, FloatingPointError, RuntimeError])
+@pytest.mark.parametrize("where", ["train_on_store", "save_run", "finish"])
+def test_nothing_is_left_of_a_run_that_broke(store, recipe, trained, tmp_path, monkeypatch, error, where):
+    def broken(*_, **__):
+        raise error
+
+    monkeypatch.setattr(run, "train_on_store", lambda *_, **__: trained)
+    if where != "finish":
+        monkeypatch.setattr(run, where, broken)
+    with pytest.raises(error):
+        train_run(recipe, store, tmp_path / "run", finish=broken if where == "finish" else None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_cannot_be_written_is_named_before_the_work(store, recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "train_on_store", lambda *_: pytest.fail("it was trained"))
+    (tmp_path / "file").write_text("mine")
+    for out in ("file", "file/run"):
+        with pytest.raises(InputError, match="file"):
+            train_run(recipe, store, tmp_path / out)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_subjects_are_chosen_and_named(store, recipe):
+    one = train_on_store(replace(recipe, data=replace(recipe.data, subjects=["sub-02"])), store)
+    assert one.facts["subjects"] == one.processor.feature_extractor.subjects == ["sub-02"]
+    with pytest.raises(InputError, match="no subject sub-09; it holds sub-01, sub-02"):
+        train_on_store(replace(recipe, data=replace(recipe.data, subjects=["sub-09"])), store)
+
+
+def test_too_few_concepts_for_validation(array_store, tiny_overrides):
+    keep = np.arange(50) % 10 >= 7  # one concept to train on, two to test
+    generator = np.random.default_rng(0)
+    store = array_store(
+        brain=generator.standard_normal((15, 3, 20)) * 1e-5,
+        image_id=(np.arange(50) % 10)[keep],
+        split=np.where((np.arange(50) % 10)[keep] < 8, "train", "test"),
+    )
+    with pytest.raises(InputError, match="Validation cannot be held out of 5"):
+        train_on_store(load_recipe("demo", tiny_overrides), store)
+
+
+def test_a_declared_validation_split_is_used(array_store, tiny_overrides, monkeypatch):
+    image_id = np.arange(50) % 10
+    split = np.where(image_id < 6, "train", np.where(image_id < 8, "validation", "test"))
+    store = array_store(split=split)
+    monkeypatch.setattr(run, "hold_out_validation", lambda *_: pytest.fail("validation was held out"))
+    trained = train_on_store(load_recipe("demo", tiny_overrides), store)
+    assert 0 <= trained.result.history[0]["validation_top1"] <= 1
+
+
+def test_ts_conv_trains_with_a_last_batch_of_one(array_store, tiny_overrides):
+    encoder = {"kernel_size": 5, "pool_size": 16, "pool_stride": 8, "num_filters": 4, "hidden_size": 8}
+    settings = {**tiny_overrides, "encoder": "ts_conv", "encoder_settings": encoder, "batch_size": 29}
+    store = (
+        array_store()
+    )  # 30 items once two concepts are held out; one place in time is left, which batch norm refuses
+    trained = train_on_store(load_recipe("demo", settings), store)
+    assert trained.model.config.encoder_config.model_type == "ts_conv"
+    with pytest.raises(InputError, match="at least 75 samples"):
+        train_on_store(load_recipe("demo", {**settings, "encoder_settings": {}}), store)
+
+
+def test_evaluation_writes_a_report_once(run_copy, store):
+    report = evaluate_run(run_copy, store)
+    assert json.loads((run_copy / "report.json").read_text()) == report.to_dict()
+    before = (run_copy / "report.json").read_bytes()
+    with pytest.raises(InputError, match="--overwrite"):
+        evaluate_run(run_copy, store, average=1)
+    assert (run_copy / "report.json").read_bytes() == before
+    assert evaluate_run(run_copy, store, average=1, overwrite=True).averaged_repeats == 1
+
+
+def test_the_control_is_evaluated_too(run_copy, recipe, store):
+    control = train_on_store(recipe, store, shuffled=True)
+    save_run(control, recipe, run_copy / "control")
+    expected = accuracy_of(rank_test_split(control.model, control.processor, store))["top1"]
+    assert evaluate_run(run_copy, store).control_top1 == expected
+
+
+def test_a_bare_checkpoint_is_evaluated_as_far_as_it_is_known(run_copy, run_folder, store):
+    (run_copy / "run.json").unlink()
+    report = evaluate_run(run_copy, store)
+    assert (report.seed, report.selection, report.run, report.control_top1) == (None, None, {}, None)
+    assert report.tower == "random"
+    full = evaluate_run(run_copy, store, overwrite=True)
+    assert full.top1 == report.top1

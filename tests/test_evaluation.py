@@ -1,0 +1,170 @@
+"""Checkpoint and test split to a report: one schema, exact chance, and stores that do not fit refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from neuroclip_hf import evaluation
+from neuroclip_hf.data.queries import Query
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.evaluation import (
+    Ranking,
+    accuracy_of,
+    check_fit,
+    evaluate,
+    rank_test_split,
+    read_report,
+    write_report,
+)
+from neuroclip_hf.protocols.run import train_on_store
+from neuroclip_hf.training.settings import load_recipe
+
+PROMISED = {
+    "top1": float,
+    "top5": float,
+    "chance": float,
+    "gallery_size": int,
+    "num_queries": int,
+    "control_top1": (float, type(None)),
+    "pairwise": float,
+    "data": str,
+    "tower": str,
+    "seed": int,
+    "protocol": str,
+    "gallery": str,
+    "averaged_repeats": (int, float),
+}
+RUN = {"seed": 3, "selection": "loss", "store": "other"}
+
+
+def ranking(scores, targets, subjects=None) -> Ranking:
+    scores = torch.tensor(scores, dtype=torch.float32)
+    mask = torch.zeros(scores.shape, dtype=torch.bool)
+    mask[torch.arange(len(targets)), torch.tensor(targets)] = True
+    names = subjects or ["sub-01"] * len(targets)
+    queries = [Query((row, row + 1), name, "x", "x") for row, name in enumerate(names)]
+    return Ranking(queries, [str(row) for row in range(scores.shape[1])], scores, mask)
+
+
+def test_the_schema_that_is_promised(store):
+    report = evaluate(ranking(np.eye(6).tolist(), range(6)), store, RUN, "random").to_dict()
+    for name, kind in PROMISED.items():
+        assert isinstance(report[name], kind), name
+    assert (report["top1"], report["top5"], report["pairwise"]) == (1.0, 1.0, 1.0)
+    assert report["chance"] == pytest.approx(1 / 6)
+    assert report["chance_top5"] == pytest.approx(5 / 6)
+    assert (report["gallery_size"], report["num_queries"], report["averaged_repeats"]) == (6, 6, 2)
+    assert (report["data"], report["protocol"], report["seed"]) == ("simulated", "new-concepts", 3)
+    assert report["control_top1"] is None
+    assert report["run"]["same_store"] is False
+    json.dumps(report, allow_nan=False)
+
+
+def test_a_collapsed_model_has_nothing_right(store):
+    report = evaluate(ranking(np.ones((6, 6)).tolist(), range(6)), store, RUN, "random")
+    assert (report.top1, report.top5, report.pairwise) == (0.0, 0.0, 0.0)
+
+
+def test_control_and_subjects_stand_apart(store):
+    scores = [[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0]]
+    both = ["sub-01", "sub-01", "sub-02", "sub-02"]
+    control = ranking([[0, 1, 0]] * 4, [0, 0, 0, 1])
+    report = evaluate(ranking(scores, [0, 0, 0, 1], both), store, RUN, "random", control)
+    assert report.top1 == 0.75
+    assert {name: row["top1"] for name, row in report.subjects.items()} == {"sub-01": 1.0, "sub-02": 0.5}
+    assert {row["num_queries"] for row in report.subjects.values()} == {2}
+    assert report.control_top1 == 0.25
+
+
+def test_ranking_the_test_split(trained, store):
+    found = rank_test_split(trained.model, trained.processor, store)
+    assert found.scores.shape == found.mask.shape == (12, 6)  # two subjects, all repeats of six pictures averaged
+    assert found.mask.sum(dim=1).tolist() == [1] * 12
+    assert {len(query.trials) for query in found.queries} == {4}
+    assert set(found.image_ids) == set(store.gallery("test")["image_id"])
+    test = set(store.select("test").tolist())
+    assert all(set(query.trials) <= test for query in found.queries)
+    one = rank_test_split(trained.model, trained.processor, store, average=1, subjects=["sub-02"])
+    assert one.scores.shape == (24, 6)
+    assert {query.subject for query in one.queries} == {"sub-02"}
+
+
+def test_draws_are_seeded(trained, store):
+    def draw(seed):
+        return rank_test_split(trained.model, trained.processor, store, average=2, draws=5, seed=seed)
+
+    assert draw(0).queries == draw(0).queries != draw(1).queries
+    assert len(draw(0).queries) == 2 * 6 * 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"draws": 3}, "--average"),
+        ({"draws": 0, "average": 1}, "draws is 0"),
+        ({"average": 0}, "average is 0"),
+        ({"average": 99}, "99"),
+        ({"subjects": ["sub-09"]}, "sub-09"),
+    ],
+)
+def test_impossible_queries(trained, store, options, message):
+    with pytest.raises(InputError, match=message):
+        rank_test_split(trained.model, trained.processor, store, **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": ["P7", "O1", "Oz", "X1"]}, "lacks the channels O2"),
+        ({"sampling_rate": 100.0}, "sampling_rate is 100.0, the checkpoint's is 50.0"),
+        ({"window_start": 0.2}, "window_start is 0.2"),
+        ({"num_timesteps": 31}, "num_timesteps is 31"),
+        ({"unit": "V"}, "unit is V"),
+    ],
+)
+def test_a_store_that_does_not_fit_is_refused_before_anything_is_read(trained, store, changes, message):
+    other = type("Store", (), {"info": replace(store.info, **changes), "path": store.path})()
+    with pytest.raises(InputError, match=message):
+        rank_test_split(None, trained.processor, other)
+    check_fit(trained.processor, store)
+
+
+def test_channels_in_another_order_and_more_of_them_change_nothing(array_store, tiny_overrides):
+    brain = np.random.default_rng(1).standard_normal((50, 3, 20)) * 1e-5
+    first = array_store(brain=brain)
+    more = np.concatenate([brain[:, ::-1], brain[:, :1] * 7], axis=1)
+    second = array_store("second", brain=more, channel_names=np.array(["O2", "O1", "P7", "Fz"]))
+    trained = train_on_store(load_recipe("demo", tiny_overrides), first)
+    mine, theirs = (rank_test_split(trained.model, trained.processor, store) for store in (first, second))
+    assert torch.equal(mine.scores, theirs.scores)
+
+
+def test_a_store_without_test_trials(array_store, tiny_overrides):
+    store = array_store(split=None)
+    trained = train_on_store(load_recipe("demo", tiny_overrides), store)
+    with pytest.raises(InputError, match="no test trials"):
+        rank_test_split(trained.model, trained.processor, store)
+
+
+def test_a_perfect_model_ranks_first(trained, store, monkeypatch):
+    """Embeddings that are one-hot by picture: the metric, the mask and the gallery belong together."""
+    names = list(store.gallery("test")["image_id"])
+    eye = torch.eye(len(names))
+    monkeypatch.setattr(
+        evaluation, "embed_queries", lambda *args: torch.stack([eye[names.index(one.image_id)] for one in args[-1]])
+    )
+    monkeypatch.setattr(evaluation, "embed_pictures", lambda *_: eye)
+    assert accuracy_of(rank_test_split(trained.model, trained.processor, store))["top1"] == 1.0
+
+
+def test_reports_are_written_whole_and_read_back(store, tmp_path):
+    assert read_report(tmp_path) is None
+    report = evaluate(ranking(np.eye(6).tolist(), range(6)), store, RUN, "random")
+    assert write_report(report, tmp_path) == tmp_path / "report.json"
+    assert read_report(tmp_path) == report.to_dict()
+    (tmp_path / "report.json").write_text('{"top1": ')
+    with pytest.raises(InputError, match=r"report\.json"):
+        read_report(tmp_path)

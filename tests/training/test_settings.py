@@ -1,0 +1,129 @@
+"""Recipes and overrides: what is right is read as meant, what is wrong is refused with the right name."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.training.settings import Recipe, load_recipe, parse_overrides, recipe_names
+
+
+def test_every_recipe_loads_and_fills_one_screen():
+    assert recipe_names() == ["concepts", "demo", "neuroclip"]
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        text = (Path(__file__).parents[2] / "neuroclip_hf" / "recipes" / f"{name}.yaml").read_text()
+        assert len(text.splitlines()) <= 50
+
+
+def test_overrides_by_name_by_section_and_deeper():
+    overrides = parse_overrides(
+        ["epochs=3", "training.seed=7", "prompt.num_prompt_tokens=4", "model.encoder_settings.dropout=1e-1",
+         "mixed_precision=no", "learning_rate=1E-5", "weight_decay=0", "average=[1,4]", "tower=a/b=c"]
+    )  # fmt: skip
+    recipe = load_recipe("neuroclip", overrides)
+    assert (recipe.training.epochs, recipe.training.seed) == (3, 7)
+    assert recipe.model.prompt["num_prompt_tokens"] == 4
+    assert recipe.model.encoder_settings["dropout"] == 0.1
+    assert recipe.training.mixed_precision == "no"
+    assert (recipe.training.learning_rate, recipe.training.weight_decay) == (1e-5, 0.0)
+    assert isinstance(recipe.training.weight_decay, float)
+    assert (recipe.data.average, recipe.model.tower) == ([1, 4], "a/b=c")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("sub-01", ["sub-01"]), ("sub-01,sub-02", ["sub-01", "sub-02"])])
+def test_lists_take_commas_and_one_entry_is_a_list_too(text, expected):
+    assert load_recipe("demo", parse_overrides([f"subjects={text}"])).data.subjects == expected
+    assert load_recipe("demo", parse_overrides(["average=1,3"])).data.average == [1, 3]
+
+
+def test_null_switches_off_what_may_be_absent():
+    recipe = load_recipe("demo", parse_overrides(["prompt=null", "subjects=null"]))
+    assert recipe.model.prompt is None
+    assert recipe.data.subjects is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["epoch=3"], "did you mean 'epochs'"),
+        (["training.epoch=3"], "did you mean 'epochs'"),
+        (["model.foo=3"], "there are encoder"),
+        (["epochs=three"], "training.epochs is 'three': it must be int"),
+        (["epochs=2.5"], "must be int"),
+        (["epochs=true"], "must be int"),
+        (["epochs="], "must be int"),
+        (["epochs=0"], "above zero"),
+        (["epochs.x=1"], "must be int"),
+        (["batch_size=1"], "at least 2"),
+        (["learning_rate=nan"], "must be float"),
+        (["learning_rate=fast"], "must be float"),
+        (["prompt_learning_rate=-1"], "prompt_learning_rate"),
+        (["weight_decay=-1"], "zero or more"),
+        (["seed=-1"], "zero or more"),
+        (["seed=4294967296"], "below"),
+        (["warmup=1"], "warmup"),
+        (["selection=best"], "loss, top1, last"),
+        (["mixed_precision=fp8"], "no, fp16, bf16"),
+        (["average=3"], "list"),
+        (["average=[1]"], "two whole numbers"),
+        (["average=[3,1]"], "two whole numbers"),
+        (["average=0,1"], "two whole numbers"),
+        (["subjects=[]"], "at least one"),
+        (["subjects=[1]"], "must be"),
+        (["noise=-1"], "zero or more"),
+        (["time_mask=1"], "below 1"),
+        (["model=3"], "must hold settings"),
+        (["prompt=3"], "must be"),
+        (["name=7"], "must be str"),
+        (["epochs"], "name=value"),
+        (["=3"], "name=value"),
+        (["epochs={a: 1"], "cannot be read"),
+    ],
+)
+def test_bad_overrides(words, message):
+    with pytest.raises(InputError, match=message):
+        load_recipe("demo", parse_overrides(words))
+
+
+def test_unknown_recipes_name_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'neuroclip'"):
+        load_recipe("neuroclp")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: [1", "cannot be read"),
+        ("- 1", "sections"),
+        ("training:\n  epoch: 3", "epochs"),
+        ("trainig: {}", "training"),
+        ("model:", "must hold settings"),
+        ("1: 2", "setting 1 is unknown"),
+        ("model: !!python/object/apply:os.getcwd []", "cannot be read"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_recipe(path)
+    assert "mine.yaml" in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"none\.yaml"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_saved_recipes_load_as_they_were(tmp_path):
+    recipe = load_recipe("demo", parse_overrides(["mixed_precision=no", "learning_rate=1e-7", "subjects=sub-01"]))
+    recipe.save(tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+def test_settings_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Recipe().training.epochs = 3

@@ -1,0 +1,184 @@
+"""The loop: it repeats itself to the bit, keeps the best epoch, and stops when numbers are lost."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.training import trainer
+from neuroclip_hf.training.settings import TrainingSettings
+from neuroclip_hf.training.trainer import train
+
+SETTINGS = TrainingSettings(epochs=3, batch_size=4, learning_rate=0.1, weight_decay=0.0, selection="last")
+
+
+class Toy(torch.nn.Module):
+    """A linear map behind batch norm and dropout, pulled towards the targets."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm = torch.nn.BatchNorm1d(2)
+        self.linear = torch.nn.Linear(2, 1)
+        self.drop = torch.nn.Dropout(0.5)
+        self.frozen = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+        self.seen = []
+
+    def forward(self, values, target):
+        self.seen.append(target.tolist())
+        found = self.linear(self.drop(self.norm(values)))[:, 0]
+        return type("Output", (), {"loss": ((found - target) ** 2).mean()})()
+
+
+class Items(torch.utils.data.Dataset):
+    """Numbers that change with the epoch."""
+
+    def __init__(self, length=12):
+        self.length, self.epoch = length, 0
+
+    def __len__(self):
+        return self.length
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __getitem__(self, item):
+        return torch.tensor([float(item), math.sin(item + self.epoch)]), float(item)
+
+
+def collate(items):
+    return {"values": torch.stack([item[0] for item in items]), "target": torch.tensor([item[1] for item in items])}
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def trained(**changes):
+    model = Toy()
+    result = train(model, Items(), collate, replace(SETTINGS, **changes))
+    return model, result
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not():
+    first, _ = trained()
+    torch.rand(7)  # what was drawn before does not matter
+    assert equal(weights(first), weights(trained()[0]))
+    assert not equal(weights(first), weights(trained(seed=1)[0]))
+
+
+def test_workers_change_nothing():
+    assert equal(weights(trained()[0]), weights(trained(num_workers=2)[0]))
+
+
+def test_every_item_once_an_epoch_in_a_new_order():
+    model, result = trained()
+    epochs = [[item for batch in model.seen[start : start + 3] for item in batch] for start in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert [entry["epoch"] for entry in result.history] == [1, 2, 3]
+    assert (result.best_epoch, result.trainable_parameters) == (3, 2 * 2 + 3)
+
+
+def test_only_what_is_trainable_moves():
+    before, (model, _) = weights(Toy()), trained()
+    assert torch.equal(model.frozen, before["frozen"])
+    assert not torch.equal(model.linear.weight, before["linear.weight"])
+
+
+@pytest.mark.parametrize(("selection", "scores", "best"), [("loss", (2, 1, 3), 2), ("top1", (0.5, 0.2, 0.5), 1)])
+def test_the_best_epoch_is_left_in_the_model_batch_norm_included(selection, scores, best):
+    model, kept = Toy(), []
+
+    def validate(model):
+        kept.append(weights(model))
+        score = scores[len(kept) - 1]
+        return {"loss": score, "top1": score}
+
+    result = train(model, Items(), collate, replace(SETTINGS, selection=selection), validate)
+    assert result.best_epoch == best
+    assert equal(weights(model), kept[best - 1])
+    assert [entry["validation_loss"] for entry in result.history] == list(scores)
+
+
+def test_a_last_batch_of_one_is_left_out():
+    model = Toy()
+    train(model, Items(9), collate, SETTINGS)  # batch norm would refuse it
+    assert {len(batch) for batch in model.seen} == {4}
+    model = Toy()
+    train(model, Items(10), collate, SETTINGS)
+    assert {len(batch) for batch in model.seen} == {4, 2}
+
+
+def test_a_batch_larger_than_the_data_is_all_of_them():
+    model = Toy()
+    train(model, Items(5), collate, replace(SETTINGS, batch_size=64))
+    assert {len(batch) for batch in model.seen} == {5}
+
+
+def test_one_item_cannot_be_trained_on():
+    with pytest.raises(InputError, match="at least two"):
+        train(Toy(), Items(1), collate, SETTINGS)
+
+
+def test_a_loss_that_is_not_finite_stops_it():
+    class Broken(Toy):
+        def forward(self, values, target):
+            return type("Output", (), {"loss": super().forward(values, target).loss * math.nan})()
+
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step 1.*learning_rate"):
+        train(Broken(), Items(), collate, SETTINGS)
+
+
+def test_weights_and_validation_that_are_not_finite_stop_it():
+    with pytest.raises(FloatingPointError, match="epoch 1, loss"):
+        train(Toy(), Items(), collate, replace(SETTINGS, selection="loss"), lambda _: {"loss": math.nan})
+
+    def spoil(model):
+        model.linear.bias.data.fill_(math.inf)
+        return {"loss": 1.0}
+
+    with pytest.raises(FloatingPointError, match=r"linear\.bias"):
+        train(Toy(), Items(), collate, replace(SETTINGS, epochs=1), spoil)
+
+
+def test_selection_needs_validation():
+    with pytest.raises(InputError, match="selection=loss needs validation"):
+        train(Toy(), Items(), collate, replace(SETTINGS, selection="loss"))
+
+
+def test_nothing_trainable():
+    with pytest.raises(InputError, match="No parameter"):
+        train(Toy().requires_grad_(False), Items(), collate, SETTINGS)
+
+
+def test_one_process_trains_in_one_precision_after_the_other():
+    full, half = trained()[0], trained(mixed_precision="bf16")[0]
+    assert half.linear.weight.dtype == torch.float32
+    assert not equal(weights(full), weights(half))
+    assert equal(weights(full), weights(trained()[0]))
+
+
+def test_matrices_decay_and_prompts_have_their_own_rate():
+    model = torch.nn.ParameterDict(
+        {"linear": torch.ones(2, 2), "bias": torch.ones(2), "neuro_prompt_tokens": torch.ones(1, 2, 2)}
+    )
+    settings = TrainingSettings(learning_rate=1e-3, weight_decay=0.1, prompt_learning_rate=1e-2)
+    groups = {
+        (group["lr"], group["weight_decay"]): len(group["params"])
+        for group in trainer._parameter_groups(model, settings)
+    }
+    assert groups == {(1e-3, 0.1): 1, (1e-3, 0.0): 1, (1e-2, 0.0): 1}
+
+
+def test_the_rate_rises_then_falls():
+    rates = [trainer._rate(step, 10, 0.2) for step in range(10)]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert 0 < rates[-1] < 0.1
