@@ -189,6 +189,10 @@ def check_fit(processor: NeuroCLIPProcessor, store: TrialStore) -> None:
         InputError: naming what differs.
     """
     mine, info = processor.feature_extractor, store.info
+    if (info.num_timesteps is None) != (mine.num_timesteps is None):
+        raise InputError(
+            f"{store.path} holds {info.modality}; the checkpoint takes {mine.input_name}: use its own kind."
+        )
     missing = [name for name in mine.channel_names if name not in info.channels]
     if missing:
         raise InputError(

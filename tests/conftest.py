@@ -140,7 +140,7 @@ def trained(recipe, store):
 @pytest.fixture(scope="session")
 def run_folder(trained, recipe, tmp_path_factory) -> Path:
     """`trained`, saved; not to be changed: tests that do take `run_copy`."""
-    from neuroclip_hf.protocols.checkpoints import save_run
+    from neuroclip_hf.protocols.run import save_run
 
     folder = tmp_path_factory.mktemp("saved") / "run"
     save_run(trained, recipe, folder)

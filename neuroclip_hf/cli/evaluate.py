@@ -25,7 +25,7 @@ def evaluate(
 
     store = TrialStore(data)
 
-    from neuroclip_hf.protocols.checkpoints import RUN_FILE
+    from neuroclip_hf.checkpoints import RUN_FILE
     from neuroclip_hf.protocols.run import evaluate_run
     from neuroclip_hf.sharing.card import write_run_card
 

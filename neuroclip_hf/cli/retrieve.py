@@ -37,8 +37,8 @@ def retrieve(
     opened = open_recording(found_files[0], as_list(ignore))
     opened = rename_events(opened, as_mapping(events, "--events"), as_list(ignore))
 
-    from neuroclip_hf.protocols.checkpoints import load_run
-    from neuroclip_hf.retrieval import load_gallery, retrieve, write_sheet
+    from neuroclip_hf.checkpoints import load_run
+    from neuroclip_hf.galleries import load_gallery, retrieve, write_sheet
 
     pictures = load_gallery(gallery)
     model, processor = load_run(run)

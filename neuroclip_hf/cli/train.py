@@ -25,7 +25,7 @@ def train(
     refuse_existing(out, overwrite)
     store = TrialStore(data)
 
-    from neuroclip_hf.protocols.checkpoints import RUN_FILE
+    from neuroclip_hf.checkpoints import RUN_FILE
     from neuroclip_hf.protocols.run import train_run
     from neuroclip_hf.sharing.card import write_run_card
 

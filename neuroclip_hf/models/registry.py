@@ -30,6 +30,15 @@ def encoder_config(name: str, **settings: Any) -> BrainEncoderConfig:
     return config_class(**settings)
 
 
+def encoder_class(name: str) -> type[BrainEncoderConfig]:
+    """The config class of the encoder called `name`.
+
+    Raises:
+        InputError: for an unknown encoder.
+    """
+    return _find(name)[0]
+
+
 def build_encoder(config: BrainEncoderConfig) -> BrainEncoder:
     """A new encoder with start weights drawn from torch's generator.
 

@@ -55,6 +55,7 @@ def load_tower(name_or_path: str, config: CLIPVisionConfig, revision: str | None
         )
     except OSError as error:
         raise InputError(f"tower {name_or_path} cannot be loaded: {error}") from error
+    tower.config._name_or_path = ""  # NeuroCLIPConfig says where the tower is from
     wrong = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in report[kind])
     if wrong:
         raise InputError(f"tower {name_or_path} lacks weights, or has them in another shape: {', '.join(wrong[:5])}.")

@@ -83,7 +83,7 @@ class BrainImageCollator:
         """Make a batch; its keys are arguments of `forward`, each picture of it stands in `pixel_values` once."""
         numbers, places = np.unique([item[PICTURE] for item in items], return_inverse=True)
         batch = {
-            columns.EEG_VALUES: self._processor(eeg=np.stack([item[VALUES] for item in items]))[columns.EEG_VALUES],
+            **self._processor.feature_extractor(np.stack([item[VALUES] for item in items])),
             columns.PIXEL_VALUES: self._pictures.pixel_values(numbers),
             columns.PICTURE_INDEX: torch.from_numpy(places),
             columns.IMAGE_ID: torch.tensor([item[columns.IMAGE_ID] for item in items]),

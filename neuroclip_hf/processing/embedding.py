@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from neuroclip_hf.columns import EEG_VALUES
 from neuroclip_hf.data.queries import Query
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.processing.collator import PictureSet
@@ -46,17 +45,36 @@ def embed_queries(
     with inference(model):
         for start in range(0, len(queries), BATCH):
             means = np.stack([store.read(query.trials).mean(axis=0) for query in queries[start : start + BATCH]])
-            parts.append(encode_trials(model, processor, means, channel_names=store.info.channels))
+            subjects = [query.subject for query in queries[start : start + BATCH]]
+            parts.append(encode_trials(model, processor, means, channel_names=store.info.channels, subjects=subjects))
     return torch.cat(parts)
 
 
 def encode_trials(
-    model: Any, processor: NeuroCLIPProcessor, values: np.ndarray, *, channel_names: Sequence[str] | None = None
+    model: Any,
+    processor: NeuroCLIPProcessor,
+    values: np.ndarray,
+    *,
+    channel_names: Sequence[str] | None = None,
+    subjects: Sequence[str] | None = None,
 ) -> torch.Tensor:
-    """Encode trials `(batch, channels, samples)` in the checkpoint's unit; without names, in its channel order."""
+    """Encode trials.
+
+    Args:
+        model (`NeuroCLIPModel`): the encoder.
+        processor (`NeuroCLIPProcessor`): standardises the trials.
+        values (`numpy.ndarray`): (batch, channels, samples), or (batch, voxels), in the checkpoint's unit.
+        channel_names (sequence of `str`, *optional*): of `values`; without them they are in the checkpoint's order.
+        subjects (sequence of `str`, *optional*): whose trial each is.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, projection_dim)` on the CPU, not normalised.
+    """
+    trials = processor.feature_extractor
     with inference(model):
-        eeg_values = processor(eeg=values, channel_names=channel_names)[EEG_VALUES].to(model.device)
-        return model.get_brain_features(eeg_values).float().cpu()
+        brain_values = trials(values, channel_names=channel_names)[trials.input_name].to(model.device)
+        places = None if subjects is None else torch.tensor(trials.subject_index(subjects), device=model.device)
+        return model.get_brain_features(brain_values, places).float().cpu()
 
 
 def embed_pictures(model: Any, pictures: PictureSet, description: str = "pictures") -> torch.Tensor:

@@ -10,7 +10,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, BatchFeature, FeatureExtractionMixin, ProcessorMixin
 from transformers.utils import TensorType
 
-from neuroclip_hf.columns import EEG_VALUES, PIXEL_VALUES
+from neuroclip_hf.columns import EEG_VALUES, FMRI_VALUES, PIXEL_VALUES, SUBJECT
 from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.whitening import whitening_matrix
@@ -93,18 +93,21 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
             rows (`numpy.ndarray` of `int`): its training trials; nothing else is looked at.
 
         Raises:
-            InputError: if the store holds patterns, or a channel never changes.
+            InputError: if a channel never changes.
         """
         info = store.info
-        if info.num_timesteps is None:
-            raise InputError(f"{store.path} holds patterns of {info.modality}: NeuroCLIP takes (channels, samples).")
         spread = np.unique(np.linspace(0, len(rows) - 1, min(FIT_TRIALS, len(rows))).astype(int))
         values = store.read(rows[spread]).astype(np.float64)
-        flat = [name for name, value in zip(info.channels, values.std(axis=(0, 2)), strict=True) if not value > 0]
+        axes = (0, *range(2, values.ndim))
+        mean = values.mean(axis=axes)
+        flat = [name for name, value in zip(info.channels, values.std(axis=axes), strict=True) if not value > 0]
         if flat:
-            raise InputError(f"{store.path}: channels {', '.join(flat)} are flat in training: prepare without them.")
-        mean = values.mean(axis=(0, 2))
-        covariances = store.covariances(sorted(set(store.trials["subject"].to_numpy()[rows])))
+            raise InputError(
+                f"{store.path}: {', '.join(flat[:5])}{', ...' if len(flat) > 5 else ''} never change in training: "
+                "prepare without them."
+            )
+        centred = values - mean.reshape(-1, *[1] * (values.ndim - 2))
+        covariances = store.covariances(sorted(set(store.trials[SUBJECT].to_numpy()[rows])))
         whitening = None if covariances is None else whitening_matrix(covariances.mean(axis=0)).tolist()
         return cls(
             channel_names=info.channels,
@@ -113,11 +116,26 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
             window_start=info.window_start,
             unit=info.unit,
             mean=mean.tolist(),
-            std=float((values - mean[:, None]).std()),
+            std=float(centred.std()),
             epochs=info.epochs,
             whitening=whitening,
-            subjects=list(dict.fromkeys(store.trials["subject"].to_numpy()[rows])),
+            subjects=list(dict.fromkeys(store.trials[SUBJECT].to_numpy()[rows])),
         )
+
+    @property
+    def trial_shape(self) -> tuple[int, ...]:
+        """Of one trial: (channels, samples), or (voxels,) for patterns."""
+        count = len(self.channel_names)
+        return (count,) if self.num_timesteps is None else (count, self.num_timesteps)
+
+    @property
+    def input_name(self) -> str:
+        """The batch key that trials are given under: `eeg_values` (of MEG, too), or `fmri_values` for patterns."""
+        return FMRI_VALUES if self.num_timesteps is None else EEG_VALUES
+
+    def subject_index(self, subjects: Sequence[str]) -> list[int]:
+        """Places of subjects in the checkpoint's list; -1 for one that was not trained on."""
+        return [self.subjects.index(name) if name in self.subjects else -1 for name in subjects]
 
     @property
     def epoch_settings(self) -> EpochSettings:
@@ -150,7 +168,7 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
             return_tensors (`str`, *optional*): "pt" for torch.
 
         Returns:
-            `BatchFeature` with `eeg_values` `(batch, num_channels, num_timesteps)`, float32.
+            `BatchFeature` with `eeg_values` `(batch, channels, samples)`, or `fmri_values` `(batch, voxels)`; float32.
 
         Raises:
             InputError: naming the channel, rate or size that does not fit.
@@ -161,24 +179,24 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
                 "resample them."
             )
         values = np.asarray(values, dtype=np.float32)
-        values = values[None] if values.ndim == 2 else values
+        values = values[None] if values.ndim == len(self.trial_shape) else values
         if channel_names is not None:
-            if values.ndim != 3 or values.shape[1] != len(channel_names):
+            if values.ndim < 2 or values.shape[1] != len(channel_names):
                 raise InputError(
                     f"The trials have shape {values.shape} but {len(channel_names)} channel names: give "
                     "(batch, channels, samples) and a name for each channel."
                 )
             values = values[:, self._picks(channel_names)]
-        expected = (len(self.channel_names), self.num_timesteps)
-        if values.ndim != 3 or values.shape[1:] != expected:
+        if values.shape[1:] != self.trial_shape:
+            wanted = " x ".join(map(str, self.trial_shape))
             raise InputError(
-                f"The trials have shape {values.shape}; the checkpoint takes (batch, {expected[0]} channels, "
-                f"{expected[1]} samples)."
+                f"The trials have shape {values.shape}; the checkpoint takes (batch, "
+                f"{'channels, samples' if len(self.trial_shape) > 1 else 'voxels'}) of {wanted}."
             )
         if not np.isfinite(values).all():
             raise InputError("The trials hold NaN or infinite values: leave those trials or channels out.")
-        mean = np.asarray(self.mean, dtype=np.float32)[:, None]
-        return BatchFeature({EEG_VALUES: (values - mean) / np.float32(self.std)}, tensor_type=return_tensors)
+        mean = np.asarray(self.mean, dtype=np.float32).reshape(-1, *[1] * (values.ndim - 2))
+        return BatchFeature({self.input_name: (values - mean) / np.float32(self.std)}, tensor_type=return_tensors)
 
     def _picks(self, names: Sequence[str]) -> list[int]:
         missing = [name for name in self.channel_names if name not in names]

@@ -10,7 +10,7 @@ from transformers.activations import ACT2FN
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
-from neuroclip_hf.models.registry import encoder_config
+from neuroclip_hf.models.registry import encoder_class, encoder_config
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
 from neuroclip_hf.training.settings import ModelSettings
 
@@ -21,7 +21,7 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
     Raises:
         InputError: for an unknown encoder or a setting that it or the tower does not have.
     """
-    sizes = {"num_channels": len(trials.channel_names), "num_timesteps": trials.num_timesteps}
+    sizes = encoder_class(settings.encoder).sizes(trials.trial_shape, trials.sampling_rate, trials.channel_names)
     fixed = sorted(set(sizes) & set(settings.encoder_settings))
     if fixed:
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")

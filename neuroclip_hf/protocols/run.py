@@ -1,7 +1,10 @@
 """One run: recipe + store -> a folder with a checkpoint that `from_pretrained` loads."""
 
+import json
 import platform
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,26 +16,37 @@ from accelerate import PartialState
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
+from neuroclip_hf.checkpoints import CONTROL, RUN_FILE, load_run, read_facts, without_weight_bars
 from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.queries import Query, make_queries, target_mask
 from neuroclip_hf.data.splits import hold_out_validation, shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
+from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import REPORT_FILE, Report, evaluate, rank_test_split, write_report
-from neuroclip_hf.files import new_folder, refuse_existing
+from neuroclip_hf.files import new_folder, refuse_existing, write_json, write_text
 from neuroclip_hf.metrics.retrieval import retrieval_scores
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen, encode_trials
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
 from neuroclip_hf.protocols.building import build_model, image_processor_for
-from neuroclip_hf.protocols.checkpoints import CONTROL, RUN_FILE, TrainedModel, load_run, read_facts, save_run
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.trainer import TrainingResult, train
 
 VALIDATION_AVERAGE, VALIDATION_DRAWS = 16, 100
 """Trials a validation query and queries a concept (ours), where trials know only their concept."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model fresh from training, with all that a run folder keeps of it."""
+
+    model: NeuroCLIPModel
+    processor: NeuroCLIPProcessor
+    result: TrainingResult
+    facts: dict[str, Any]
 
 
 def train_run(
@@ -112,6 +126,18 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
     return TrainedModel(model, processor, result, _facts(recipe, store, result, shuffled))
 
 
+def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
+    """Write a checkpoint and how it came about into a folder."""
+    with without_weight_bars():
+        trained.model.save_pretrained(folder)
+    trained.processor.save_pretrained(folder)
+    recipe.save(folder / "recipe.yaml")
+    write_json(folder / RUN_FILE, trained.facts)
+    for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for their owner alone
+        shutil.copymode(folder / "config.json", weights)
+    write_text(folder / "training.jsonl", "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
+
+
 def evaluate_run(
     folder: str | Path,
     store: TrialStore,
@@ -168,6 +194,11 @@ class _Validation:
         kept = np.flatnonzero((gallery[columns.IMAGE_ID].isin(shown) | (not shown)).to_numpy())
         self._pictures = pictures.subset(kept)
         self._mask = torch.from_numpy(target_mask(queries, gallery.iloc[kept]))
+        if self._mask.all():
+            raise InputError(
+                f"{store.path}: every picture of the validation gallery is right, so that it cannot choose an epoch: "
+                "prepare more pictures or concepts."
+            )
         self._processor = processor
 
     def __call__(self, model: NeuroCLIPModel) -> dict[str, float]:

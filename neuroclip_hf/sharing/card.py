@@ -16,12 +16,14 @@ def write_run_card(run: str | Path, folder: str = "RUN") -> Path:
 
     Args:
         run (path): the run's folder.
-        folder (`str`): what the card calls it in the lines that load it.
+        folder (`str`): what the card calls it in the lines that load it; of an absolute path only the last part,
+            since a card is made to be shared.
 
     Raises:
         InputError: if a file of the run is damaged.
     """
     run = Path(run)
+    folder = Path(folder).name if Path(folder).is_absolute() else folder
     try:
         text = _render(run, folder)
     except (KeyError, TypeError, jinja2.UndefinedError) as error:
@@ -43,7 +45,7 @@ def _render(run: Path, folder: str) -> str:
     return environment.get_template("run_card.md").render(
         title=f"NeuroCLIP: {facts['recipe']}",
         folder=folder,
-        simulated=facts["data"] == "simulated",
+        simulated="simulated" in (facts["data"], (report or {}).get("data")),
         channels=len(trials["channel_names"]),
         timesteps=trials["num_timesteps"],
         rate=f"{trials['sampling_rate']:g}",

@@ -24,7 +24,9 @@ def test_train_evaluate_retrieve(neuroclip, store_folder, tiny_words, recording,
     made = neuroclip("train", "demo", *words, "--control", "--json")
     assert made.result["run"] == str(run)
     assert "shards" not in made.err
-    assert f'from_pretrained("{run}")' in (run / "README.md").read_text()
+    card = (run / "README.md").read_text()
+    assert f'from_pretrained("{run.name}")' in card
+    assert str(tmp_path) not in card
     found = neuroclip("evaluate", run, "--data", store_folder, "--subjects", "sub-01", "--json")
     assert found.result == json.loads((run / "report.json").read_text())
     assert found.result["control_top1"] is not None

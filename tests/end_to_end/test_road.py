@@ -12,14 +12,13 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulation.things_eeg2 import simulate_things_eeg2
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.evaluation import accuracy_of, rank_test_split
-from neuroclip_hf.protocols.checkpoints import save_run
-from neuroclip_hf.protocols.run import evaluate_run, train_on_store
+from neuroclip_hf.protocols.run import evaluate_run, save_run, train_on_store
 from neuroclip_hf.training.settings import load_recipe
 
 SETTINGS = {
     "tower_settings": {
         "image_size": 16,
-        "patch_size": 4,
+        "patch_size": 8,
         "hidden_size": 32,
         "intermediate_size": 64,
         "num_hidden_layers": 2,
@@ -27,7 +26,7 @@ SETTINGS = {
     },
     "encoder_settings.hidden_size": 64,
     "projection_dim": 32,
-    "epochs": 16,
+    "epochs": 30,
     "batch_size": 64,
     "learning_rate": 2e-3,
 }
@@ -41,7 +40,7 @@ def road(tmp_path_factory):
         folder / "recordings",
         concepts=60,
         test_concepts=30,
-        images_per_concept=3,
+        images_per_concept=4,
         train_repeats=2,
         test_repeats=8,
         sessions=2,

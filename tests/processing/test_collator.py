@@ -25,9 +25,10 @@ class Pictures:
 class Processor:
     """Red, between 0 and 1, on two pixels; trials as they are."""
 
-    def __call__(self, eeg=None, images=None):
-        if eeg is not None:
-            return {"eeg_values": torch.from_numpy(eeg)}
+    def feature_extractor(self, values):
+        return {"eeg_values": torch.from_numpy(values)}
+
+    def __call__(self, images):
         return {"pixel_values": torch.full((1, 3, 1, 2), images.getpixel((0, 0))[0] / 255)}
 
 

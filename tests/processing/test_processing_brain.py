@@ -112,15 +112,21 @@ def test_flat_channels_are_named(array_store):
     brain = np.random.default_rng(0).standard_normal((50, 3, 20)) * 1e-5
     brain[np.arange(50) % 10 < 8, 1] = 0
     store = array_store(brain=brain)
-    with pytest.raises(InputError, match="O1 are flat"):
+    with pytest.raises(InputError, match="O1 never change in training"):
         BrainFeatureExtractor.fit(store, store.select("train"))
 
 
-def test_patterns_are_refused(array_store):
-    brain = np.random.default_rng(0).standard_normal((50, 7))
+def test_patterns_have_a_key_of_their_own(array_store):
+    brain = np.random.default_rng(0).standard_normal((50, 7)) + 5
     store = array_store(brain=brain, channel_names=None, sampling_rate=None, unit=None)
-    with pytest.raises(InputError, match="patterns of fmri"):
-        BrainFeatureExtractor.fit(store, store.select("train"))
+    rows = store.select("train")
+    extractor = BrainFeatureExtractor.fit(store, rows)
+    values = extractor(store.read(rows))["fmri_values"]
+    assert values.shape == (len(rows), 7)
+    assert values.mean(dim=0).abs().max() < 1e-3
+    assert extractor(store.read(rows)[0])["fmri_values"].shape == (1, 7)
+    with pytest.raises(InputError, match=r"shape \(2, 6\).*\(batch, voxels\) of 7"):
+        extractor(np.zeros((2, 6)))
 
 
 def test_whitening_of_the_training_sessions_goes_with_the_checkpoint(trained, store):

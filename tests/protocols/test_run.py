@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from neuroclip_hf import NeuroCLIPModel, NeuroCLIPProcessor, TrialStore
+from neuroclip_hf.checkpoints import load_run
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import accuracy_of, rank_test_split
 from neuroclip_hf.protocols import run
-from neuroclip_hf.protocols.checkpoints import load_run, save_run
-from neuroclip_hf.protocols.run import evaluate_run, train_on_store, train_run
+from neuroclip_hf.protocols.run import evaluate_run, save_run, train_on_store, train_run
 from neuroclip_hf.training.settings import load_recipe
 
 

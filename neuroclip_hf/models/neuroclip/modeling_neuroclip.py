@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -171,11 +172,13 @@ class NeuroCLIPModel(PreTrainedModel):
             InputError: if the checkpoint cannot be used, or a setting is unknown or impossible.
         """
         name = str(name_or_path)
+        # A folder is known by its name: where it lies on this machine is nobody's business.
+        tower = Path(name).resolve().name if Path(name).is_dir() else name
         config = NeuroCLIPConfig(
             encoder_config=encoder_config(encoder, **(encoder_settings or {})),
             vision_config=vision.read_tower_config(name, revision),
             prompt_config=None if prompt is None else dict(prompt),
-            tower=name,
+            tower=tower,
             tower_revision=revision,
             **settings,
         )

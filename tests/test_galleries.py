@@ -11,7 +11,7 @@ from PIL import Image
 from neuroclip_hf.data.pictures import PictureFolder
 from neuroclip_hf.data.recordings import find_recordings, open_recording
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.retrieval import load_gallery, retrieve, write_sheet
+from neuroclip_hf.galleries import load_gallery, retrieve, write_sheet
 
 
 @pytest.fixture(scope="module")

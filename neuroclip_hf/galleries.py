@@ -1,26 +1,22 @@
 """A recording and a folder of pictures -> for each event, the pictures that fit best."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from numpy.typing import NDArray
 
-from neuroclip_hf import columns
-from neuroclip_hf.data.epochs import choose_channels, cut_epochs
 from neuroclip_hf.data.pictures import PictureFolder, Target, open_picture
-from neuroclip_hf.data.recordings import NAME, Recording, check_signal
-from neuroclip_hf.data.whitening import whiten
+from neuroclip_hf.data.recordings import Recording
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures import Found, SheetRow, retrieval_sheet
 from neuroclip_hf.metrics.retrieval import similarity
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, encode_trials
-from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
+from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+from neuroclip_hf.processing.recordings import trials_of_recording
 
 SHEET_QUERIES = 12
 """Queries on a sheet (ours): as many as one reads. They are the first, not the best."""
@@ -85,37 +81,19 @@ def retrieve(
     """
     if top_k < 1:
         raise InputError(f"top_k is {top_k}: at least one picture must be asked for.")
-    names, trials = _epochs(recording, processor.feature_extractor)
+    names, trials = trials_of_recording(recording, processor.feature_extractor)
     groups = [[row] for row in range(len(names))] if single_trials else _by_name(names)
     means = np.stack([trials[rows].mean(axis=0) for rows in groups])
     pictures = PictureSet(lambda name: open_picture(gallery.path(name)), gallery.image_ids, processor)
-    scores = similarity(encode_trials(model, processor, means), embed_pictures(model, pictures, "gallery"))
+    scores = similarity(
+        encode_trials(model, processor, means, subjects=[recording.file.subject] * len(means)),
+        embed_pictures(model, pictures, "gallery"),
+    )
     found = torch.topk(scores, min(top_k, len(gallery.image_ids)), dim=1)
     return [
         _retrieved(names[rows[0]], len(rows), gallery, values, places)
         for rows, values, places in zip(groups, found.values, found.indices, strict=True)
     ]
-
-
-def _epochs(recording: Recording, trials: BrainFeatureExtractor) -> tuple[list[str], NDArray[np.float32]]:
-    raw, path = recording.raw, recording.file.path
-    settings = replace(trials.epoch_settings, sampling_rate=trials.sampling_rate)
-    channels = choose_channels(raw, trials.channel_names, path)
-    check_signal(recording, channels)
-    if raw.info["sfreq"] < (trials.sampling_rate or 0):
-        raise InputError(
-            f"{path} has {raw.info['sfreq']:g} Hz, less than the {trials.sampling_rate:g} Hz that the checkpoint was "
-            "trained at: record faster, or train at a lower --rate."
-        )
-    events: pd.DataFrame = recording.events
-    names, parts = [], []
-    for rows, values in cut_epochs(raw, events[columns.SAMPLE].to_numpy(), settings, channels):
-        whitened = values if trials.whitening is None else whiten(values, np.asarray(trials.whitening))
-        names += [str(name) for name in events[NAME].to_numpy()[rows]]
-        parts.append(whitened.astype(np.float32))
-    if not parts:
-        raise InputError(f"{path}: no epoch survived rejection and the recording's ends: nothing can be retrieved.")
-    return names, np.concatenate(parts)
 
 
 def _by_name(names: Sequence[str]) -> list[list[int]]:

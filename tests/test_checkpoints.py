@@ -10,8 +10,9 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 import neuroclip_hf
+from neuroclip_hf.checkpoints import load_run, read_facts, without_weight_bars
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.protocols.checkpoints import load_run, read_facts, save_run, without_weight_bars
+from neuroclip_hf.protocols.run import save_run
 
 ONE_CHANNEL = {"channel_names": ["P7"], "mean": [0.0], "whitening": None}
 FILES = ["config.json", "model.safetensors", "processor_config.json"]
@@ -44,7 +45,7 @@ def test_damaged_files(run_copy, name, damage):
         ("config.json", None, {"projection_dim": "a"}, "projection_dim"),
         ("config.json", None, {"projektion_dim": 8}, "projektion_dim"),
         ("config.json", "encoder_config", {"model_type": "foo"}, "eeg_project, ts_conv"),
-        ("config.json", "encoder_config", {"num_channels": 9}, "mismatched"),
+        ("config.json", "encoder_config", {"num_channels": 9}, "num_channels is 9"),
         ("config.json", "vision_config", {"num_hidden_layers": 3}, "missing"),
         ("config.json", "vision_config", {"num_hidden_layers": 1}, "unexpected"),
         ("processor_config.json", "feature_extractor", ONE_CHANNEL, "1 channels"),

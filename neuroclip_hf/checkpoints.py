@@ -1,9 +1,7 @@
-"""What a run leaves in a folder, written and read back with every key looked at."""
+"""Reading back what a run left in a folder."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +11,13 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json, write_json, write_text
+from neuroclip_hf.files import read_json
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
-from neuroclip_hf.training.settings import Recipe
-from neuroclip_hf.training.trainer import TrainingResult
 
 RUN_FILE = "run.json"
 CONTROL = "control"
 FACTS = ("recipe", "seed", "store", "data", "protocol", "subjects", "selection", "best_epoch", "epochs")
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model fresh from training, with all that a run folder keeps of it."""
-
-    model: NeuroCLIPModel
-    processor: NeuroCLIPProcessor
-    result: TrainingResult
-    facts: dict[str, Any]
 
 
 @contextmanager
@@ -51,16 +37,6 @@ def without_weight_bars() -> Iterator[None]:
             disable_progress_bars()
 
 
-def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
-    """Write a checkpoint and how it came about into a folder."""
-    with without_weight_bars():
-        trained.model.save_pretrained(folder)
-    trained.processor.save_pretrained(folder)
-    recipe.save(folder / "recipe.yaml")
-    write_json(folder / RUN_FILE, trained.facts)
-    write_text(folder / "training.jsonl", "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
-
-
 def load_run(folder: str | Path) -> tuple[NeuroCLIPModel, NeuroCLIPProcessor]:
     """Load the model and processor of a run's folder.
 
@@ -77,21 +53,12 @@ def load_run(folder: str | Path) -> tuple[NeuroCLIPModel, NeuroCLIPProcessor]:
         raise InputError(f"{folder / 'config.json'} describes a model of type {model_type!r}, not of neuroclip.")
     try:
         with without_weight_bars():
-            model, report = NeuroCLIPModel.from_pretrained(
-                folder, output_loading_info=True, ignore_mismatched_sizes=True
-            )
+            model = NeuroCLIPModel.from_pretrained(folder, ignore_mismatched_sizes=True)  # so that it names them
         processor = NeuroCLIPProcessor.from_pretrained(folder)
     except InputError as error:
         raise InputError(f"{folder} cannot be loaded: {error}") from None
     except _DAMAGED as error:
         raise InputError(f"{folder} cannot be loaded ({error}): train again, or copy the whole run.") from None
-    wrong = sorted(
-        f"{key if isinstance(key, str) else key[0]} ({kind.removesuffix('_keys')})"
-        for kind in _KEYS
-        for key in report[kind]
-    )
-    if wrong:
-        raise InputError(f"{folder / 'model.safetensors'} does not fit config.json: {', '.join(wrong[:5])}.")
     _check_sizes(model, processor, folder)
     return model.eval(), processor
 
@@ -107,7 +74,6 @@ _DAMAGED = (
     KeyError,
     AttributeError,
 )
-_KEYS = ("missing_keys", "unexpected_keys", "mismatched_keys")
 
 
 def read_facts(folder: str | Path) -> dict[str, Any]:
