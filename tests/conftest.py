@@ -1,4 +1,4 @@
-"""What every test starts from: no network, fixed seeds, two threads, and the real data where they are at hand."""
+"""What every test starts from: no network, fixed seeds, one thread, and the real data where they are at hand."""
 
 import os
 import random
@@ -13,8 +13,9 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Models are tiny: two threads would wait for each other, and on a busy machine for a hundred times the work.
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_variable] = min(os.environ.get(_variable, "2"), "2")
+    os.environ[_variable] = "1"
 
 PROJECT = Path(__file__).resolve().parents[1]
 SEED = 20260

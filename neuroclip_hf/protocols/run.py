@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import PartialState
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
@@ -33,7 +32,7 @@ from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, Neur
 from neuroclip_hf.protocols.building import build_model, image_processor_for
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
-from neuroclip_hf.training.trainer import TrainingResult, train
+from neuroclip_hf.training.trainer import TrainingResult, this_process, train
 
 VALIDATION_AVERAGE, VALIDATION_DRAWS = 16, 100
 """Trials a validation query and queries a concept (ours), where trials know only their concept."""
@@ -74,7 +73,7 @@ def train_run(
     Returns:
         The run's folder.
     """
-    state = PartialState()
+    state = this_process()
     if not state.is_main_process:  # one process writes; the others only train
         for shuffled in (False, True)[: 1 + control]:
             train_on_store(recipe, store, shuffled=shuffled)
@@ -111,7 +110,7 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
     gallery = store.gallery(columns.TRAIN)
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
     dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe, store), seed)
-    model.to(PartialState().device)  # before all pictures go through the tower
+    model.to(this_process().device)  # before all pictures go through the tower
     frozen = embed_pictures_frozen(model, pictures)
     model.centre_pictures(embed_pictures(model, pictures, "centring"), frozen)
     validate = _Validation(store, table, validation_rows, gallery, pictures, processor)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration
+from accelerate.utils import DataLoaderConfiguration, parse_flag_from_env
 from torch.utils.data import DataLoader
 
 from neuroclip_hf.errors import InputError
@@ -108,6 +108,12 @@ def train(
     best.restore(model)
     trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
     return TrainingResult(best.epoch, history, time.perf_counter() - started, trained)
+
+
+def this_process() -> PartialState:
+    """Which of the processes this is, and its device, as Accelerate sees it."""
+    # Asked for outside an Accelerator, it does not read that variable itself.
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def _accelerator(settings: TrainingSettings) -> Accelerator:

@@ -211,3 +211,16 @@ def test_a_bare_checkpoint_is_evaluated_as_far_as_it_is_known(run_copy, run_fold
     assert report.tower == "random"
     full = evaluate_run(run_copy, store, overwrite=True)
     assert full.top1 == report.top1
+
+
+@pytest.mark.parametrize("prompt", [{}, None])
+def test_training_sees_pictures_as_evaluation_does(recipe, store, prompt):
+    trained = train_on_store(replace(recipe, model=replace(recipe.model, prompt=prompt)), store)
+    model, gallery = trained.model.eval(), store.gallery("train")
+    pixels = trained.processor(images=[store.open_picture(name) for name in gallery["image_id"][:3]])["pixel_values"]
+    frozen = model.get_frozen_image_features(pixels)
+    values = torch.zeros(3, *trained.processor.feature_extractor.trial_shape)
+    with torch.no_grad():
+        seen = model(eeg_values=values, pixel_values=pixels, frozen_image_embeds=frozen).image_embeds
+        assert torch.allclose(seen, model.get_image_features(pixels), atol=1e-5)
+    assert model.frozen_mean.abs().max() > 0
