@@ -14,17 +14,23 @@ ROW = "row"  # row of the trial in the memory map of its subject and split
 IMAGE_ID = "image_id"  # the picture that was shown; empty text where only the concept is known
 CONCEPT = "concept"  # what the picture shows
 FILE = "file"  # recording file name, without folders
+DIGEST = "digest"  # of the stored epoch: equal ones are the same recording, whatever its name
 SAMPLE = "sample"  # stimulus onset in samples of the recording, counted from its first stored sample
 
 # Picture table: one row a picture.
 CAPTION = "caption"
 PICTURE_FILE = "picture_file"  # path of the picture inside the store
-GALLERY = "gallery"  # which splits may see the picture: "train", "test" or "both"
+GALLERY = "gallery"  # which splits may see the picture: TRAIN, TEST or BOTH
+BOTH = "both"
 
 TRAIN = "train"
 VALIDATION = "validation"
 TEST = "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
+
+# What is known of a trial's picture, and where trials come from.
+IMAGE_TARGET, CONCEPT_TARGET = "image", "concept"
+RECORDED, SIMULATED = "recorded", "simulated"
 
 # Batch keys: what the collator makes and a model's `forward` takes.
 EEG_VALUES = "eeg_values"  # (batch, num_channels, num_timesteps)

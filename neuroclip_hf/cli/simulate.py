@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from neuroclip_hf import columns
 from neuroclip_hf.cli.options import as_list, print_result
 from neuroclip_hf.data.simulation.settings import SimulationSettings
 from neuroclip_hf.errors import InputError
@@ -54,7 +55,7 @@ def things_eeg2(
         channels=as_list(channels) or DEFAULTS.channels,
         seed=seed,
     )
-    print_result({"recordings": str(out), "data": "simulated", **settings.as_dict()}, as_json)
+    print_result({"recordings": str(out), "data": columns.SIMULATED, **settings.to_dict()}, as_json)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

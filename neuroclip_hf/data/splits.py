@@ -43,7 +43,7 @@ def check_splits(trials: pd.DataFrame, pictures: pd.DataFrame, protocol: str) ->
     if missing:
         raise InputError(f"{len(missing)} pictures that trials name are not in the picture table: {missing[0]!r}, ...")
     _refuse_missing_gallery(trials, pictures)
-    both = pictures[pictures[columns.GALLERY] == "both"]
+    both = pictures[pictures[columns.GALLERY] == columns.BOTH]
     unknown = set(trials[columns.CONCEPT][trials[columns.IMAGE_ID] == ""])
     if both[columns.CONCEPT].isin(unknown).any():
         raise InputError(
@@ -127,7 +127,7 @@ def _deal_evenly(concepts: pd.Series, generator: np.random.Generator) -> NDArray
 
 def _refuse_shared_trials(trials: pd.DataFrame) -> None:
     place = [columns.SUBJECT, columns.SESSION, columns.RUN, columns.FILE, columns.SAMPLE]
-    for keys, what in ((place, "trial"), (["digest"], "recording")):
+    for keys, what in ((place, "trial"), ([columns.DIGEST], "recording")):
         splits = trials.groupby(keys)[columns.SPLIT].nunique()
         if (splits > 1).any():
             example = trials.set_index(keys).loc[[splits[splits > 1].index[0]]].reset_index()
@@ -160,7 +160,7 @@ def _refuse_missing_gallery(trials: pd.DataFrame, pictures: pd.DataFrame) -> Non
     for split in columns.SPLITS:
         seen = columns.TEST if split == columns.TEST else columns.TRAIN
         mine = trials[trials[columns.SPLIT] == split]
-        gallery = pictures[pictures[columns.GALLERY].isin([seen, "both"])]
+        gallery = pictures[pictures[columns.GALLERY].isin([seen, columns.BOTH])]
         for name in (columns.IMAGE_ID, columns.CONCEPT):
             missing = sorted(set(mine[name]) - set(gallery[name]) - {""})
             if missing:

@@ -46,7 +46,7 @@ TRIAL_COLUMNS = (
     columns.REPEAT,
     columns.FILE,
     columns.SAMPLE,
-    "digest",  # of the stored epoch: equal ones are the same recording, whatever its name
+    columns.DIGEST,
 )
 PICTURE_COLUMNS = (columns.IMAGE_ID, columns.CONCEPT, columns.CAPTION, columns.PICTURE_FILE, columns.GALLERY)
 
@@ -140,7 +140,7 @@ class TrialStore:
     @property
     def concepts_only(self) -> bool:
         """Whether trials know the concept of the picture that was shown, but not which picture it was."""
-        return self.info.target == "concept"
+        return self.info.target == columns.CONCEPT_TARGET
 
     def subject(self, name: str) -> str:
         """The store's name of a subject: "sub-01" for "sub-01", and for "1" and "01" where nobody is called so.
@@ -190,7 +190,7 @@ class TrialStore:
     def gallery(self, split: str) -> pd.DataFrame:
         """Rows of the picture table that `split` may see ("validation" sees the training pictures)."""
         seen = columns.TEST if split == columns.TEST else columns.TRAIN
-        return self.pictures[self.pictures[columns.GALLERY].isin([seen, "both"])].reset_index(drop=True)
+        return self.pictures[self.pictures[columns.GALLERY].isin([seen, columns.BOTH])].reset_index(drop=True)
 
     def open_picture(self, image_id: str) -> Image.Image:
         """One of the store's pictures, RGB."""

@@ -66,7 +66,7 @@ class StoreWriter:
             first = self._arrays[key].append(stored)
             for number, (row, trial) in enumerate(zip(rows[start : start + BLOCK], stored, strict=True), start=first):
                 digest = hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest()
-                own = {columns.SUBJECT: subject, columns.SPLIT: split, columns.ROW: number, "digest": digest}
+                own = {columns.SUBJECT: subject, columns.SPLIT: split, columns.ROW: number, columns.DIGEST: digest}
                 self._trials.append({**row, **own})
 
     @property

@@ -40,7 +40,8 @@ class TrialDataset:
 
     `values` are float32 in the store's unit, `(channels, samples)`; `image_id` is a number that equal targets share;
     `picture` is a row of `pictures`. Where only concepts are known, the picture is one of the concept's, drawn anew
-    each epoch. Works with `torch.utils.data.DataLoader` and transformers' `Trainer`, any number of workers.
+    each epoch. Works with `torch.utils.data.DataLoader`, any number of workers, and with transformers' `Trainer` where
+    `remove_unused_columns=False` leaves the items to the collator.
 
     Args:
         store (`TrialStore`): where the trials are.

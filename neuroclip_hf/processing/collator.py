@@ -13,7 +13,7 @@ from neuroclip_hf.logging import progress
 from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
 
 MAX_CACHE_BYTES = 2 * 1024**3
-"""Preprocessed pictures are kept in memory up to this size (ours); beyond it they are decoded for every batch."""
+"""Preprocessed pictures are kept in memory up to this size, in each process (ours); others are decoded every time."""
 
 
 class PictureSet:
@@ -29,17 +29,15 @@ class PictureSet:
         self, open_picture: Callable[[str], Image.Image], image_ids: Sequence[str], processor: NeuroCLIPProcessor
     ) -> None:
         self._open, self._ids, self._processor = open_picture, list(image_ids), processor
-        self._cache: dict[int, torch.Tensor] = {}
-        self._room = MAX_CACHE_BYTES
+        self._cache: dict[str, torch.Tensor] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def subset(self, numbers: Iterable[int]) -> "PictureSet":
-        """Some of the pictures; what is preprocessed already is shared."""
-        numbers = [int(number) for number in numbers]
-        part = PictureSet(self._open, [self._ids[number] for number in numbers], self._processor)
-        part._cache = {place: self._cache[number] for place, number in enumerate(numbers) if number in self._cache}
+        """Some of the pictures; they share what is kept in memory."""
+        part = PictureSet(self._open, [self._ids[int(number)] for number in numbers], self._processor)
+        part._cache = self._cache
         return part
 
     def pixel_values(self, numbers: Iterable[int]) -> torch.Tensor:
@@ -52,12 +50,12 @@ class PictureSet:
             yield self.pixel_values(range(start, min(start + size, len(self))))
 
     def _one(self, number: int) -> torch.Tensor:
-        if number in self._cache:
-            return self._cache[number]
-        pixels = self._processor(images=self._open(self._ids[number]))[columns.PIXEL_VALUES][0]
-        if self._room >= pixels.nbytes:
-            self._cache[number] = pixels
-            self._room -= pixels.nbytes
+        name = self._ids[number]
+        if name in self._cache:
+            return self._cache[name]
+        pixels = self._processor(images=self._open(name))[columns.PIXEL_VALUES][0]
+        if (len(self._cache) + 1) * pixels.nbytes <= MAX_CACHE_BYTES:  # pictures are of one size
+            self._cache[name] = pixels
         return pixels
 
 

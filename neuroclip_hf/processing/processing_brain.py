@@ -86,10 +86,10 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
 
     @classmethod
     def fit(cls, store: TrialStore, rows: NDArray[np.int64]) -> "BrainFeatureExtractor":
-        """Measure mean and standard deviation of each channel on training trials of a store.
+        """Measure the mean of each channel, and one standard deviation of all, on training trials of a store.
 
         Args:
-            store (`TrialStore`): of trials `(channels, samples)`.
+            store (`TrialStore`): of trials `(channels, samples)`, or patterns `(voxels,)`.
             rows (`numpy.ndarray` of `int`): its training trials; nothing else is looked at.
 
         Raises:

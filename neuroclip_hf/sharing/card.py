@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jinja2
 
+from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import read_report
 from neuroclip_hf.files import read_json, write_text
@@ -45,7 +46,7 @@ def _render(run: Path, folder: str) -> str:
     return environment.get_template("run_card.md").render(
         title=f"NeuroCLIP: {facts['recipe']}",
         folder=folder,
-        simulated="simulated" in (facts["data"], (report or {}).get("data")),
+        simulated=columns.SIMULATED in (facts["data"], (report or {}).get("data")),
         channels=len(trials["channel_names"]),
         timesteps=trials["num_timesteps"],
         rate=f"{trials['sampling_rate']:g}",

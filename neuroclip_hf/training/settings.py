@@ -219,7 +219,10 @@ def _override(values: dict[str, Any], name: str, value: Any) -> None:
         owners = [section for section, names in sections.items() if parts[0] in names]
         if not owners:
             known = sorted(names for section in sections.values() for names in section)
-            raise InputError(f"Setting {name!r} is unknown: {_nearest(parts[0], known)}")
+            raise InputError(
+                f"Setting {name!r} is unknown: {_nearest(parts[0], known)} Settings of a part are written "
+                f"encoder_settings.{name}, tower_settings.{name} or prompt.{name}."
+            )
         parts = [owners[0], *parts]
     place = values
     for part in parts[:-1]:

@@ -105,6 +105,7 @@ def train(
             history.append({"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}})
             best.update(model, epoch + 1, _score(scores, settings.selection, epoch))
             bar.set_postfix({"loss": f"{loss:.3f}", **{f"val {key}": f"{value:.3f}" for key, value in scores.items()}})
+    accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)  # mixed precision leaves a wrapped forward behind
     best.restore(model)
     trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
     return TrainingResult(best.epoch, history, time.perf_counter() - started, trained)

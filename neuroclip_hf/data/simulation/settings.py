@@ -66,7 +66,7 @@ class SimulationSettings:
         """In how many sessions a training picture is shown: half of them, rounded down, but at least one."""
         return max(1, self.sessions // 2)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""
         return asdict(self)
 

@@ -105,7 +105,7 @@ def _write(folder: Path, settings: SimulationSettings) -> None:
         data = simulate_session(settings, subject, session, split, codes[split])
         _write_pickle(path, _raw_content(settings, data))
     write_json(folder / CAPTIONS_FILE, captions)
-    write_json(folder / SIMULATION_FILE, {"simulated": True, "layout": "things-eeg2", "settings": settings.as_dict()})
+    write_json(folder / SIMULATION_FILE, {"simulated": True, "layout": "things-eeg2", "settings": settings.to_dict()})
 
 
 def _plan_pictures(settings: SimulationSettings, split: str) -> list[PlannedPicture]:

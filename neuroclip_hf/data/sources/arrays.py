@@ -264,8 +264,8 @@ def _store_info(arrays: _Arrays, protocol: str, window_start: float, simulated: 
         window_start=window_start,
         num_timesteps=arrays.brain.shape[2] if arrays.brain.ndim == 3 else None,
         protocol=protocol,
-        target="image",
-        data="simulated" if simulated else "recorded",
+        target=columns.IMAGE_TARGET,
+        data=columns.SIMULATED if simulated else columns.RECORDED,
         source="arrays",
         settings={"unit": arrays.unit, "protocol": protocol},
         sources={arrays.path.name: sha256(arrays.path)},
@@ -299,5 +299,5 @@ def _write_pictures(writer: StoreWriter, arrays: _Arrays) -> None:
         if not splits:
             continue
         seen = {columns.TEST if split == columns.TEST else columns.TRAIN for split in splits}
-        gallery = "both" if len(seen) == 2 else seen.pop()
+        gallery = columns.BOTH if len(seen) == 2 else seen.pop()
         writer.add_picture(name, arrays.concept[row], gallery, picture, arrays.caption[row])

@@ -145,7 +145,7 @@ def galleries_by_picture(targets: Iterable[tuple[str, str, str]]) -> dict[str, s
     seen: dict[str, set[str]] = {}
     for image_id, _, split in targets:
         seen.setdefault(image_id, set()).add(columns.TEST if split == columns.TEST else columns.TRAIN)
-    return {image_id: next(iter(splits)) if len(splits) == 1 else "both" for image_id, splits in seen.items()}
+    return {image_id: next(iter(splits)) if len(splits) == 1 else columns.BOTH for image_id, splits in seen.items()}
 
 
 def galleries_by_concept(

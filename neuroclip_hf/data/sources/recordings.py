@@ -152,7 +152,7 @@ def _known_target(plans: Sequence[_Plan], splits: SplitSettings) -> str:
             f"{plans[0].path}: events name only concepts, so nobody can tell whether pictures were new: protocol "
             f"{columns.NEW_PICTURES} needs events that name pictures, say --protocol {columns.NEW_TRIALS}."
         )
-    return "image" if named == {True} else "concept"
+    return columns.IMAGE_TARGET if named == {True} else columns.CONCEPT_TARGET
 
 
 def _check_alike(plans: Sequence[_Plan], epochs: EpochSettings) -> None:
@@ -207,7 +207,7 @@ def _store_info(plans: Sequence[_Plan], epochs: EpochSettings, splits: SplitSett
         num_timesteps=epochs.num_timesteps(rate),
         protocol=splits.protocol,
         target=known,
-        data="simulated" if simulated else "recorded",
+        data=columns.SIMULATED if simulated else columns.RECORDED,
         source="recordings",
         settings={"epochs": epochs.to_dict(), "splits": splits.to_dict()},
         epochs=replace(epochs, channels=tuple(channels), sampling_rate=rate).to_dict(),
@@ -274,7 +274,9 @@ def _refuse_empty(writer: StoreWriter, plans: Sequence[_Plan]) -> None:
 
 def _write_pictures(writer: StoreWriter, folder: PictureFolder, splits: SplitSettings, known: str) -> None:
     shown = writer.targets()
-    galleries = galleries_by_concept(shown, folder, splits) if known == "concept" else galleries_by_picture(shown)
+    galleries = (
+        galleries_by_concept(shown, folder, splits) if known == columns.CONCEPT_TARGET else galleries_by_picture(shown)
+    )
     for image_id in progress(sorted(galleries), desc="pictures", unit="picture"):
         open_picture(folder.path(image_id))  # a damaged picture is found now, not in the middle of training
         concept = folder.concept(image_id)
