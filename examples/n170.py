@@ -3,7 +3,8 @@
 A folder holds `sub-XX_run-YY_raw.fif` (events "face" and "house" at picture onset; which picture it was is not known)
 and `pictures/face`, `pictures/house`. For every subject, runs 1 to n-2 train and the last two test. The last training
 run validates; with fewer than four training runs the last fifth of each does. With fewer than three runs in all, the
-last third of each run tests. A quarter of the pictures is held out of training and is the gallery.
+last third of each run tests. A run of which no epoch survives rejection is named and left out of the count. A quarter
+of the pictures is held out of training and is the gallery.
 
 Two numbers are reported, both against the held-out pictures, any picture of the class being right: `single`, every
 test trial by itself, and `mean16`, 1,000 seeded draws a class of 16 different test trials, averaged. Beside them stand
@@ -29,8 +30,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neuroclip_hf import InputError, TrialStore, columns
-from neuroclip_hf.data.epochs import EpochSettings
+from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs
 from neuroclip_hf.data.queries import make_queries
+from neuroclip_hf.data.recordings import find_recordings, open_recording
 from neuroclip_hf.data.sources.recordings import SplitSettings, prepare_recordings
 from neuroclip_hf.evaluation import accuracy_of, rank_test_split
 from neuroclip_hf.logging import progress, set_verbosity
@@ -68,7 +70,7 @@ def main() -> int:
 def run_subject(data: Path, subject: str, seeds: int, shuffled: int) -> dict[str, Any]:
     """Prepare one subject's store, train on it, and open its test split."""
     started = time.perf_counter()
-    files = sorted(data.glob(f"{subject}_run-*_raw.fif"))
+    files, skipped = _surviving(sorted(data.glob(f"{subject}_run-*_raw.fif")))
     with tempfile.TemporaryDirectory() as folder:
         prepare_recordings(files, data / "pictures", Path(folder) / "store", epochs=EPOCHS, splits=split(files))
         store = TrialStore(Path(folder) / "store")
@@ -85,10 +87,27 @@ def run_subject(data: Path, subject: str, seeds: int, shuffled: int) -> dict[str
             "shuffled": control,
             "chance": _mean(found, "chance"),
             "trials": {name: len(store.select(name)) for name in columns.SPLITS},
-            "skipped": store.info.warnings,
+            "skipped": skipped,
             "store": store.info.fingerprint,
             "seconds": round(time.perf_counter() - started, 1),
         }
+
+
+def _surviving(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Runs of which at least one epoch survives rejection, and a sentence for each of the others."""
+    kept, skipped = [], []
+    for file in find_recordings(files):
+        recording = open_recording(file)
+        channels = choose_channels(recording.raw, EPOCHS.channels, file.path)
+        samples = recording.events[columns.SAMPLE].to_numpy()
+        if any(len(rows) for rows, _ in cut_epochs(recording.raw, samples, EPOCHS, channels)):
+            kept.append(file.path)
+        else:
+            skipped.append(f"{file.path.name}: no epoch survived (of {len(samples)}); the recording was skipped.")
+            print(skipped[-1], file=sys.stderr)
+    if not kept:
+        raise InputError(f"No epoch of {', '.join(file.name for file in files)} survives: look at the recordings.")
+    return kept, skipped
 
 
 def split(files: Sequence[Path]) -> SplitSettings:

@@ -5,11 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub.errors import StrictDataclassError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
+from neuroclip_hf import columns
+from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
@@ -17,6 +21,7 @@ from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
 
 RUN_FILE = "run.json"
 CONTROL = "control"
+TRAINED_ON_FILE = "trained_on.json"
 FACTS = ("recipe", "seed", "store", "data", "protocol", "subjects", "selection", "best_epoch", "epochs")
 
 
@@ -92,6 +97,55 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     if not isinstance(facts["seed"], int):
         raise InputError(f"{path}: seed is {facts['seed']!r}: it must be a whole number.")
     return facts
+
+
+def trained_on(store: TrialStore, rows: NDArray[np.int64]) -> dict[str, list[str]]:
+    """What training and validation saw of a store: digests of the trials, pictures and concepts.
+
+    It goes with the run, so that no later evaluation takes for new what was trained on.
+    """
+    table = store.trials.iloc[rows]
+    pictures = store.gallery(columns.TRAIN)[columns.IMAGE_ID] if store.concepts_only else table[columns.IMAGE_ID]
+    names = {
+        columns.DIGEST: table[columns.DIGEST],
+        columns.IMAGE_ID: pictures,
+        columns.CONCEPT: table[columns.CONCEPT],
+    }
+    return {name: sorted(set(values)) for name, values in names.items()}
+
+
+def protocol_held(folder: str | Path, store: TrialStore, rows: NDArray[np.int64]) -> str:
+    """What test trials of a store really share with the training of a run, whatever store it was trained on.
+
+    Args:
+        folder (path): the run.
+        store (`TrialStore`): to be evaluated on.
+        rows (`numpy.ndarray` of `int`): its test trials.
+
+    Returns:
+        The store's protocol, or a weaker one if pictures or concepts were trained on.
+
+    Raises:
+        InputError: if a test trial was trained on, or, where only concepts are known, a test picture.
+    """
+    path = Path(folder) / TRAINED_ON_FILE
+    if not path.is_file():  # a checkpoint that came without it
+        return store.info.protocol
+    seen = {name: set(values) for name, values in read_json(path).items()}
+    table, gallery = store.trials.iloc[rows], store.gallery(columns.TEST)
+    shared = len(seen[columns.DIGEST] & set(table[columns.DIGEST]))
+    if shared:
+        raise InputError(f"{store.path}: {shared} test trials were trained on by {folder}: test on other recordings.")
+    pictures = seen[columns.IMAGE_ID] & set(gallery[columns.IMAGE_ID])
+    if pictures and store.concepts_only:
+        raise InputError(
+            f"{store.path}: {len(pictures)} test pictures were trained on by {folder} ({min(pictures)}, ...): prepare "
+            "it with the same --seed and --held-out-pictures as the store of the run, or with other pictures."
+        )
+    held = columns.NEW_TRIALS if pictures else columns.NEW_CONCEPTS
+    if not pictures and seen[columns.CONCEPT] & set(table[columns.CONCEPT]):
+        held = columns.NEW_TRIALS if store.concepts_only else columns.NEW_PICTURES
+    return max(held, store.info.protocol, key=columns.PROTOCOLS.index)
 
 
 def _present(folder: Path, name: str) -> Path:

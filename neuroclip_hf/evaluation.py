@@ -136,7 +136,13 @@ def rank_test_split(
 
 
 def evaluate(
-    ranking: Ranking, store: TrialStore, run: dict[str, Any], tower: str, control: Ranking | None = None
+    ranking: Ranking,
+    store: TrialStore,
+    run: dict[str, Any],
+    tower: str,
+    control: Ranking | None = None,
+    *,
+    protocol: str | None = None,
 ) -> Report:
     """Turn rankings into a report.
 
@@ -146,6 +152,7 @@ def evaluate(
         run (`dict`): what run.json says; empty for a checkpoint that came without one.
         tower (`str`): name of the vision tower.
         control (`Ranking`, *optional*): of the model trained on shuffled pairs.
+        protocol (`str`, *optional*): what training and test really shared; by default what the store declares.
     """
     size = len(ranking.image_ids)
     sizes = [len(query.trials) for query in ranking.queries]
@@ -164,7 +171,7 @@ def evaluate(
         data=store.info.data,
         tower=tower,
         seed=run.get("seed"),
-        protocol=store.info.protocol,
+        protocol=protocol or store.info.protocol,
         gallery=f"the {size} pictures of the test split, unblurred; {shown}",
         averaged_repeats=repeats,
         target=store.info.target,

@@ -130,7 +130,7 @@ def write_sheet(found: Sequence[Retrieved], gallery: PictureFolder, path: str | 
     rows = []
     for one in found[:SHEET_QUERIES]:
         shown = one.target.image_id if one.target is not None else ""
-        label = Path(shown).stem if shown else (f"any {one.target.concept}" if one.target else one.name)
+        label = Path(shown).stem if shown else (one.target.concept if one.target else one.name)
         matches = [
             Found(
                 open_picture(gallery.path(match.image_id)), Path(match.image_id).stem, match.score, bool(match.right)

@@ -127,7 +127,9 @@ def rename_events(recording: Recording, names: dict[str, str], ignore: Sequence[
     return replace(recording, events=events)
 
 
-def check_signal(recording: Recording, channels: Sequence[str]) -> None:
+def check_signal(
+    recording: Recording, channels: Sequence[str], remedy: str = "leave them out with --channels"
+) -> None:
     """Refuse what no later step can mend: NaN, flat and marked-bad channels among those chosen, and damaged blocks.
 
     The recording is looked through once, a block at a time.
@@ -138,10 +140,7 @@ def check_signal(recording: Recording, channels: Sequence[str]) -> None:
     path = recording.file.path
     bad = [name for name in channels if name in recording.raw.info["bads"]]
     if bad:
-        raise InputError(
-            f"{path}: channels {', '.join(bad)} are marked bad: leave them out with --channels, or interpolate them "
-            "before."
-        )
+        raise InputError(f"{path}: channels {', '.join(bad)} are marked bad: {remedy}, or interpolate them before.")
     lowest, highest = np.full(len(channels), np.inf), np.full(len(channels), -np.inf)
     for values in _blocks(recording, channels):  # NaN and infinity stay in the minimum and maximum
         lowest, highest = np.minimum(lowest, values.min(axis=1)), np.maximum(highest, values.max(axis=1))
@@ -149,7 +148,7 @@ def check_signal(recording: Recording, channels: Sequence[str]) -> None:
     for problem, found in (("hold NaN or infinite values", ~finite), ("are flat", finite & (lowest == highest))):
         names = [name for name, wrong in zip(channels, found, strict=True) if wrong]
         if names:
-            raise InputError(f"{path}: channels {', '.join(names)} {problem}: leave them out with --channels.")
+            raise InputError(f"{path}: channels {', '.join(names)} {problem}: {remedy}.")
 
 
 def _blocks(recording: Recording, channels: Sequence[str]) -> Iterator[np.ndarray]:

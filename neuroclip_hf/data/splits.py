@@ -148,7 +148,9 @@ def _refuse_shared_targets(trials: pd.DataFrame, one: str, other: str, protocol:
         mine, theirs = (set(trials[name][trials[columns.SPLIT] == split]) for split in (one, other))
         shared = sorted((mine & theirs) - {""})
         if shared:
-            weaker = columns.NEW_PICTURES if word == "concept" else columns.NEW_TRIALS
+            # Without pictures nobody can tell whether they were new.
+            unknown = (trials[columns.IMAGE_ID] == "").all()
+            weaker = columns.NEW_PICTURES if word == "concept" and not unknown else columns.NEW_TRIALS
             raise InputError(
                 f"{len(shared)} {word}s stand in {one} and {other}, which protocol {protocol} forbids "
                 f"({', '.join(shared[:3])}{', ...' if len(shared) > 3 else ''}): part the {word}s, or say --protocol "

@@ -33,8 +33,19 @@ def trials_of_recording(recording: Recording, trials: BrainFeatureExtractor) -> 
     """
     raw, path = recording.raw, recording.file.path
     settings = replace(trials.epoch_settings, sampling_rate=trials.sampling_rate)
+    missing = [name for name in trials.channel_names if name not in raw.ch_names]
+    if missing:
+        raise InputError(
+            f"{path} lacks the channels {', '.join(missing)} of the checkpoint; it has "
+            f"{', '.join(raw.ch_names[:40])}: rename them in the recording, or train on shared channels."
+        )
+    if raw.info["sfreq"] < (trials.sampling_rate or 0):
+        raise InputError(
+            f"{path} has {raw.info['sfreq']:g} Hz, less than the {trials.sampling_rate:g} Hz of the checkpoint: "
+            "record faster, or train at a lower rate."
+        )
     channels = choose_channels(raw, trials.channel_names, path)
-    check_signal(recording, channels)
+    check_signal(recording, channels, "the checkpoint needs them, so mend the recording or train without them")
     events: pd.DataFrame = recording.events
     names, parts = [], []
     for rows, values in cut_epochs(raw, events[columns.SAMPLE].to_numpy(), settings, channels):

@@ -15,7 +15,16 @@ import torch
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
-from neuroclip_hf.checkpoints import CONTROL, RUN_FILE, load_run, read_facts, without_weight_bars
+from neuroclip_hf.checkpoints import (
+    CONTROL,
+    RUN_FILE,
+    TRAINED_ON_FILE,
+    load_run,
+    protocol_held,
+    read_facts,
+    trained_on,
+    without_weight_bars,
+)
 from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.queries import Query, make_queries, target_mask
 from neuroclip_hf.data.splits import hold_out_validation, shuffle_targets
@@ -46,6 +55,7 @@ class TrainedModel:
     processor: NeuroCLIPProcessor
     result: TrainingResult
     facts: dict[str, Any]
+    seen: dict[str, list[str]]
 
 
 def train_run(
@@ -122,7 +132,8 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
         validate,
         description="control" if shuffled else "training",
     )
-    return TrainedModel(model, processor, result, _facts(recipe, store, result, shuffled))
+    seen = trained_on(store, np.concatenate([train_rows, validation_rows]))
+    return TrainedModel(model, processor, result, _facts(recipe, store, result, shuffled), seen)
 
 
 def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
@@ -132,6 +143,7 @@ def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
     trained.processor.save_pretrained(folder)
     recipe.save(folder / "recipe.yaml")
     write_json(folder / RUN_FILE, trained.facts)
+    write_json(folder / TRAINED_ON_FILE, trained.seen)
     for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for their owner alone
         shutil.copymode(folder / "config.json", weights)
     write_text(folder / "training.jsonl", "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
@@ -163,6 +175,7 @@ def evaluate_run(
     folder = Path(folder)
     refuse_existing(folder / REPORT_FILE, overwrite)
     facts = read_facts(folder)
+    protocol = protocol_held(folder, store, store.select(columns.TEST, subjects))
     parts = [load_run(part) for part in (folder, folder / CONTROL) if part == folder or part.is_dir()]
     rankings = [
         rank_test_split(
@@ -170,7 +183,7 @@ def evaluate_run(
         )
         for model, processor in parts
     ]
-    report = evaluate(rankings[0], store, facts, parts[0][0].config.tower, *rankings[1:])
+    report = evaluate(rankings[0], store, facts, parts[0][0].config.tower, *rankings[1:], protocol=protocol)
     write_report(report, folder)
     return report
 

@@ -79,6 +79,8 @@ class DataSettings:
     scaling: float = 0.0
 
     def __post_init__(self) -> None:
+        if len(self.average) == 1:  # average=4: always four
+            object.__setattr__(self, "average", self.average * 2)
         if len(self.average) != 2 or not 1 <= self.average[0] <= self.average[1]:
             raise InputError(f"average is {self.average}: give two whole numbers, 1 or more, as in average=[1,4].")
         if self.subjects is not None and not self.subjects:
@@ -255,6 +257,10 @@ def _build(kind: type[Settings], values: Any, path: str, section: str) -> Settin
 def _checked(value: Any, hint: Any, path: str, where: str) -> Any:
     if isinstance(value, str) and _holds_list(hint):  # lists take commas, and one entry is a list too
         value = [_read_yaml(part) for part in value.split(",") if part.strip()]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and _holds_list(hint):
+        value = [value]
+    if isinstance(value, list) and any(list[str] == option for option in (hint, *get_args(hint))):
+        value = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in value]
     if isinstance(value, int) and not isinstance(value, bool) and float in (hint, *get_args(hint)) and hint is not int:
         value = float(value)
     if not _fits(value, hint):

@@ -13,7 +13,7 @@ from accelerate.utils import DataLoaderConfiguration, parse_flag_from_env
 from torch.utils.data import DataLoader
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.logging import progress
+from neuroclip_hf.logging import get_logger, progress
 from neuroclip_hf.training.seeding import SeededSampler, seed_everything
 from neuroclip_hf.training.settings import TrainingSettings
 
@@ -103,6 +103,8 @@ def train(
             scores = validate(model) if validate is not None else {}
             _refuse_broken(model, scores, epoch)
             history.append({"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}})
+            if bar.disable:
+                get_logger().info("%s, epoch %d of %d: %s", description, epoch + 1, settings.epochs, history[-1])
             best.update(model, epoch + 1, _score(scores, settings.selection, epoch))
             bar.set_postfix({"loss": f"{loss:.3f}", **{f"val {key}": f"{value:.3f}" for key, value in scores.items()}})
     accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)  # mixed precision leaves a wrapped forward behind

@@ -9,6 +9,7 @@ import torch
 
 from neuroclip_hf import NeuroCLIPModel, NeuroCLIPProcessor, TrialStore
 from neuroclip_hf.checkpoints import load_run
+from neuroclip_hf.data.sources.arrays import prepare_arrays
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import accuracy_of, rank_test_split
 from neuroclip_hf.protocols import run
@@ -112,6 +113,7 @@ def test_a_run_holds_all_that_is_promised(store, recipe, tmp_path):
     seen = []
     out = train_run(recipe, store, tmp_path / "run", control=True, finish=lambda folder: seen.append(folder.name))
     names = {"config.json", "model.safetensors", "processor_config.json", "recipe.yaml", "run.json", "training.jsonl"}
+    names.add("trained_on.json")
     assert {path.name for path in out.iterdir()} == names | {"control"}
     assert {path.name for path in (out / "control").iterdir()} == names
     assert load_recipe(out / "recipe.yaml") == recipe
@@ -224,3 +226,33 @@ def test_training_sees_pictures_as_evaluation_does(recipe, store, prompt):
         seen = model(eeg_values=values, pixel_values=pixels, frozen_image_embeds=frozen).image_embeds
         assert torch.allclose(seen, model.get_image_features(pixels), atol=1e-5)
     assert model.frozen_mean.abs().max() > 0
+
+
+@pytest.fixture
+def array_store_with_pictures(tmp_path):
+    """Stores of the same six pictures, of which some train and some test."""
+    pictures = np.random.default_rng(5).integers(0, 256, (6, 16, 16), dtype=np.uint8)
+    brain = np.random.default_rng(4).standard_normal((24, 3, 20)) * 1e-5
+
+    def make(name, split, protocol="new-trials", shift=0.0):
+        path = tmp_path / f"{name}.npz"
+        arrays = {"brain": brain + shift, "images": pictures, "image_id": np.arange(24) % 6, "split": split}
+        concept = np.array(["cat", "dog"] * 3)
+        np.savez(path, **arrays, concept=concept, sampling_rate=50.0, unit="V")
+        return TrialStore(prepare_arrays(path, tmp_path / name, protocol=protocol))
+
+    return make
+
+
+def test_a_run_is_not_tested_on_what_it_was_trained_on(array_store_with_pictures, recipe, tmp_path):
+    split = np.array(["train"] * 12 + ["validation"] * 6 + ["test"] * 6)
+    first = array_store_with_pictures("first", split)
+    train_run(recipe, first, tmp_path / "run")
+    assert evaluate_run(tmp_path / "run", first).protocol == "new-trials"
+    swapped = np.array(["test"] * 6 + ["train"] * 18)
+    with pytest.raises(InputError, match="6 test trials were trained on by"):
+        evaluate_run(tmp_path / "run", array_store_with_pictures("second", swapped), overwrite=True)
+    new_pictures = np.array((["train"] * 3 + ["test"] * 3) * 4)
+    other = array_store_with_pictures("third", new_pictures, "new-pictures", shift=1e-6)
+    report = evaluate_run(tmp_path / "run", other, overwrite=True)
+    assert (other.info.protocol, report.protocol) == ("new-pictures", "new-trials")  # the pictures were trained on

@@ -67,12 +67,11 @@ def test_null_switches_off_what_may_be_absent():
         (["warmup=1"], "warmup"),
         (["selection=best"], "loss, top1, last"),
         (["mixed_precision=fp8"], "no, fp16, bf16"),
-        (["average=3"], "list"),
-        (["average=[1]"], "two whole numbers"),
+        (["average=0"], "two whole numbers"),
         (["average=[3,1]"], "two whole numbers"),
         (["average=0,1"], "two whole numbers"),
         (["subjects=[]"], "at least one"),
-        (["subjects=[1]"], "must be"),
+        (["subjects=[[1]]"], "must be"),
         (["noise=-1"], "zero or more"),
         (["time_mask=1"], "below 1"),
         (["model=3"], "must hold settings"),
@@ -127,3 +126,12 @@ def test_saved_recipes_load_as_they_were(tmp_path):
 def test_settings_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Recipe().training.epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("words", "subjects", "average"),
+    [(["subjects=1"], ["1"], [1, 4]), (["subjects=1,sub-02", "average=3"], ["1", "sub-02"], [3, 3])],
+)
+def test_one_entry_is_a_list_too(words, subjects, average):
+    data = load_recipe("demo", parse_overrides(words)).data
+    assert (data.subjects, data.average) == (subjects, average)

@@ -268,7 +268,8 @@ def _refuse_empty(writer: StoreWriter, plans: Sequence[_Plan]) -> None:
         names = ", ".join(plan.path.name for plan in plans if split in plan.event_splits)
         if names and split not in writer.splits:
             raise InputError(
-                f"The {split} split is empty: no epoch of {names} survived. Loosen --reject, or name other files."
+                f"The {split} split is empty: no epoch of {names} survived. Loosen --reject, shorten --window, or "
+                "name other files."
             )
 
 

@@ -68,7 +68,7 @@ class EEGEncoderConfig(BrainEncoderConfig):
         if len(trial_shape) != 2:
             raise InputError(
                 f"The encoder {cls.model_type} reads trials of (channels, samples), and these are patterns of "
-                f"{trial_shape[0]} voxels: choose an encoder of patterns."
+                f"{trial_shape[0]} voxels. No encoder of patterns is built yet."
             )
         return {
             "num_channels": trial_shape[0],
