@@ -12,6 +12,7 @@ from neuroclip_hf.data.pictures import PictureFolder, Target, open_picture
 from neuroclip_hf.data.recordings import Recording
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures import Found, SheetRow, retrieval_sheet
+from neuroclip_hf.logging import get_logger
 from neuroclip_hf.metrics.retrieval import similarity
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, encode_trials
@@ -82,6 +83,13 @@ def retrieve(
     if top_k < 1:
         raise InputError(f"top_k is {top_k}: at least one picture must be asked for.")
     names, trials = trials_of_recording(recording, processor.feature_extractor)
+    unknown = [name for name in dict.fromkeys(names) if gallery.find(name) is None]
+    if unknown:
+        get_logger().warning(
+            "%s: the gallery knows nothing called %s; what is found for it cannot be checked.",
+            recording.file.path,
+            ", ".join(map(repr, unknown[:5])),
+        )
     groups = [[row] for row in range(len(names))] if single_trials else _by_name(names)
     means = np.stack([trials[rows].mean(axis=0) for rows in groups])
     pictures = PictureSet(lambda name: open_picture(gallery.path(name)), gallery.image_ids, processor)

@@ -102,7 +102,15 @@ def open_recording(file: RecordingFile, ignore: Sequence[str] = ()) -> Recording
         raw = read_with_mne(file.path, file.bids_root)
         events = named_events(raw, ignore)
     if events.empty:
-        raise InputError(f"{file.path} holds no event: add annotations that name the pictures, or leave the file out.")
+        what, remedy = (
+            ("no event is left after --ignore", "ignore less")
+            if ignore
+            else (
+                "it holds no event",
+                "add annotations that name the pictures",
+            )
+        )
+        raise InputError(f"{file.path}: {what}: {remedy}, or leave the file out.")
     return Recording(file, raw, events)
 
 

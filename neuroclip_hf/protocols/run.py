@@ -69,7 +69,8 @@ def train_run(
 ) -> Path:
     """Train a recipe on a store and save the run.
 
-    `out` then holds config.json, model.safetensors, processor_config.json, recipe.yaml, run.json and training.jsonl.
+    `out` then holds config.json, model.safetensors, processor_config.json, recipe.yaml, run.json, training.jsonl
+    and trained_on.json (digests of the trials, pictures and concepts, so that no evaluation takes them for new).
 
     Args:
         recipe (`Recipe`): what to train, and how.

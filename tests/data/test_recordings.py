@@ -131,7 +131,7 @@ def test_codes_of_the_stimulus_channel_where_no_annotation_is_left(make_raw, tmp
 
 
 def test_a_recording_without_events_is_refused(make_fif):
-    with pytest.raises(InputError, match=r"a_raw\.fif holds no event: add annotations that name the pictures"):
+    with pytest.raises(InputError, match=r"a_raw\.fif: it holds no event: add annotations that name the pictures"):
         open_one(make_fif("a_raw.fif", []))
 
 

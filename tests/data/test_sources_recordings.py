@@ -287,7 +287,7 @@ def test_what_the_protocol_forbids_is_refused(refuse, prepare, two_concept_runs,
             r"--events names 'S1', which is in no recording: the events are 'cat'",
         ),
         (["cat"], {"event_names": {"cat": "cow"}}, r"event 'cow' names no picture"),
-        (["cat"], {"ignore": ["c*"]}, r"a_raw\.fif holds no event: add annotations"),
+        (["cat"], {"ignore": ["c*"]}, r"a_raw\.fif: no event is left after --ignore: ignore less"),
         (
             ["cat"],
             {"splits": SplitSettings(test_files=("b*",))},
