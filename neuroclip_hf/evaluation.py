@@ -31,7 +31,7 @@ class Report:
         chance, chance_top5 (`float`): the same for a random ranking, exactly.
         gallery_size, num_queries (`int`): how many pictures are ranked, how many queries are asked.
         control_top1 (`float` or None): `top1` of the same model trained on shuffled pairs; None if none was trained.
-        pairwise (`float`): mean part of the wrong pictures that score below the right one.
+        pairwise (`float`): mean part of all pairs of a right and a wrong picture in which the right one scores higher.
         data (`str`): "recorded" or "simulated".
         tower (`str`): the vision tower; "random" is one with random weights.
         seed (`int` or None): of the training; None where run.json is missing.

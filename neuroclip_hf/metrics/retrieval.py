@@ -65,7 +65,7 @@ def accuracy_from_scores(scores: torch.Tensor, target: torch.Tensor, ks: Sequenc
         ValueError: if shapes, rows or ks do not fit, or a query has no right entry.
     """
     ks = [_checked_k(k) for k in ks]
-    before, _ = _ranked_before(scores, _target_mask(scores, target))
+    before = _ranked_before(scores, _target_mask(scores, target))
     return {f"top{k}": int((before < k).sum()) / len(before) for k in ks}
 
 
@@ -95,19 +95,29 @@ def retrieval_scores(
 
 
 def pairwise_identification(scores: torch.Tensor, target: torch.Tensor) -> float:
-    """Mean over queries of the fraction of wrong entries that score strictly below the best right one.
+    """Mean over queries of the part of all pairs of a right and a wrong entry in which the right one scores higher.
 
-    The two-way identification accuracy of the fMRI literature, exact rather than drawn; chance is 0.5, and a model
-    that maps everything onto one point scores 0.
+    The two-way identification accuracy of the fMRI literature, exact rather than drawn. Chance is 0.5, however many
+    entries are right; ties and NaN count against the model, and one that maps everything onto one point scores 0.
+
+    Args:
+        scores: (Q, G), higher is more similar.
+        target: (Q,) rows or (Q, G) mask.
 
     Raises:
         ValueError: as [`accuracy_from_scores`], and if a query has no wrong entry to be compared with.
     """
     right = _target_mask(scores, target)
-    before, wrong = _ranked_before(scores, right)
+    wrong = (~right).sum(dim=1)
     if (wrong == 0).any():
         raise ValueError(f"every gallery entry is right for {_rows(wrong == 0)}: nothing wrong to tell it from.")
-    return float(1 - (before.double() / wrong.double()).mean())
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    rivals = scores.masked_fill(right | scores.isnan(), math.inf).sort(dim=1).values
+    below = torch.searchsorted(
+        rivals, scores.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+    )  # strictly lower wrong entries
+    pairs = right.sum(dim=1).double() * wrong
+    return float(((below * right).sum(dim=1) / pairs).mean())
 
 
 def chance_level(target: torch.Tensor, gallery_size: int, k: int) -> float:
@@ -133,13 +143,13 @@ def chance_level(target: torch.Tensor, gallery_size: int, k: int) -> float:
     return 1 - missed / len(target)
 
 
-def _ranked_before(scores: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Per query, on the CPU: how many wrong entries rank before the best right one, and how many are wrong."""
+def _ranked_before(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Per query, on the CPU: how many wrong entries rank before the best right one."""
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     best_right = scores.masked_fill(~right | scores.isnan(), -math.inf).amax(dim=1, keepdim=True)
     # Not "scores >= best_right": a NaN among the wrong would then lose against everything.
     before = ~(scores < best_right) & ~right
-    return before.sum(dim=1).cpu(), (~right).sum(dim=1).cpu()
+    return before.sum(dim=1).cpu()
 
 
 def _target_mask(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

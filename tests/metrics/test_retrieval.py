@@ -137,13 +137,15 @@ def test_pairwise_by_hand():
     # One of three wrong entries below 0.5; three of three below 0.9.
     assert pairwise_identification(scores, torch.tensor([0, 1])) == pytest.approx((1 / 3 + 1) / 2)
     mask = torch.tensor([[True, False, False, True], [True, False, True, False]])
-    # Best right 0.6: two of two below. Best right 0.2: none of 0.9, 0.3 below.
-    assert pairwise_identification(scores, mask) == pytest.approx((1 + 0) / 2)
+    # Right 0.5 and 0.6 against wrong 0.4 and 0.5: three of four pairs. Right 0.1 and 0.2 against 0.9 and 0.3: none.
+    assert pairwise_identification(scores, mask) == pytest.approx((3 / 4 + 0) / 2)
 
 
 def test_pairwise_of_random_scores_is_a_half():
     scores = torch.randn(400, 50, generator=torch.Generator().manual_seed(0))
     assert pairwise_identification(scores, torch.arange(400) % 50) == pytest.approx(0.5, abs=0.04)
+    half = torch.arange(50).repeat(400, 1) % 2 == torch.arange(400)[:, None] % 2
+    assert pairwise_identification(scores, half) == pytest.approx(0.5, abs=0.02)  # however many are right
 
 
 def test_chance_by_hand():
