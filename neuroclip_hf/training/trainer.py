@@ -104,7 +104,8 @@ def train(
             _refuse_broken(model, scores, epoch)
             history.append({"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}})
             if bar.disable:
-                get_logger().info("%s, epoch %d of %d: %s", description, epoch + 1, settings.epochs, history[-1])
+                entry = ", ".join(f"{name} {value:.3f}" for name, value in history[-1].items() if name != "epoch")
+                get_logger().info("%s, epoch %d of %d: %s", description, epoch + 1, settings.epochs, entry)
             best.update(model, epoch + 1, _score(scores, settings.selection, epoch))
             bar.set_postfix({"loss": f"{loss:.3f}", **{f"val {key}": f"{value:.3f}" for key, value in scores.items()}})
     accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)  # mixed precision leaves a wrapped forward behind
