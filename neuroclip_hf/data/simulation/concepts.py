@@ -70,7 +70,8 @@ class Concept:
         return np.concatenate([np.array(table) == value for table, value in zip(tables, values, strict=True)]) * 1.0
 
 
-NUMBER_OF_CONCEPTS = len(SHAPES) * len(PARTS) * len(COLOURS) * len(TEXTURES)
+NUMBER_OF_CONCEPTS = 3000
+"""How many concepts recordings may show."""
 
 
 def list_concepts(count: int, seed: int = 0) -> list[Concept]:
@@ -81,6 +82,17 @@ def list_concepts(count: int, seed: int = 0) -> list[Concept]:
     """
     if not 0 <= count <= NUMBER_OF_CONCEPTS:
         raise InputError(f"{count} concepts were asked for: there are {NUMBER_OF_CONCEPTS}.")
+    shown = _all_concepts()[:NUMBER_OF_CONCEPTS]
+    order = np.random.default_rng(np.random.SeedSequence([seed, 0xC0])).permutation(NUMBER_OF_CONCEPTS)
+    return [shown[place] for place in order[:count]]
+
+
+def list_tower_concepts() -> list[Concept]:
+    """The 5,316 other concepts, which no simulated recording shows: what a vision tower may be trained on."""
+    return _all_concepts()[NUMBER_OF_CONCEPTS:]
+
+
+def _all_concepts() -> list[Concept]:
     every = list(product(SHAPES, PARTS, COLOURS, TEXTURES))
-    order = np.random.default_rng(np.random.SeedSequence([seed, 0xC0])).permutation(len(every))
-    return [Concept(*every[place]) for place in order[:count]]
+    order = np.random.default_rng(0xC1).permutation(len(every))
+    return [Concept(*every[place]) for place in order]
