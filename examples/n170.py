@@ -167,7 +167,7 @@ def _table(rows: dict[str, dict[str, Any]]) -> str:
         values = ("-" if row[name] is None else f"{row[name]:.3f}" for name in names)
         lines.append("".join(f"{value:>17}" for value in (subject, *values)))
         lines += [f"  {warning}" for warning in row["skipped"]]
-    return "\n".join([*lines, "recorded EEG; the vision tower has random weights"])
+    return "\n".join([*lines, "recorded EEG; the vision tower is small-clip, trained on simulated pictures alone"])
 
 
 def _subjects(data: Path, wanted: list[str] | None) -> list[str]:

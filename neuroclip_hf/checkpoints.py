@@ -1,21 +1,18 @@
 """Reading back what a run left in a folder."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from huggingface_hub.errors import StrictDataclassError
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from transformers.utils import logging as transformers_logging
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
+from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
 
@@ -23,23 +20,6 @@ RUN_FILE = "run.json"
 CONTROL = "control"
 TRAINED_ON_FILE = "trained_on.json"
 FACTS = ("recipe", "seed", "store", "data", "protocol", "subjects", "selection", "best_epoch", "epochs")
-
-
-@contextmanager
-def without_weight_bars() -> Iterator[None]:
-    """Switch transformers' bars for reading and writing weights off inside; those of downloads stay."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    downloads_hidden = are_progress_bars_disabled()
-    transformers_logging.disable_progress_bar()
-    if not downloads_hidden:
-        enable_progress_bars()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
-        if downloads_hidden:
-            disable_progress_bars()
 
 
 def load_run(folder: str | Path) -> tuple[NeuroCLIPModel, NeuroCLIPProcessor]:

@@ -45,3 +45,9 @@ NEW_CONCEPTS = "new-concepts"  # nothing shared
 NEW_PICTURES = "new-pictures"  # concepts shared
 NEW_TRIALS = "new-trials"  # concepts and pictures shared
 PROTOCOLS = (NEW_CONCEPTS, NEW_PICTURES, NEW_TRIALS)
+
+SMALL_CLIP = "small-clip"
+"""The vision tower that ships with the package, trained on simulated pictures; the one wherever none is named."""
+
+RANDOM_TOWER = "random"
+"""A vision tower with random weights, sized by settings."""

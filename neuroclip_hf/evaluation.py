@@ -33,7 +33,7 @@ class Report:
         control_top1 (`float` or None): `top1` of the same model trained on shuffled pairs; None if none was trained.
         pairwise (`float`): mean part of all pairs of a right and a wrong picture in which the right one scores higher.
         data (`str`): "recorded" or "simulated".
-        tower (`str`): the vision tower; "random" is one with random weights.
+        tower (`str`): the vision tower; "small-clip" ships with the package, "random" is one with random weights.
         seed (`int` or None): of the training; None where run.json is missing.
         protocol (`str`): what training and test shared.
         gallery (`str`): which pictures are ranked, in words.

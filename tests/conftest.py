@@ -47,14 +47,6 @@ def real_data() -> Path:
 
 TINY_MODEL = {
     "encoder_settings": {"hidden_size": 16, "dropout": 0.2},
-    "tower_settings": {
-        "image_size": 16,
-        "patch_size": 8,
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-    },
     "prompt": {"num_prompt_tokens": 2},
     "projection_dim": 16,
 }
@@ -69,12 +61,8 @@ def tiny_overrides() -> dict[str, object]:
 @pytest.fixture(scope="session")
 def tiny_words() -> list[str]:
     """The same, as words of a command line."""
-    parts = {
-        f"{name}.{key}": value
-        for name in ("encoder_settings", "tower_settings")
-        for key, value in TINY_MODEL[name].items()
-    }
-    return [*(f"{name}={value}" for name, value in parts.items()), "projection_dim=16", "epochs=2", "batch_size=16"]
+    encoder = [f"encoder_settings.{key}={value}" for key, value in TINY_MODEL["encoder_settings"].items()]
+    return [*encoder, "projection_dim=16", "epochs=2", "batch_size=16"]
 
 
 @pytest.fixture(scope="session")

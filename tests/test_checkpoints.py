@@ -10,7 +10,8 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 import neuroclip_hf
-from neuroclip_hf.checkpoints import load_run, read_facts, without_weight_bars
+from neuroclip_hf.checkpoints import load_run, read_facts
+from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.protocols.run import save_run
 
@@ -46,7 +47,7 @@ def test_damaged_files(run_copy, name, damage):
         ("config.json", None, {"projektion_dim": 8}, "projektion_dim"),
         ("config.json", "encoder_config", {"model_type": "foo"}, "eeg_project, ts_conv"),
         ("config.json", "encoder_config", {"num_channels": 9}, "num_channels is 9"),
-        ("config.json", "vision_config", {"num_hidden_layers": 3}, "missing"),
+        ("config.json", "vision_config", {"num_hidden_layers": 5}, "missing"),
         ("config.json", "vision_config", {"num_hidden_layers": 1}, "unexpected"),
         ("processor_config.json", "feature_extractor", ONE_CHANNEL, "1 channels"),
         ("processor_config.json", "feature_extractor", {"std": "x"}, "std"),

@@ -14,6 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig, PromptedEmbeddings
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.loading import without_load_report, without_weight_bars
 
 # Configs of these types describe, or hold, a CLIP vision tower.
 _CLIP_TYPES = ("clip", "clip_vision_model")
@@ -44,15 +45,16 @@ def load_tower(name_or_path: str, config: CLIPVisionConfig, revision: str | None
         InputError: if its weights cannot be read, or do not fill the tower exactly.
     """
     try:
-        tower, report = CLIPVisionModel.from_pretrained(
-            name_or_path,
-            config=config,
-            revision=revision,
-            dtype=torch.float32,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
+        with without_weight_bars(), without_load_report():  # it lists a text tower's weights; see below for what lacks
+            tower, report = CLIPVisionModel.from_pretrained(
+                name_or_path,
+                config=config,
+                revision=revision,
+                dtype=torch.float32,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
     except OSError as error:
         raise InputError(f"tower {name_or_path} cannot be loaded: {error}") from error
     tower.config._name_or_path = ""  # NeuroCLIPConfig says where the tower is from

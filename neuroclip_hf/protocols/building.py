@@ -7,10 +7,12 @@ from PIL import Image
 from transformers import AutoImageProcessor, CLIPImageProcessorPil, CLIPVisionConfig
 from transformers.activations import ACT2FN
 
+from neuroclip_hf.columns import RANDOM_TOWER
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.models.registry import encoder_class, encoder_config
+from neuroclip_hf.models.towers import tower_location
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
 from neuroclip_hf.training.settings import ModelSettings
 
@@ -31,7 +33,12 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
         "softening": settings.softening,
         "softening_temperature": settings.softening_temperature,
     }
-    if settings.tower is not None:
+    if settings.tower != RANDOM_TOWER:
+        if settings.tower_settings:
+            raise InputError(
+                f"tower_settings are for a tower with random weights, and the tower is {settings.tower}: leave them "
+                "out, or say tower=random."
+            )
         if _looks_like_path(settings.tower) and not Path(settings.tower).is_dir():
             raise InputError(f"tower {settings.tower}: there is no such folder; name one, or a model on the Hub.")
         return NeuroCLIPModel.from_vision_pretrained(
@@ -79,10 +86,11 @@ def _check_random_tower(config: CLIPVisionConfig) -> None:
 def image_processor_for(settings: ModelSettings, model: NeuroCLIPModel) -> Any:
     """The image processor of the tower: its own, or for a random tower CLIP's steps at its size."""
     size = model.config.vision_config.image_size
-    if settings.tower is None:
+    if settings.tower == RANDOM_TOWER:
         return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
+    location = tower_location(settings.tower)
     try:
-        processor = AutoImageProcessor.from_pretrained(settings.tower, revision=settings.tower_revision, backend="pil")
+        processor = AutoImageProcessor.from_pretrained(location, revision=settings.tower_revision, backend="pil")
     except (OSError, ValueError) as error:
         raise InputError(f"{settings.tower} has no image processor ({error}): name a complete checkpoint.") from None
     made = tuple(processor(Image.new("RGB", (size + 1, size)), return_tensors="pt")["pixel_values"].shape[1:])

@@ -23,7 +23,6 @@ from neuroclip_hf.checkpoints import (
     protocol_held,
     read_facts,
     trained_on,
-    without_weight_bars,
 )
 from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.queries import Query, make_queries, target_mask
@@ -34,6 +33,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import REPORT_FILE, Report, evaluate, rank_test_split, write_report
 from neuroclip_hf.files import new_folder, refuse_existing, write_json, write_text
 from neuroclip_hf.metrics.retrieval import retrieval_scores
+from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen, encode_trials

@@ -8,6 +8,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import read_report
 from neuroclip_hf.files import read_json, write_text
+from neuroclip_hf.models.towers import describe_tower
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -51,7 +52,7 @@ def _render(run: Path, folder: str) -> str:
         timesteps=trials["num_timesteps"],
         rate=f"{trials['sampling_rate']:g}",
         encoder=config["encoder_config"]["model_type"],
-        tower=config["tower"] if config["tower"] != "random" else "a small CLIP vision tower with random weights",
+        tower=describe_tower(config["tower"]),
         run=facts,
         report=report,
     )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from neuroclip_hf.columns import SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_text
 
@@ -39,8 +40,8 @@ class ModelSettings:
     Args:
         encoder (`str`): name of an encoder of the registry.
         encoder_settings (`dict`): settings of that encoder; sizes come from the store.
-        tower (`str` or None): CLIP vision checkpoint, a path or a name on the Hub; None makes a small tower with
-            random weights from `tower_settings`.
+        tower (`str`): CLIP vision checkpoint, a folder or a name on the Hub; "small-clip" ships with the package,
+            "random" has random weights and the size of `tower_settings`.
         tower_revision (`str` or None): commit or tag of `tower`.
         tower_settings (`dict`): fields of `CLIPVisionConfig` for the random tower.
         prompt (`dict` or None): fields of `NeuroPromptConfig`; None leaves the tower unprompted.
@@ -50,7 +51,7 @@ class ModelSettings:
 
     encoder: str = "eeg_project"
     encoder_settings: dict[str, Any] = field(default_factory=dict)
-    tower: str | None = None
+    tower: str = SMALL_CLIP
     tower_revision: str | None = None
     tower_settings: dict[str, Any] = field(default_factory=dict)
     prompt: dict[str, Any] | None = field(default_factory=dict)

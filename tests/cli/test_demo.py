@@ -41,10 +41,10 @@ def test_all_of_it(neuroclip, tmp_path):
     report = result["report"]
     assert report["top1"] >= 5 * report["chance"]
     assert report["control_top1"] <= 3 * report["chance"]
-    assert (report["data"], report["tower"]) == ("simulated", "random")
+    assert (report["data"], report["tower"]) == ("simulated", "small-clip")
     assert json.loads((out / "run" / "report.json").read_text()) == report
     assert all((tmp_path / path).exists() for path in result["files"].values())
     assert f'from_pretrained("{out / "run"}")' in (out / "run" / "README.md").read_text()
     words = neuroclip("demo", "--out", out)
     assert "SIMULATED" in words.out
-    assert "RANDOM" in words.out
+    assert "small-clip" in words.out

@@ -79,7 +79,7 @@ def test_replaced_when_asked(neuroclip, run_copy, store_folder, tiny_words, reco
         (["encoder=eeg_projekt"], "eeg_project, ts_conv"),
         (["encoder_settings.hiden_size=3"], "hidden_size"),
         (["prompt.num_tokens=3"], "num_prompt_tokens"),
-        (["tower_settings.hidden_sise=3"], "hidden_size"),
+        (["tower=random", "tower_settings.hidden_sise=3"], "hidden_size"),
         (["tower=./nowhere"], "./nowhere"),
         (["subjects=sub-09"], "sub-01, sub-02"),
         (["encoder=ts_conv"], "at least 75 samples"),
@@ -88,7 +88,7 @@ def test_replaced_when_asked(neuroclip, run_copy, store_folder, tiny_words, reco
 )
 def test_train_refuses_before_training(refused, store_folder, tmp_path, monkeypatch, words, message):
     monkeypatch.setattr(protocol, "train", lambda *_, **__: pytest.fail("it was trained"))
-    settings = ["encoder_settings={}", "tower_settings={}", *words] if "ts_conv" in words[0] else words
+    settings = ["encoder_settings={}", *words] if "ts_conv" in words[0] else words
     assert message in refused("train", "demo", "--data", store_folder, "--out", tmp_path / "run", *settings)
     assert not list(tmp_path.iterdir())
 

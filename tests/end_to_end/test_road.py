@@ -16,14 +16,6 @@ from neuroclip_hf.protocols.run import evaluate_run, save_run, train_on_store
 from neuroclip_hf.training.settings import load_recipe
 
 SETTINGS = {
-    "tower_settings": {
-        "image_size": 16,
-        "patch_size": 8,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-    },
     "encoder_settings.hidden_size": 64,
     "projection_dim": 32,
     "epochs": 30,

@@ -7,9 +7,12 @@ import torch
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
 
 from neuroclip_hf.checkpoints import load_run
+from neuroclip_hf.columns import SMALL_CLIP
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
 from neuroclip_hf.protocols.building import build_model, image_processor_for
 from neuroclip_hf.protocols.run import save_run, train_on_store
+from neuroclip_hf.training.settings import load_recipe
 
 
 @pytest.fixture
@@ -39,7 +42,23 @@ def test_sizes_come_from_the_trials(recipe, trials):
     model = build_model(recipe.model, trials)
     encoder = model.config.encoder_config
     assert (encoder.num_channels, encoder.num_timesteps) == (4, 30)
-    assert image_processor_for(recipe.model, model).crop_size == {"height": 16, "width": 16}
+    assert image_processor_for(recipe.model, model).crop_size == {"height": 32, "width": 32}
+
+
+def test_the_small_clip_is_the_tower_where_none_is_named(recipe, trials):
+    assert load_recipe("neuroclip").model.tower == recipe.model.tower == SMALL_CLIP
+    model = build_model(recipe.model, trials)
+    shipped = CLIPVisionModel.from_pretrained(SMALL_CLIP_FOLDER, dtype=torch.float32).eval()
+    pixels = torch.randn(2, 3, 32, 32)
+    assert torch.equal(model.get_frozen_image_features(pixels), shipped(pixels).pooler_output)
+    assert model.config.tower == SMALL_CLIP  # and not where it lies
+
+
+def test_a_tower_with_random_weights(recipe, trials):
+    chosen = settings(recipe, tower="random", tower_settings={"image_size": 24, "patch_size": 8, "hidden_size": 24})
+    model = build_model(replace(chosen, tower_settings={**chosen.tower_settings, "num_attention_heads": 2}), trials)
+    assert (model.config.tower, model.config.vision_config.hidden_size) == ("random", 24)
+    assert image_processor_for(chosen, model).crop_size == {"height": 24, "width": 24}
 
 
 @pytest.mark.parametrize(
@@ -51,12 +70,13 @@ def test_sizes_come_from_the_trials(recipe, trials):
         ({"encoder_settings": {"num_channels": 3}}, "num_channels comes from the store"),
         ({"prompt": {"num_tokens": 3}}, "num_prompt_tokens"),
         ({"prompt": {"prompt_depth": 9}}, "prompt_depth is 9"),
-        ({"tower_settings": {"hidden_sise": 3}}, "hidden_size"),
-        ({"tower_settings": {"hidden_size": 15, "num_attention_heads": 2}}, "multiple"),
-        ({"tower_settings": {"patch_size": 64, "image_size": 16}}, "patch_size is 64"),
-        ({"tower_settings": {"hidden_act": "gelo"}}, "hidden_act is 'gelo'"),
-        ({"tower_settings": {"intermediate_size": 0}}, "at least 1"),
-        ({"tower_settings": {"num_channels": 1}}, "3 colours"),
+        ({"tower": "random", "tower_settings": {"hidden_sise": 3}}, "hidden_size"),
+        ({"tower": "random", "tower_settings": {"hidden_size": 15, "num_attention_heads": 2}}, "multiple"),
+        ({"tower": "random", "tower_settings": {"patch_size": 64, "image_size": 16}}, "patch_size is 64"),
+        ({"tower": "random", "tower_settings": {"hidden_act": "gelo"}}, "hidden_act is 'gelo'"),
+        ({"tower": "random", "tower_settings": {"intermediate_size": 0}}, "at least 1"),
+        ({"tower": "random", "tower_settings": {"num_channels": 1}}, "3 colours"),
+        ({"tower_settings": {"hidden_size": 16}}, "the tower is small-clip"),
         ({"projection_dim": 0}, "projection_dim is 0"),
         ({"softening": 2.0}, "softening is 2"),
     ],

@@ -19,8 +19,8 @@ def test_before_evaluation(run_copy):
     front = yaml.safe_load(text.split("---")[1])
     assert front["library_name"] == "neuroclip_hf"
     assert 'from_pretrained("somewhere/run")' in text
-    assert "simulated" in text
-    assert "random weights" in text
+    assert "recordings are simulated" in text
+    assert "small-clip (ships with neuroclip_hf" in text
     assert "Not evaluated yet" in text
 
 
@@ -35,7 +35,7 @@ def test_the_report_is_in_it(run_copy, store):
 
 def test_recorded_data_are_not_called_simulated(run_copy):
     edit(run_copy / "run.json", data="recorded")
-    assert "simulated" not in write_run_card(run_copy).read_text()
+    assert "recordings are simulated" not in write_run_card(run_copy).read_text()
 
 
 @pytest.mark.parametrize("name", ["run.json", "config.json", "processor_config.json", "report.json"])

@@ -10,6 +10,7 @@ from transformers import AutoConfig, CLIPVisionConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig
+from neuroclip_hf.columns import RANDOM_TOWER
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.configuration import StrictConfig, refuse_unknown, require_count, require_number
 from neuroclip_hf.models.encoders.base import BrainEncoderConfig
@@ -57,7 +58,7 @@ class NeuroCLIPConfig(StrictConfig):
     logit_scale_init_value: float = math.log(1 / 0.07)
     softening: float = 0.2
     softening_temperature: float = 0.05
-    tower: str = "random"
+    tower: str = RANDOM_TOWER
     tower_revision: str | None = None
 
     def __post_init__(self, **unknown: Any) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -12,12 +11,14 @@ from torch import nn
 from transformers import CLIPVisionModel, PreTrainedModel, initialization
 from transformers.utils import ModelOutput
 
+from neuroclip_hf.columns import SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.losses import contrastive_logits, gather_with_gradient, softened_contrastive_loss
 from neuroclip_hf.models import vision
 from neuroclip_hf.models.initialisation import initialise_as_torch
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import LOGIT_SCALE_RANGE, NeuroCLIPConfig
 from neuroclip_hf.models.registry import build_encoder, encoder_config
+from neuroclip_hf.models.towers import tower_location, tower_name
 
 
 @dataclass
@@ -150,7 +151,7 @@ class NeuroCLIPModel(PreTrainedModel):
     @classmethod
     def from_vision_pretrained(
         cls,
-        name_or_path: str | PathLike[str],
+        name_or_path: str | PathLike[str] = SMALL_CLIP,
         *,
         revision: str | None = None,
         encoder: str = "eeg_project",
@@ -161,7 +162,8 @@ class NeuroCLIPModel(PreTrainedModel):
         """A new model on the vision tower of a pretrained CLIP.
 
         Args:
-            name_or_path (`str` or path): a CLIP checkpoint with safetensors, on the Hub or in a folder.
+            name_or_path (`str` or path): a CLIP checkpoint with safetensors, on the Hub or in a folder; "small-clip"
+                ships with the package.
             revision (`str`, *optional*): branch, tag or commit.
             encoder (`str`): name of the brain encoder.
             encoder_settings (`Mapping`, *optional*): its settings that differ from its defaults.
@@ -171,18 +173,16 @@ class NeuroCLIPModel(PreTrainedModel):
         Raises:
             InputError: if the checkpoint cannot be used, or a setting is unknown or impossible.
         """
-        name = str(name_or_path)
-        # A folder is known by its name: where it lies on this machine is nobody's business.
-        tower = Path(name).resolve().name if Path(name).is_dir() else name
+        location = tower_location(str(name_or_path))
         config = NeuroCLIPConfig(
             encoder_config=encoder_config(encoder, **(encoder_settings or {})),
-            vision_config=vision.read_tower_config(name, revision),
+            vision_config=vision.read_tower_config(location, revision),
             prompt_config=None if prompt is None else dict(prompt),
-            tower=tower,
+            tower=tower_name(str(name_or_path)),
             tower_revision=revision,
             **settings,
         )
-        return cls(config, vision_model=vision.load_tower(name, config.vision_config, revision))
+        return cls(config, vision_model=vision.load_tower(location, config.vision_config, revision))
 
     def get_brain_features(self, eeg_values: torch.Tensor, subject_index: torch.Tensor | None = None) -> torch.Tensor:
         """Recordings (batch, num_channels, num_timesteps) to (batch, projection_dim), not normalised."""
