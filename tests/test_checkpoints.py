@@ -11,8 +11,8 @@ from transformers.utils import logging as transformers_logging
 
 import neuroclip_hf
 from neuroclip_hf.checkpoints import load_run, read_facts
-from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.protocols.run import save_run
 
 ONE_CHANNEL = {"channel_names": ["P7"], "mean": [0.0], "whitening": None}

@@ -86,8 +86,8 @@ def _fresh(*arguments: str | Path) -> dict[str, Any]:
 def _in_words(result: dict[str, Any]) -> str:
     files = "\n".join(f"  {name}: {path}" for name, path in result["files"].items())
     return (
-        "The recordings are SIMULATED and the vision tower, small-clip, knows simulated pictures alone: these numbers\n"
-        "show that the road works, and say nothing about real brains.\n"
+        "The recordings are SIMULATED, and the vision tower, small-clip, knows simulated pictures alone: these\n"
+        "numbers show that the road works, and say nothing about real brains.\n"
         f"{files}\n"
         f"  {result['seconds']:.0f} seconds"
     )

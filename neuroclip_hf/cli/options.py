@@ -15,6 +15,14 @@ def as_list(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
+def as_numbers(text: str, option: str) -> tuple[int, ...]:
+    """`"1,2"` -> `(1, 2)`."""
+    try:
+        return tuple(int(part) for part in as_list(text))
+    except ValueError:
+        raise InputError(f"{option} {text!r}: write whole numbers with commas between, as in 1,2.") from None
+
+
 def as_mapping(text: str | None, option: str) -> dict[str, str]:
     """`"a=x,b=y"` -> `{"a": "x", "b": "y"}`."""
     pairs = [part.partition("=") for part in as_list(text)]

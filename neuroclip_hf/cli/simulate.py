@@ -1,13 +1,15 @@
-"""`neuroclip simulate things-eeg2`: made-up recordings in a real dataset's layout."""
+"""`neuroclip simulate`: made-up recordings in the layouts of real datasets."""
 
 from pathlib import Path
 
 import typer
 
 from neuroclip_hf import columns
-from neuroclip_hf.cli.options import as_list, print_result
+from neuroclip_hf.cli.options import as_list, as_numbers, print_result
+from neuroclip_hf.cli.simulate_god import god
+from neuroclip_hf.cli.simulate_meg import meg
+from neuroclip_hf.data.simulation.formats import DEFAULT_FORMAT, FORMATS
 from neuroclip_hf.data.simulation.settings import SimulationSettings
-from neuroclip_hf.errors import InputError
 
 app = typer.Typer(help="Write simulated recordings with a planted signal.", no_args_is_help=True)
 DEFAULTS = SimulationSettings()
@@ -21,6 +23,9 @@ def _simulate() -> None:
 @app.command("things-eeg2")
 def things_eeg2(
     out: Path = typer.Option(..., "--out", help="Folder to make: recordings, pictures and metadata."),
+    form: str = typer.Option(
+        DEFAULT_FORMAT, "--format", metavar="FORMAT", help=f"How the recordings are written: {', '.join(FORMATS)}."
+    ),
     subjects: str = typer.Option("1", help="Numbers of the subjects, with commas."),
     concepts: int = typer.Option(DEFAULTS.concepts, help="Training concepts."),
     test_concepts: int = typer.Option(DEFAULTS.test_concepts, help="Test concepts, one picture each."),
@@ -32,17 +37,19 @@ def things_eeg2(
     image_size: int = typer.Option(DEFAULTS.image_size, help="Pixels a side."),
     rate: int = typer.Option(DEFAULTS.sampling_rate, help="Sampling rate in Hz."),
     channels: str | None = typer.Option(None, help="Names of EEG channels, with commas; all 63 by default."),
+    bad_channels: str | None = typer.Option(None, help="Which of them are bad: flat, noisy or drifting; with commas."),
     seed: int = typer.Option(DEFAULTS.seed, help="Equal seeds and settings give equal bytes."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing folder."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:
-    """Recordings in THINGS-EEG2's raw layout; they are simulated, and say so."""
+    """Recordings in THINGS-EEG2's raw layout, or another of its formats; they are simulated, and say so."""
     from neuroclip_hf.data.simulation.things_eeg2 import simulate_things_eeg2
 
     settings = simulate_things_eeg2(
         out,
+        format=form,
         overwrite=overwrite,
-        subjects=_numbers(subjects),
+        subjects=as_numbers(subjects, "--subjects"),
         concepts=concepts,
         test_concepts=test_concepts,
         images_per_concept=images_per_concept,
@@ -53,13 +60,11 @@ def things_eeg2(
         image_size=image_size,
         sampling_rate=rate,
         channels=as_list(channels) or DEFAULTS.channels,
+        bad_channels=as_list(bad_channels),
         seed=seed,
     )
-    print_result({"recordings": str(out), "data": columns.SIMULATED, **settings.to_dict()}, as_json)
+    print_result({"recordings": str(out), "data": columns.SIMULATED, "format": form, **settings.to_dict()}, as_json)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in as_list(text))
-    except ValueError:
-        raise InputError(f"--subjects {text!r}: write numbers with commas between, as in 1,2.") from None
+app.command("meg")(meg)
+app.command("god")(god)

@@ -1,4 +1,4 @@
-"""Tensors of torch's zip container, for `safe_load` only; the one file of `data` that meets torch.
+"""Tensors of torch's zip container, for `safe_load` and simulations only; the one file of `data` that meets torch.
 
 `torch.load(weights_only=True)` is not used: it believes the element count that the pickle gives for a storage, also
 where the file holds fewer bytes, and it refuses the NumPy arrays and scalars that the field's containers mix in.
@@ -132,3 +132,13 @@ class TorchStorages:
         if offset > length_of_storage or (elements and (last >= length_of_storage or elements > length_of_storage)):
             raise ValueError(f"a tensor of size {size} reaches past its storage of {length_of_storage} elements")
         return storage.values.as_strided(size, stride, offset)
+
+
+def save_torch(path: Path, content: dict[str, Any]) -> None:
+    """Write a dictionary with `torch.save`, in pickle protocol 5: the older ones copy NumPy arrays several times.
+
+    Equal content under an equal file name gives equal bytes; the name of the file is part of them.
+    """
+    import torch
+
+    torch.save(content, path, pickle_protocol=5)

@@ -15,6 +15,7 @@ import numpy as np
 
 from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data import safe_load
+from neuroclip_hf.data.simulated import SIMULATED, is_simulated
 from neuroclip_hf.errors import InputError
 
 _FRONT = (
@@ -75,10 +76,6 @@ FACTS = ThingsEEG2Facts()
 RAW_FILES = {TRAIN: "raw_eeg_training.npy", TEST: "raw_eeg_test.npy"}
 PICTURE_FOLDERS = {TRAIN: "training_images", TEST: "test_images"}
 METADATA_FILE = "image_metadata.npy"
-SIMULATION_FILE = "simulation.json"
-"""A file of this name beside the subjects' folders says that the recordings are simulated, and with what settings."""
-SIMULATED = "simulated by neuroclip_hf"
-"""Description of every recording that was read from such a folder."""
 
 _LARGEST_VOLTAGE = 0.05  # a scalp electrode moves by less, drifts included; recordings in microvolts by far more
 
@@ -214,8 +211,7 @@ def read_raw(path: str | Path) -> mne.io.RawArray:
     with raw.info._unlock():
         for key in ("highpass", "lowpass"):
             raw.info[key] = float(content.get(key, raw.info[key]))
-    folders = path.absolute().parents
-    if len(folders) > 2 and (folders[2] / SIMULATION_FILE).is_file():
+    if is_simulated(path):
         raw.info["description"] = SIMULATED
     return raw
 
@@ -231,6 +227,16 @@ def read_events(raw: mne.io.BaseRaw) -> tuple[np.ndarray, np.ndarray]:
     )
     shown = events[events[:, 2] != FACTS.catch_code]
     return shown[:, 0].astype(np.int64) - raw.first_samp, shown[:, 2].astype(np.int64)
+
+
+def marker_code(description: str) -> int | None:
+    """The stimulus code of an annotation that MNE made of a BrainVision marker: "Stimulus/S 12" -> 12; of others None.
+
+    MNE by itself reads three digits as a code and numbers longer ones as it likes, so that it needs this function:
+    `mne.events_from_annotations(raw, event_id=marker_code)`.
+    """
+    found = re.fullmatch(r"Stimulus/S *(\d+)", description)
+    return int(found.group(1)) if found else None
 
 
 def read_image_metadata(source: str | Path) -> ImageMetadata:

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from neuroclip_hf.data import recordings as module
+from neuroclip_hf.data.readers import read_with_mne
 from neuroclip_hf.data.recordings import check_signal, find_recordings, open_recording, rename_events
+from neuroclip_hf.data.simulated import SIMULATED, SIMULATION_FILE
 from neuroclip_hf.errors import InputError
 
 NAMES = ["cat", "dog", "cat"]
@@ -289,3 +291,15 @@ def test_a_real_truncated_recording_is_refused(real_data: Path, tmp_path: Path):
     eeg.write_bytes(eeg.read_bytes()[: eeg.stat().st_size // 2])
     with pytest.raises(InputError, match=r"test\.vhdr is incomplete"):
         open_one(tmp_path / "bv" / "test.vhdr")
+
+
+def test_what_lies_in_a_simulation_says_so_in_every_format(tmp_path):
+    info = mne.create_info(["O1"], 100.0, "eeg")
+    raw = mne.io.RawArray(np.random.default_rng(0).normal(0, 1e-5, (1, 300)), info)
+    for folder in ("made", "recorded"):
+        path = tmp_path / folder / "sub-01" / "ses-01" / "x_raw.fif"
+        path.parent.mkdir(parents=True)
+        raw.save(path)
+    (tmp_path / "made" / SIMULATION_FILE).write_text("{}")
+    found = [read_with_mne(tmp_path / folder / "sub-01" / "ses-01" / "x_raw.fif") for folder in ("made", "recorded")]
+    assert [one.info["description"] for one in found] == [SIMULATED, None]

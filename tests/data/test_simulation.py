@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import signal
 
 from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data import simulation, things_eeg2
+from neuroclip_hf.data.simulated import SIMULATION_FILE
 from neuroclip_hf.data.simulation import SimulationSettings, planted_codes, simulate_things_eeg2
-from neuroclip_hf.data.simulation.background import Background
 from neuroclip_hf.data.simulation.concepts import NUMBER_OF_CONCEPTS, list_concepts
 from neuroclip_hf.data.simulation.eeg import plan_session
-from neuroclip_hf.data.simulation.pictures import draw_picture, make_look, picture_code
+from neuroclip_hf.data.simulation.pictures import CODE_SIZE, draw_picture, make_look, picture_code
 from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.errors import InputError
 
@@ -58,7 +57,7 @@ def test_a_subject_does_not_depend_on_the_others(dataset: Path, tmp_path: Path) 
     simulate_things_eeg2(tmp_path / "two", **SMALL, subjects=(2, 1))
     two, one = digests(tmp_path / "two"), digests(dataset)
     changed = {name for name in one if two[name] != one[name]}
-    assert changed == {things_eeg2.SIMULATION_FILE}
+    assert changed == {SIMULATION_FILE}
     assert two["sub-02/ses-01/raw_eeg_test.npy"] != two["sub-01/ses-01/raw_eeg_test.npy"]
 
 
@@ -156,36 +155,6 @@ def test_the_planted_code_can_be_decoded_and_a_shuffled_one_cannot(dataset: Path
     assert correlation(codes) > max(shuffled) + 0.1
 
 
-def test_background_has_a_spectrum_like_1_over_f_with_alpha_at_the_back() -> None:
-    rate = 250
-    data = np.zeros((63, 120 * rate))
-    background = Background(FACTS.channels, rate, np.random.default_rng(0))
-    background.fill(data, np.random.default_rng(1))
-    frequencies, power = signal.welch(data, rate, nperseg=4 * rate)
-
-    def band(low: float, high: float, channel: str) -> float:
-        inside = (frequencies >= low) & (frequencies <= high)
-        return float(np.log10(power[FACTS.channels.index(channel), inside].mean()))
-
-    for channel in ("Cz", "T7"):
-        slope = (band(28, 36, channel) - band(3.5, 4.5, channel)) / np.log10(32 / 4)
-        assert -1.4 < slope < -0.6
-    assert band(9, 11, "Oz") - band(5, 7, "Oz") > band(9, 11, "Fp1") - band(5, 7, "Fp1") + 0.3
-    assert band(50, 50, "Oz") > band(45, 47, "Oz")
-    correlation = np.corrcoef(data)
-    names = [FACTS.channels.index(name) for name in ("PO7", "PO3", "F8")]
-    assert correlation[names[0], names[1]] > correlation[names[0], names[2]] + 0.2
-    assert np.ptp(data[0]) > 1.5 * np.ptp(data[FACTS.channels.index("Pz")]), "blinks are largest at the forehead"
-
-
-def test_background_goes_on_smoothly_from_piece_to_piece() -> None:
-    data = np.zeros((63, (1 << 15) + 1000))
-    Background(FACTS.channels, 250, np.random.default_rng(0)).fill(data, np.random.default_rng(1))
-    steps = np.abs(np.diff(data, axis=1))
-    seam = (1 << 15) - 1
-    assert steps[:, seam].mean() < 2 * steps.mean()
-
-
 def test_there_are_thousands_of_different_concepts() -> None:
     concepts = list_concepts(2500, seed=3)
     assert len({concept.name for concept in concepts}) == 2500
@@ -210,7 +179,7 @@ def test_codes_have_about_unit_variance_and_tell_concepts_apart() -> None:
     concepts = list_concepts(200, seed=1)
     random = np.random.default_rng(0)
     codes = np.array([picture_code(draw_picture(one, make_look(one, random), 32), one) for one in concepts])
-    assert codes.shape == (200, 24)
+    assert codes.shape == (200, CODE_SIZE)
     np.testing.assert_allclose(codes.std(axis=0), 1, atol=0.45)
     again = np.array([picture_code(draw_picture(one, make_look(one, random), 32), one) for one in concepts])
     np.testing.assert_array_equal(codes[:, 12:], again[:, 12:])
@@ -242,6 +211,10 @@ def test_jpegs_show_what_was_drawn(dataset: Path) -> None:
         ({"sampling_rate": 250.5}, "sampling_rate is 250.5"),
         ({"channels": ("Oz", "Q1")}, "Q1"),
         ({"seed": -1}, "seed is -1"),
+        ({"bad_channels": ("Q1",)}, "bad_channels name 'Q1'"),
+        ({"channels": ("Oz", "O1"), "bad_channels": ("Pz",)}, "bad_channels name 'Pz'.*Oz, O1"),
+        ({"channels": ("Oz", "O1"), "bad_channels": ("Oz", "O1")}, "leave at least one good"),
+        ({"bad_channels": ("Oz", "Oz")}, "none twice"),
     ],
 )
 def test_impossible_settings_are_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
@@ -275,7 +248,7 @@ def test_an_interrupted_simulation_leaves_nothing(
             raise error
         path.write_bytes(io.BytesIO(b"x").getvalue())
 
-    monkeypatch.setattr(simulation.things_eeg2, "_write_pickle", break_off)
+    monkeypatch.setattr(simulation.formats.pickles, "write_object", break_off)
     with pytest.raises(InputError if isinstance(error, OSError) else KeyboardInterrupt):
         simulate_things_eeg2(tmp_path / "out", **SMALL)
     assert len(written) == 3

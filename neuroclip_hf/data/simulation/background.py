@@ -3,64 +3,71 @@
 import numpy as np
 from scipy import signal
 
-from neuroclip_hf.data.simulation.evoked import BACKGROUND_MICROVOLTS
-from neuroclip_hf.data.simulation.topography import distances, positions
+from neuroclip_hf.data.simulation.evoked import BACKGROUND_AMPLITUDE
+from neuroclip_hf.data.simulation.sensors import Sensors, distances, positions
 
 _CHUNK = 1 << 15
 _LINE_FREQUENCY = 50.0
-_ALPHA_MICROVOLTS = 4.0
-_DRIFT_MICROVOLTS = 15.0
-_BLINK_MICROVOLTS = 120.0
-_BLINKS_PER_SECOND = 0.2
+_LINE_AMPLITUDE = 0.8
+_ALPHA_AMPLITUDE = 5.5
+_ALPHA_SUPPRESSION = 0.45  # part of alpha's amplitude that a stream of pictures takes away
+_ALPHA_RECOVERY = 0.4  # seconds
+_ALPHA_WAXING = 0.4  # standard deviation of the logarithm of its slow changes, which take about two seconds
+_STEEPER = (25.0, 120.0)  # in Hz: between them power falls faster than 1/f, as it does on the scalp
+_DRIFT = (0.05, 0.3)  # in Hz: below the second corner drifts grow beyond the 1/f activity, down to the first
+_BLINK_AMPLITUDE = 110.0
+_BLINKS_PER_SECOND = 0.08  # people who are asked to blink in the pauses
 
 
 class Background:
-    """The background activity of one subject.
+    """The background activity of one subject. All amplitudes are ours, in the sensors' scale (EEG: microvolts).
 
     Args:
-        channels (`tuple` of `str`): EEG channels.
+        sensors (`Sensors`): those to simulate.
         rate (`int`): samples per second.
         random (`numpy.random.Generator`): a fresh generator of the subject.
     """
 
-    def __init__(self, channels: tuple[str, ...], rate: int, random: np.random.Generator) -> None:
+    def __init__(self, sensors: Sensors, rate: int, random: np.random.Generator) -> None:
         self._rate = rate
-        head = positions(channels)
         spread = random.uniform(0.3, 0.45)
-        covariance = np.exp(-distances(head, head) / spread) + 0.05 * np.eye(len(head))
+        covariance = np.exp(-distances(sensors.places, sensors.places) / spread) + 0.05 * np.eye(len(sensors.names))
         self._mixing = np.linalg.cholesky(covariance / np.diag(covariance)[0])
-        back = positions(("O1", "O2", "POz"))
-        self._alpha_fields = np.exp(-((distances(head, back) / 0.6) ** 2) / 2) * _ALPHA_MICROVOLTS / np.sqrt(3)
+        fields = sensors.fields(positions(("O1", "O2", "POz")), 0.8)
+        self._alpha_fields = fields * _ALPHA_AMPLITUDE / np.sqrt(fields.shape[1])
         forehead = positions(("Fp1", "Fp2")).mean(axis=0, keepdims=True)
-        self._blink_field = np.exp(-((distances(head, forehead)[:, 0] / 0.45) ** 2) / 2) * _BLINK_MICROVOLTS
-        self._line = np.abs(random.normal(0, 0.8, len(head)))
-        self._pink = _unit_gain(_pink_filter(rate), rate)
+        self._blink_field = sensors.fields(forehead, 0.45).sum(axis=1) * _BLINK_AMPLITUDE
+        self._line = np.abs(random.normal(0, _LINE_AMPLITUDE, len(sensors.names)))
+        self._noise = _noise_filter(rate)
         self._alpha = _unit_gain(_resonance(random.uniform(9.3, 11.0), rate), rate)
-        self._drift = _unit_gain(_low_pass(0.05, rate), rate)
+        self._slow = _unit_gain(_low_pass(0.1, rate), rate)
 
-    def fill(self, data: np.ndarray, random: np.random.Generator) -> None:
-        """Write the activity of a recording into `data` (channels, samples), in microvolts.
+    def fill(self, data: np.ndarray, random: np.random.Generator, onsets: np.ndarray | None = None) -> None:
+        """Write the activity of a recording into `data` (channels, samples).
 
         It is made in pieces of 32,768 samples whose filters go on where they stopped, so that beside `data` about
         five such pieces are in memory (80 MB with 63 channels).
+
+        Args:
+            data (`numpy.ndarray`): (channels, samples), overwritten.
+            random (`numpy.random.Generator`): of the recording.
+            onsets (`numpy.ndarray`, *optional*): (events,) of pictures, in samples: alpha is weaker after them.
         """
         channels, length = data.shape
-        filters = [
-            _Filter(self._pink, channels, self._rate, random),
-            _Filter(self._alpha, 3, self._rate, random),
-            _Filter(self._drift, channels, self._rate, random),
-        ]
+        noise = _Filter(self._noise, channels, self._rate, random)
+        alpha = _Filter(self._alpha, self._alpha_fields.shape[1], self._rate, random)
+        slow = _Filter(self._slow, 1, self._rate, random)
+        watching = _Watching(onsets, self._rate)
         phase = random.uniform(0, 2 * np.pi)
         for start in range(0, length, _CHUNK):
             piece = data[:, start : start + _CHUNK]
-            pink, alpha, drift = (one.next(piece.shape[1], random) for one in filters)
-            pink *= BACKGROUND_MICROVOLTS
-            drift *= _DRIFT_MICROVOLTS
-            pink += drift
-            np.matmul(self._mixing, pink, out=piece)
-            piece += self._alpha_fields @ alpha
+            samples = piece.shape[1]
+            np.matmul(self._mixing, noise.next(samples, random), out=piece)
+            strength = np.exp(_ALPHA_WAXING * slow.next(samples, random) - _ALPHA_WAXING**2)
+            strength *= 1 - _ALPHA_SUPPRESSION * watching.next(samples)
+            piece += self._alpha_fields @ (alpha.next(samples, random) * strength)
             if self._rate > 2 * _LINE_FREQUENCY:
-                times = np.arange(start, start + piece.shape[1]) / self._rate
+                times = np.arange(start, start + samples) / self._rate
                 piece += self._line[:, None] * np.sin(2 * np.pi * _LINE_FREQUENCY * times + phase)
         self._add_blinks(data, random)
 
@@ -70,6 +77,28 @@ class Background:
         number = random.poisson(_BLINKS_PER_SECOND * data.shape[1] / self._rate)
         for start in random.integers(0, data.shape[1] - length + 1, number):
             data[:, start : start + length] += random.normal(1, 0.15) * np.outer(self._blink_field, course)
+
+
+class _Watching:
+    """How much pictures hold alpha down, from 0 (none was shown for long) to nearly 1 (many), piece by piece."""
+
+    def __init__(self, onsets: np.ndarray | None, rate: int) -> None:
+        self._onsets = np.zeros(0, dtype=np.int64) if onsets is None else onsets
+        self._start = 0
+        # Alpha goes down within a tenth of a second of an onset and comes back more slowly.
+        corners = np.exp(-1 / (rate * np.array([_ALPHA_RECOVERY, 0.1])))
+        self._sections = np.array([[1, 0, 0, 1, -corner, 0] for corner in corners])
+        self._sections[1, 0] = 1 - corners[1]
+        self._state = np.zeros((2, 1, 2))
+
+    def next(self, length: int) -> np.ndarray:
+        """The next (1, length) samples."""
+        shown = np.zeros((1, length))
+        mine = self._onsets[(self._onsets >= self._start) & (self._onsets < self._start + length)]
+        shown[0, mine - self._start] = 1
+        self._start += length
+        trace, self._state = signal.sosfilt(self._sections, shown, axis=1, zi=self._state)
+        return np.asarray(1 - np.exp(-1.5 * trace))
 
 
 class _Filter:
@@ -87,12 +116,25 @@ class _Filter:
         return np.asarray(filtered)
 
 
-def _pink_filter(rate: int) -> np.ndarray:
-    """Power as 1/f from 0.3 Hz up: poles two octaves apart, a zero in the middle of every two."""
+def _noise_filter(rate: int) -> np.ndarray:
+    """1/f activity of the amplitude that the signal-to-noise ratio refers to, and slow drifts on top of it.
+
+    Power falls as 1/f from 0.3 Hz up, and faster from 25 Hz: poles two octaves apart, a zero in the middle of every
+    two, and one pole and zero more.
+    """
     poles = 0.3 * 4.0 ** np.arange(int(np.log(rate / 2 / 0.3) / np.log(4)) + 1)
-    zeros = np.minimum(poles * 2, 0.49 * rate)
-    steps = [np.exp(-2 * np.pi * np.minimum(corner, 0.49 * rate) / rate) for corner in (poles, zeros)]
-    return np.array([[1, -zero, 0, 1, -pole, 0] for pole, zero in zip(*steps, strict=True)])
+    corners = np.append(poles, _STEEPER[0]), np.append(poles * 2, _STEEPER[1])
+    sections = _unit_gain(_sections(*corners, rate), rate)
+    sections[0, :3] *= BACKGROUND_AMPLITUDE
+    return np.concatenate([_sections(np.array(_DRIFT[:1]), np.array(_DRIFT[1:]), rate), sections])
+
+
+def _sections(poles: np.ndarray, zeros: np.ndarray, rate: int) -> np.ndarray:
+    """First-order low-pass steps; two of them together are one section, which takes half the time."""
+    steps = [np.exp(-2 * np.pi * np.minimum(corner, 0.49 * rate) / rate) for corner in (zeros, poles)]
+    pairs = [np.append(step, np.zeros(len(step) % 2)).reshape(-1, 2) for step in steps]
+    sides = [np.stack([np.ones(len(pair)), -pair.sum(axis=1), pair.prod(axis=1)], axis=1) for pair in pairs]
+    return np.concatenate(sides, axis=1)
 
 
 def _low_pass(corner: float, rate: int) -> np.ndarray:

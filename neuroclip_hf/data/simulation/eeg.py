@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroclip_hf.columns import TRAIN
+from neuroclip_hf.data.simulation import randomness
 from neuroclip_hf.data.simulation.background import Background
-from neuroclip_hf.data.simulation.evoked import RESPONSE_LENGTH, add_responses, make_kernel
+from neuroclip_hf.data.simulation.bad_channels import spoil
+from neuroclip_hf.data.simulation.evoked import RESPONSE_LENGTH, adapted_drive, add_responses, make_kernel
 from neuroclip_hf.data.simulation.settings import SimulationSettings
 from neuroclip_hf.data.things_eeg2 import FACTS
 
@@ -14,7 +16,7 @@ _LEAD = 1.5  # seconds before the first and after the last response
 _PAUSE = 0.8  # seconds between sequences
 _SEQUENCE = 20  # pictures shown without a pause
 _CATCH_TRIALS = 0.06  # of all trials
-_RESOLUTION = 0.05  # microvolts of one step of the recorder
+_RESOLUTION = 0.05  # one step of the recorder, in the sensors' scale
 
 
 @dataclass(frozen=True)
@@ -68,27 +70,68 @@ def simulate_session(
         picture_codes (`numpy.ndarray`): (pictures, code size), in the order of the metadata.
 
     Returns:
-        (channels + 1, samples) float64: EEG in volts, then the stimulus channel, which holds the code at the onset.
-        Nothing else of that size is made.
+        (channels + 1, samples) float64: the channels in volts (MEG: tesla), then the stimulus channel, which holds the
+        code at the onset. Nothing else of that size is made.
     """
     plan = plan_session(settings, subject, session, split)
     data = np.zeros((len(settings.channels) + 1, plan.length))
-    eeg = data[:-1]
     random = random_of(settings, subject, f"signal of {split}", session)
-    Background(settings.channels, settings.sampling_rate, random_of(settings, subject, "background")).fill(eeg, random)
     shown = np.where(plan.codes == FACTS.catch_code, 0, plan.codes)
     with_catch = np.concatenate([np.zeros((1, picture_codes.shape[1])), picture_codes])  # a catch trial has no content
-    kernel = make_kernel(
-        settings.sampling_rate, settings.channels, settings.snr, random_of(settings, subject, "responses")
-    )
-    add_responses(eeg, plan.onsets, with_catch[shown], kernel, settings.sampling_rate, random)
-    eeg /= _RESOLUTION
-    np.rint(eeg, out=eeg)
-    eeg *= _RESOLUTION * 1e-6
+    simulate_signal(settings, subject, plan.onsets, with_catch[shown], data[:-1], random)
+    for number, name in enumerate(settings.bad_channels):
+        spoiled = random_of(settings, subject, f"bad {name} of {split}", session)
+        spoil(data[settings.channels.index(name)], number + settings.seed + subject, settings.sampling_rate, spoiled)
+    data[:-1] /= _RESOLUTION
+    np.rint(data[:-1], out=data[:-1])
+    data[:-1] *= _RESOLUTION * settings.sensors.scale
     data[-1, plan.onsets] = plan.codes
     return data
 
 
+def simulate_signal(
+    settings: SimulationSettings,
+    subject: int,
+    onsets: np.ndarray,
+    codes: np.ndarray,
+    data: np.ndarray,
+    random: np.random.Generator,
+) -> None:
+    """Write what the channels of `settings` record into `data`, whatever was shown when.
+
+    Args:
+        settings (`SimulationSettings`): its channels, sampling rate, signal-to-noise ratio and seed count.
+        subject (`int`): whose recording.
+        onsets (`numpy.ndarray`): (events,) in samples, ascending.
+        codes (`numpy.ndarray`): (events, code size): the content of each picture.
+        data (`numpy.ndarray`): (channels, samples), overwritten, in the sensors' scale (EEG: microvolts).
+        random (`numpy.random.Generator`): of the recording.
+    """
+    rate = settings.sampling_rate
+    background_of(settings, subject).fill(data, random, onsets)
+    drive = adapted_drive(onsets / rate, codes, FACTS.stimulus_interval)
+    add_responses(data, onsets, drive, response_kernel(settings, subject), rate, random)
+
+
+def background_of(settings: SimulationSettings, subject: int) -> Background:
+    """A subject's background activity on the channels of `settings`; [`Background.fill`] draws as much as wanted."""
+    sensors = settings.sensors.pick(settings.channels)
+    return Background(sensors, settings.sampling_rate, random_of(settings, subject, "background"))
+
+
+def response_kernel(settings: SimulationSettings, subject: int) -> np.ndarray:
+    """What a subject's channels answer to a code, without noise.
+
+    Returns:
+        (1 + code size, channels, samples) from the onset, in the sensors' scale (EEG: microvolts). The first row is
+        what every picture evokes; the response to `code` is `kernel[0] + np.tensordot(code, kernel[1:], 1)`, before
+        adaptation and variability from trial to trial.
+    """
+    random = random_of(settings, subject, "responses")
+    kernel = make_kernel(settings.sensors, settings.sampling_rate, settings.snr, random)
+    return kernel[:, settings.sensors.rows(settings.channels)]
+
+
 def random_of(settings: SimulationSettings, subject: int, purpose: str, session: int = 0) -> np.random.Generator:
     """A generator of its own for every purpose, so that more of one thing never changes another."""
-    return np.random.default_rng(np.random.SeedSequence([settings.seed, subject, session, *purpose.encode()]))
+    return randomness.random_of(settings.seed, subject, purpose, session)

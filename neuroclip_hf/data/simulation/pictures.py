@@ -161,15 +161,15 @@ _PATTERNS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 APPEARANCE_SIZE = 12
-ATTRIBUTES_SIZE = 12
+ATTRIBUTES_SIZE = 24
 CODE_SIZE = APPEARANCE_SIZE + ATTRIBUTES_SIZE
 
 
 def picture_code(picture: Image.Image, concept: Concept) -> np.ndarray:
-    """The content of a picture that simulated brains respond to, (24,) of about unit variance. Ours.
+    """The content of a picture that simulated brains respond to, (36,) of about unit variance. Ours.
 
     The first 12 numbers are its low-pass appearance: the slowest cosine waves of brightness (6), red against green (3)
-    and blue against yellow (3) of a thumbnail of 8 x 8 pixels. The last 12 are its concept's attributes. Both are
+    and blue against yellow (3) of a thumbnail of 8 x 8 pixels. The last 24 are its concept's attributes. Both are
     turned by a fixed matrix, so that no number belongs to one wave or one attribute.
     """
     thumbnail = np.asarray(picture.convert("RGB").resize((8, 8), Image.Resampling.BOX), dtype=float) / 255

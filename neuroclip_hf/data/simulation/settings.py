@@ -1,9 +1,17 @@
 """Settings of a simulation, checked before anything is made."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from neuroclip_hf.data.simulation.checks import (
+    check_concepts,
+    check_no_repetition,
+    check_number,
+    check_whole_numbers,
+    make_tuples,
+)
 from neuroclip_hf.data.simulation.concepts import NUMBER_OF_CONCEPTS
+from neuroclip_hf.data.simulation.sensors import Sensors, eeg_sensors
 from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.errors import InputError
 
@@ -20,12 +28,15 @@ class SimulationSettings:
         train_repeats (`int`): showings of a training picture, in half the sessions (2 of 4).
         test_repeats (`int`): showings of a test picture, the same number in every session.
         sessions (`int`): recordings of a subject.
-        snr (`float`): root mean square of the part of the response that tells pictures apart (occipital channels,
-            0.05 to 0.5 s) over that of the background activity. 0 plants nothing.
+        snr (`float`): root mean square of the part of the response that tells pictures apart (to codes of unit
+            variance, over the occipital channels and 0.05 to 0.5 s, before adaptation) over that of a channel's 1/f
+            activity (8 microvolts). 0 plants nothing.
         seed (`int`): equal seeds and settings give equal bytes.
         image_size (`int`): pixels a side.
         sampling_rate (`int`): in Hz. The real recordings have 1000; 250 is enough for all that is planted.
-        channels (`tuple` of `str`): the EEG channels, from the dataset's 63.
+        channels (`tuple` of `str`): the channels, from the dataset's 63.
+        bad_channels (`tuple` of `str`): those of `channels` that are really bad: nearly flat, very noisy and at times
+            saturated, or drifting and popping. The others stay as they are, to the bit.
 
     Raises:
         InputError: for values that cannot be.
@@ -43,21 +54,13 @@ class SimulationSettings:
     image_size: int = 96
     sampling_rate: int = 1000
     channels: tuple[str, ...] = FACTS.channels
+    bad_channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("subjects", "channels"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, least, most in _LIMITS:
-            for value in _as_tuple(getattr(self, name)):
-                if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                    raise InputError(f"{name} is {value!r}: it must be a whole number from {least} to {most}.")
-        if isinstance(self.snr, bool) or not isinstance(self.snr, int | float) or not 0 <= self.snr <= 100:
-            raise InputError(f"snr is {self.snr!r}: it must be a number from 0 to 100.")
-        if self.concepts + self.test_concepts > NUMBER_OF_CONCEPTS:
-            raise InputError(
-                f"{self.concepts} training and {self.test_concepts} test concepts were asked for: "
-                f"there are {NUMBER_OF_CONCEPTS} in all."
-            )
+        make_tuples(self, ("subjects", "channels", "bad_channels"))
+        check_whole_numbers(self, _LIMITS)
+        check_number(self, "snr", 0, 100)
+        check_concepts(self.concepts, self.test_concepts)
         self._check_lists()
         self._check_repeats()
 
@@ -66,35 +69,29 @@ class SimulationSettings:
         """In how many sessions a training picture is shown: half of them, rounded down, but at least one."""
         return max(1, self.sessions // 2)
 
+    @property
+    def sensors(self) -> Sensors:
+        """All sensors from which `channels` are chosen."""
+        return eeg_sensors()
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""
         return asdict(self)
 
     def _check_lists(self) -> None:
-        for name in ("subjects", "channels"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise InputError(f"{name} are {values!r}: name at least one, and none twice.")
-        unknown = [name for name in self.channels if name not in FACTS.channels]
-        if unknown:
-            raise InputError(
-                f"channels {', '.join(map(str, unknown))} do not exist: there are {', '.join(FACTS.channels)}."
-            )
+        check_no_repetition(self, ("subjects", "channels", *(("bad_channels",) if self.bad_channels else ())))
+        self.sensors.rows(self.channels)
+        for name in self.bad_channels:
+            if name not in self.channels:
+                raise InputError(f"bad_channels name {name!r}, which is none of the channels {_some(self.channels)}.")
+        if len(self.bad_channels) == len(self.channels):
+            raise InputError(f"bad_channels name all {len(self.channels)} channels: leave at least one good.")
 
     def _check_repeats(self) -> None:
         for name, parts in (("train_repeats", self.sessions_of_training_picture), ("test_repeats", self.sessions)):
             value = getattr(self, name)
             if value % parts:
                 raise InputError(f"{name} is {value}: with {self.sessions} sessions it must be a multiple of {parts}.")
-
-
-def make_settings(**values: Any) -> SimulationSettings:
-    """Settings from names and values; a misspelt name is refused with the list of the right ones."""
-    known = [field.name for field in fields(SimulationSettings)]
-    for name in values:
-        if name not in known:
-            raise InputError(f"{name} is no setting of a simulation: there are {', '.join(known)}.")
-    return SimulationSettings(**values)
 
 
 _LIMITS = (
@@ -111,5 +108,5 @@ _LIMITS = (
 )
 
 
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

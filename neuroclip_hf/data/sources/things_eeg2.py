@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import shuffle
 
 from neuroclip_hf import columns
 from neuroclip_hf.data import things_eeg2
 from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs
 from neuroclip_hf.data.pictures import open_picture
 from neuroclip_hf.data.recordings import NAME, Recording, RecordingFile, check_signal, open_recording
+from neuroclip_hf.data.repeats import REPEATS_PER_SESSION, choose_repeats
+from neuroclip_hf.data.simulated import CAPTIONS_FILE, SIMULATED
 from neuroclip_hf.data.store import STORE_FILE, StoreInfo
 from neuroclip_hf.data.store_writer import BLOCK, StoreWriter, new_store, sha256
 from neuroclip_hf.data.things_eeg2 import FACTS, ImageMetadata
@@ -22,11 +23,8 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, refuse_existing
 from neuroclip_hf.logging import progress
 
-CAPTIONS_FILE = "captions.json"
 """Beside the picture folders, optional: image id -> caption. Simulations have one, the dataset has none."""
 WHITENINGS = ("session", "none")
-REPEATS_PER_SESSION = {columns.TRAIN: 2, columns.TEST: 20}
-"""Most repeats of a picture that are used of one session, as all recent work does; the rest is left out."""
 
 
 def prepare_things_eeg2(
@@ -116,7 +114,7 @@ def _store_info(
     rate = float(epochs.sampling_rate or first.raw.info["sfreq"])
     whitened = whitening != "none"
     count = len(epochs.channels)
-    simulated = first.raw.info["description"] == things_eeg2.SIMULATED
+    simulated = first.raw.info["description"] == SIMULATED
     return StoreInfo(
         modality="eeg",
         channels=list(epochs.channels),
@@ -185,10 +183,7 @@ def _cut(file: RecordingFile, epochs: EpochSettings, split: str) -> tuple[list[d
 
 def _chosen_repeats(recording: Recording, split: str) -> NDArray[np.int64]:
     """Rows of the events to use, picture by picture; at most so many repeats of each, by the dataset's shuffle."""
-    chosen = [
-        shuffle(np.sort(rows), random_state=FACTS.repeat_seed)[: REPEATS_PER_SESSION[split]]
-        for rows in recording.events.groupby(NAME).indices.values()
-    ]
+    chosen = choose_repeats(recording.events[NAME].tolist(), REPEATS_PER_SESSION[split])
     return np.sort(np.concatenate(chosen))
 
 
