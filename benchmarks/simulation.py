@@ -7,6 +7,8 @@ Top-1 among the test pictures, mean of the subjects, from single trials and from
 - `ridge_code`: ridge regression from whitened occipital epochs to the planted code, trained on the mean of each
   training picture's repeats, ranked by cosine;
 - `ridge_clip`: the same to the features of the small CLIP's frozen vision tower;
+- `frozen_eeg_project`: NeuroCLIP without prompts, its EEGProject encoder trained contrastively on the same features
+  for 20 epochs, without validation;
 - `ceiling`: an observer who knows the response to every test picture exactly, and the noise's covariance from 12,000
   trials of its own, and takes the likeliest picture. Responses vary from trial to trial and noise is not quite
   Gaussian, so this is a bound for linear methods and not a law.
@@ -27,6 +29,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import RidgeCV
 from transformers import AutoImageProcessor, CLIPVisionModel
 
+from neuroclip_hf import NeuroCLIPModel
 from neuroclip_hf.columns import IMAGE_ID, TEST, TRAIN
 from neuroclip_hf.data.epochs import EpochSettings, cut_epochs
 from neuroclip_hf.data.simulation import SimulationSettings, planted_codes, simulate_things_eeg2
@@ -42,7 +45,11 @@ from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
 SETTINGS = {"default": SimulationSettings(), "benchmark": BENCHMARK}
 EPOCHS = EpochSettings(sampling_rate=FACTS.epoch_sampling_rate)
 NOISE_TRIALS, NOISE_PART = 12_000, 1_000  # trials of the observer's own, and so many in one recording
+EPOCHS_OF_TRAINING = 20
 ALPHAS = np.logspace(1, 7, 13)
+
+
+Trials = tuple[NDArray[Any], NDArray[Any]]  # (trials, channels x samples), and the place of each one's picture
 
 
 def top1(query: NDArray[Any], gallery: NDArray[Any], target: NDArray[Any]) -> float:
@@ -64,11 +71,12 @@ def measure(settings: SimulationSettings, folder: Path) -> dict[str, Any]:
         "ridge_code": {split: planted_codes(settings, split) for split in places},
         "ridge_clip": {split: clip_features(store, list(places[split])) for split in places},
     }
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*targets, "ceiling")}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*targets, "frozen_eeg_project", "ceiling")}
     for number, subject in zip(settings.subjects, store.subjects, strict=True):
         trials = {split: brain_and_target(store, split, subject, places[split]) for split in places}
         for name, (single, average) in ridge(trials, targets).items():
             found[name].append((single, average))
+        found["frozen_eeg_project"].append(frozen_eeg_project(store, trials, targets["ridge_clip"]))
         found["ceiling"].append(ceiling(settings, number, targets["ridge_code"], folder / "recordings"))
     return {
         name: {
@@ -86,9 +94,7 @@ def places_of(order: ImageMetadata) -> dict[str, dict[str, int]]:
     }
 
 
-def brain_and_target(
-    store: TrialStore, split: str, subject: str, places: dict[str, int]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def brain_and_target(store: TrialStore, split: str, subject: str, places: dict[str, int]) -> Trials:
     rows = store.select(split, [subject])
     target = np.array([places[name] for name in store.trials[IMAGE_ID].to_numpy()[rows]])
     return store.read(rows).reshape(len(rows), -1), target
@@ -103,9 +109,7 @@ def clip_features(store: TrialStore, image_ids: list[str]) -> NDArray[Any]:
         return torch.cat([tower(part).pooler_output for part in pixels.split(500)]).numpy()
 
 
-def ridge(
-    trials: dict[str, tuple[NDArray[Any], NDArray[Any]]], targets: dict[str, dict[str, NDArray[Any]]]
-) -> dict[str, tuple[float, float]]:
+def ridge(trials: dict[str, Trials], targets: dict[str, dict[str, NDArray[Any]]]) -> dict[str, tuple[float, float]]:
     brain, target = trials[TEST]
     averaged = means(*trials[TRAIN])
     centre, spread = averaged.mean(axis=0), averaged.std()
@@ -118,6 +122,64 @@ def ridge(
         gallery = of_split[TEST] - mean
         found[name] = (top1(single, gallery, target), top1(average, gallery, np.arange(len(gallery))))
     return found
+
+
+def frozen_eeg_project(
+    store: TrialStore, trials: dict[str, Trials], features: dict[str, NDArray[Any]]
+) -> tuple[float, float]:
+    shape = (len(store.info.channels), store.info.num_timesteps)
+    brain, target = trials[TRAIN]
+    brain = brain.reshape(-1, *shape)
+    centre, spread = brain.mean(axis=(0, 2), keepdims=True)[0], brain.std()
+    scaled = {
+        split: torch.as_tensor((part[0].reshape(-1, *shape) - centre) / spread) for split, part in trials.items()
+    }
+    pictures = {split: torch.as_tensor(part) for split, part in features.items()}
+    torch.manual_seed(0)
+    with without_weight_bars():
+        model = NeuroCLIPModel.from_vision_pretrained(
+            encoder_settings={"num_channels": shape[0], "num_timesteps": shape[1], "hidden_size": 512, "dropout": 0.5},
+            prompt=None,
+            projection_dim=128,
+        )
+    model.centre_pictures(model.image_projection(pictures[TRAIN]), pictures[TRAIN])
+    repeats = [torch.as_tensor(np.flatnonzero(target == row)) for row in range(len(pictures[TRAIN]))]
+    fit(model, scaled[TRAIN], repeats, pictures[TRAIN])
+    with torch.inference_mode():
+        gallery = model.image_projection(pictures[TEST]).numpy()
+        query = torch.cat([model.get_brain_features(part) for part in scaled[TEST].split(1000)]).numpy()
+        shown = trials[TEST][1]
+        averages = torch.as_tensor(means(scaled[TEST].numpy(), shown))
+        average = model.get_brain_features(averages).numpy()
+    return top1(query, gallery, shown), top1(average, gallery, np.arange(len(gallery)))
+
+
+def fit(model: NeuroCLIPModel, brain: torch.Tensor, repeats: list[torch.Tensor], pictures: torch.Tensor) -> None:
+    """Train a model on means of 1 to all repeats of every picture, and leave it in eval mode."""
+    batch = min(256, len(repeats))
+    steps = EPOCHS_OF_TRAINING * (len(repeats) // batch)
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=1e-3, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    random = torch.Generator().manual_seed(0)
+    model.train()
+    for _ in range(EPOCHS_OF_TRAINING):
+        for rows in torch.randperm(len(repeats), generator=random).split(batch):
+            if len(rows) < batch:
+                continue
+            values = [brain[some(repeats[row], random)].mean(dim=0) for row in rows.tolist()]
+            loss = model(eeg_values=torch.stack(values), frozen_image_embeds=pictures[rows]).loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    model.eval()
+
+
+def some(rows: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """One to all of `rows`, at random."""
+    count = int(torch.randint(1, len(rows) + 1, (1,), generator=random))
+    return rows[torch.randperm(len(rows), generator=random)[:count]]
 
 
 def ceiling(

@@ -19,10 +19,10 @@ SIMULATION: dict[str, Any] = {
     "concepts": 100,
     "images_per_concept": 4,
     "test_concepts": 50,
-    "snr": 1.0,
+    "snr": 0.5,
     "sampling_rate": 250,
 }
-"""Ours: small enough for a laptop, and far more signal than recordings hold, since the tower has random weights."""
+"""Ours: small enough for a laptop, with more signal than the settings on which methods are compared."""
 
 
 def demo(

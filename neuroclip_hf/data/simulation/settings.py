@@ -49,7 +49,7 @@ class SimulationSettings:
     train_repeats: int = 4
     test_repeats: int = 20
     sessions: int = 4
-    snr: float = 0.25
+    snr: float = 0.15
     seed: int = 0
     image_size: int = 96
     sampling_rate: int = 1000
