@@ -33,8 +33,9 @@ from neuroclip_hf import NeuroCLIPModel
 from neuroclip_hf.columns import IMAGE_ID, TEST, TRAIN
 from neuroclip_hf.data.epochs import EpochSettings, cut_epochs
 from neuroclip_hf.data.simulation import SimulationSettings, planted_codes, simulate_things_eeg2
-from neuroclip_hf.data.simulation.eeg import random_of, response_kernel, simulate_signal
-from neuroclip_hf.data.simulation.frozen import BENCHMARK
+from neuroclip_hf.data.simulation.eeg import response_kernel, simulate_signal
+from neuroclip_hf.data.simulation.frozen import BENCHMARK, PREPARATION
+from neuroclip_hf.data.simulation.randomness import random_of
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.things_eeg2 import FACTS, ImageMetadata, read_image_metadata
@@ -64,7 +65,7 @@ def means(values: NDArray[Any], target: NDArray[Any]) -> NDArray[Any]:
 
 def measure(settings: SimulationSettings, folder: Path) -> dict[str, Any]:
     simulate_things_eeg2(folder / "recordings", **settings.to_dict())
-    store = TrialStore(prepare_things_eeg2(folder / "recordings", folder / "store"))
+    store = TrialStore(prepare_things_eeg2(folder / "recordings", folder / "store", **PREPARATION))
     order = read_image_metadata(folder / "recordings")
     places = places_of(order)
     targets = {
@@ -227,7 +228,7 @@ def own_trials(settings: SimulationSettings, subject: int, codes: NDArray[Any], 
     """What is not the response to the picture itself, in recordings made for the observer alone."""
     parts = []
     for part in range(NOISE_TRIALS // NOISE_PART):
-        random = random_of(settings, subject, "observer", part + 1)
+        random = random_of(settings.seed, subject, "observer", part + 1)
         shown = codes[random.integers(0, len(codes), NOISE_PART)]
         rate = settings.sampling_rate
         onsets = np.rint((2 + FACTS.stimulus_interval * np.arange(NOISE_PART)) * rate).astype(np.int64)

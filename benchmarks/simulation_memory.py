@@ -3,7 +3,7 @@
     python benchmarks/simulation_memory.py [--out FOLDER] [--concepts 1654] [--format raw]
 
 One session with as many trials as one of the dataset's (16,540 of training pictures; test pictures beside it), 63
-channels, 1000 Hz. It writes about three gigabytes to a folder of its own below FOLDER and removes them.
+channels, 1000 Hz. On Linux. It writes about three gigabytes to a folder of its own below FOLDER and removes them.
 """
 
 import argparse

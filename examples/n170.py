@@ -181,11 +181,10 @@ def _subjects(data: Path, wanted: list[str] | None) -> list[str]:
 
 
 def _arguments() -> argparse.Namespace:
-    real_data = Path(os.environ.get("NEUROCLIP_REAL_DATA", "../shared/data"))
+    real_data = os.environ.get("NEUROCLIP_REAL_DATA")
+    default = Path(real_data) / "recordings" / "n170" if real_data else None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", type=Path, default=real_data / "recordings" / "n170", help="folder of the recordings"
-    )
+    parser.add_argument("--data", type=Path, default=default, required=not real_data, help="folder of the recordings")
     parser.add_argument("--subjects", type=lambda text: text.split(","), help="as in sub-01,sub-02; all by default")
     parser.add_argument("--seeds", type=int, default=3, help="trainings that are averaged")
     parser.add_argument("--shuffled", type=int, default=10, help="trainings on shuffled pairs that are averaged")

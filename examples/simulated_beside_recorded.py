@@ -32,7 +32,8 @@ from neuroclip_hf import InputError, columns
 from neuroclip_hf.data.epochs import EpochSettings, cut_epochs
 from neuroclip_hf.data.recordings import find_recordings, open_recording
 from neuroclip_hf.data.simulation import SimulationSettings, planted_codes
-from neuroclip_hf.data.simulation.eeg import random_of, response_kernel, simulate_signal
+from neuroclip_hf.data.simulation.eeg import response_kernel, simulate_signal
+from neuroclip_hf.data.simulation.randomness import random_of
 from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.files import new_file
 from neuroclip_hf.logging import set_verbosity
@@ -121,7 +122,7 @@ def simulate_like(
     pictures = planted_codes(settings, columns.TEST)
     made = []
     for run, (raw, onsets) in enumerate(recordings):
-        random = random_of(settings, 1, "like a recording", run)
+        random = random_of(settings.seed, 1, "like a recording", run)
         data = np.zeros((len(settings.channels), raw.n_times))
         simulate_signal(settings, 1, onsets, pictures[random.integers(0, len(pictures), len(onsets))], data, random)
         data = (data[: len(CHANNELS)] - data[len(CHANNELS) :].mean(axis=0)) * 1e-6
@@ -283,11 +284,10 @@ def _plain(axes: Axes) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    real_data = Path(os.environ.get("NEUROCLIP_REAL_DATA", "../shared/data"))
+    real_data = os.environ.get("NEUROCLIP_REAL_DATA")
+    default = Path(real_data) / "recordings" / "n170" if real_data else None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", type=Path, default=real_data / "recordings" / "n170", help="folder of the recordings"
-    )
+    parser.add_argument("--data", type=Path, default=default, required=not real_data, help="folder of the recordings")
     parser.add_argument("--out", type=Path, default=Path("simulated_beside_recorded.png"), help="the PNG to write")
     parser.add_argument("--subject", default="sub-01", help="whose recordings")
     parser.add_argument("--seed", type=int, default=0, help="of the simulation")

@@ -1,1 +1,1 @@
-"""What ships with the package: a small CLIP trained on drawn pictures, and the commands that make it."""
+"""What ships with the package: a small CLIP trained on drawn pictures, and the command that makes it."""

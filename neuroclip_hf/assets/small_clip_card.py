@@ -19,10 +19,13 @@ tags:
 numbers (float16) for tests, demos and benchmarks of `neuroclip_hf`, small enough to ship with it.
 
 ```python
+from neuroclip_hf import NeuroCLIPModel
+from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
 from transformers import CLIPModel, CLIPProcessor
 
-model = CLIPModel.from_pretrained("{folder}")
-processor = CLIPProcessor.from_pretrained("{folder}")
+model = CLIPModel.from_pretrained(SMALL_CLIP_FOLDER)
+processor = CLIPProcessor.from_pretrained(SMALL_CLIP_FOLDER)
+brain_to_picture = NeuroCLIPModel.from_vision_pretrained("small-clip")
 ```
 
 | | |
@@ -31,7 +34,7 @@ processor = CLIPProcessor.from_pretrained("{folder}")
 | text tower | width {width}, {text_layers} layers; byte-level BPE of {vocabulary} entries, {tokens} tokens at most |
 | trained on | {pictures:,} drawn pictures of {training_concepts:,} concepts with their captions, {epochs} epochs |
 | batch, rate, decay | {batch_size}, {learning_rate:g} (cosine), {weight_decay:g} |
-| took | {training_minutes:g} minutes on {threads} CPU threads, drawing included |
+| took | {training_minutes:g} minutes, drawing included; {threads} CPU thread(s) in training |
 | seed | {seed} |
 
 ## Zero-shot accuracy on concepts that it never saw
@@ -51,7 +54,6 @@ def card_of(facts: dict[str, Any]) -> str:
     """The text of the card."""
     found = facts["zero_shot"]
     return _CARD.format(
-        folder="neuroclip_hf/assets/small_clip",
         prompts=", ".join(f'"{prompt}"' for prompt in prompts_of("...")),
         zero_shot_pictures=found["pictures"],
         zero_shot_concepts=found["concepts"],

@@ -1,18 +1,19 @@
 """`neuroclip simulate`: made-up recordings in the layouts of real datasets."""
 
-from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from neuroclip_hf import columns
+from neuroclip_hf.cli import simulate_options as options
 from neuroclip_hf.cli.options import as_list, as_numbers, print_result
 from neuroclip_hf.cli.simulate_god import god
 from neuroclip_hf.cli.simulate_meg import meg
-from neuroclip_hf.data.simulation.formats import DEFAULT_FORMAT, FORMATS
 from neuroclip_hf.data.simulation.settings import SimulationSettings
 
 app = typer.Typer(help="Write simulated recordings with a planted signal.", no_args_is_help=True)
 DEFAULTS = SimulationSettings()
+FORMAT_HELP = "How the recordings are written: raw, brainvision, release, nice, ubp or neurobridge."
 
 
 @app.callback()
@@ -22,27 +23,25 @@ def _simulate() -> None:
 
 @app.command("things-eeg2")
 def things_eeg2(
-    out: Path = typer.Option(..., "--out", help="Folder to make: recordings, pictures and metadata."),
-    form: str = typer.Option(
-        DEFAULT_FORMAT, "--format", metavar="FORMAT", help=f"How the recordings are written: {', '.join(FORMATS)}."
-    ),
-    subjects: str = typer.Option("1", help="Numbers of the subjects, with commas."),
-    concepts: int = typer.Option(DEFAULTS.concepts, help="Training concepts."),
-    test_concepts: int = typer.Option(DEFAULTS.test_concepts, help="Test concepts, one picture each."),
-    images_per_concept: int = typer.Option(DEFAULTS.images_per_concept, help="Pictures of a training concept."),
-    train_repeats: int = typer.Option(DEFAULTS.train_repeats, help="Showings of a training picture."),
-    test_repeats: int = typer.Option(DEFAULTS.test_repeats, help="Showings of a test picture."),
-    sessions: int = typer.Option(DEFAULTS.sessions, help="Recordings of a subject."),
-    snr: float = typer.Option(DEFAULTS.snr, help="Root mean square of the pictures' part over the background's."),
-    image_size: int = typer.Option(DEFAULTS.image_size, help="Pixels a side."),
-    rate: int = typer.Option(DEFAULTS.sampling_rate, help="Sampling rate in Hz."),
-    channels: str | None = typer.Option(None, help="Names of EEG channels, with commas; all 63 by default."),
-    bad_channels: str | None = typer.Option(None, help="Which of them are bad: flat, noisy or drifting; with commas."),
-    seed: int = typer.Option(DEFAULTS.seed, help="Equal seeds and settings give equal bytes."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing folder."),
-    as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
+    out: options.Out,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help=FORMAT_HELP)] = "raw",
+    subjects: options.Subjects = "1",
+    concepts: options.Concepts = DEFAULTS.concepts,
+    test_concepts: options.TestConcepts = DEFAULTS.test_concepts,
+    images_per_concept: options.ImagesPerConcept = DEFAULTS.images_per_concept,
+    train_repeats: options.TrainRepeats = DEFAULTS.train_repeats,
+    test_repeats: options.TestRepeats = DEFAULTS.test_repeats,
+    sessions: options.Sessions = DEFAULTS.sessions,
+    snr: options.Snr = DEFAULTS.snr,
+    image_size: options.ImageSize = DEFAULTS.image_size,
+    rate: options.Rate = DEFAULTS.sampling_rate,
+    channels: options.Channels = None,
+    bad_channels: options.BadChannels = None,
+    seed: options.Seed = DEFAULTS.seed,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Recordings in THINGS-EEG2's raw layout, or another of its formats; they are simulated, and say so."""
+    """EEG in THINGS-EEG2's raw layout, or another of its formats; it is simulated, and says so."""
     from neuroclip_hf.data.simulation.things_eeg2 import simulate_things_eeg2
 
     settings = simulate_things_eeg2(

@@ -1,32 +1,34 @@
 """`neuroclip simulate god`: made-up fMRI in the layout of Generic Object Decoding."""
 
-from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from neuroclip_hf import columns
+from neuroclip_hf.cli import simulate_options as options
 from neuroclip_hf.cli.options import as_numbers, print_result
 from neuroclip_hf.data.simulation.god_settings import GodSettings
 
 DEFAULTS = GodSettings()
+IMAGERY_HELP = "How often a test concept is imagined; 0 leaves imagery out."
 
 
 def god(
-    out: Path = typer.Option(..., "--out", help="Folder to make: a file for each subject, pictures and their tables."),
-    subjects: str = typer.Option("1", help="Numbers of the subjects, with commas."),
-    concepts: int = typer.Option(DEFAULTS.concepts, help="Training concepts."),
-    test_concepts: int = typer.Option(DEFAULTS.test_concepts, help="Test concepts, one picture each."),
-    images_per_concept: int = typer.Option(DEFAULTS.images_per_concept, help="Pictures of a training concept."),
-    test_repeats: int = typer.Option(DEFAULTS.test_repeats, help="Showings of a test picture."),
-    imagery_repeats: int = typer.Option(DEFAULTS.imagery_repeats, help="How often a test concept is imagined; or 0."),
-    voxels: int = typer.Option(DEFAULTS.voxels, help="Voxels of the visual cortex."),
-    snr: float = typer.Option(DEFAULTS.snr, help="Root mean square of the pictures' part over the noise's."),
-    image_size: int = typer.Option(DEFAULTS.image_size, help="Pixels a side."),
-    seed: int = typer.Option(DEFAULTS.seed, help="Equal seeds and settings give equal bytes."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing folder."),
-    as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
+    out: options.Out,
+    subjects: options.Subjects = "1",
+    concepts: options.Concepts = DEFAULTS.concepts,
+    test_concepts: options.TestConcepts = DEFAULTS.test_concepts,
+    images_per_concept: options.ImagesPerConcept = DEFAULTS.images_per_concept,
+    test_repeats: options.TestRepeats = DEFAULTS.test_repeats,
+    imagery_repeats: Annotated[int, typer.Option(help=IMAGERY_HELP)] = DEFAULTS.imagery_repeats,
+    voxels: Annotated[int, typer.Option(help="Voxels of the visual cortex.")] = DEFAULTS.voxels,
+    snr: options.Snr = DEFAULTS.snr,
+    image_size: options.ImageSize = DEFAULTS.image_size,
+    seed: options.Seed = DEFAULTS.seed,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """FMRI in the layout of Generic Object Decoding; it is simulated, and says so."""
+    """Simulated fMRI in the layout of Generic Object Decoding; it says that it is simulated."""
     from neuroclip_hf.data.simulation.god import simulate_god
 
     settings = simulate_god(

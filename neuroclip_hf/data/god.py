@@ -72,6 +72,9 @@ PICTURE_TABLES = {TRAIN: f"{IMAGES_FOLDER}/image_training_id.csv", TEST: f"{IMAG
 """Tables without a header: the stimulus id with six decimals, and the file name in quotation marks. The row, counted
 from 1, is the `image_index`."""
 
+CATEGORY_NAMES_FILE = "category_names.json"
+"""The categories of a simulation in words, by WordNet id; for the real dataset WordNet itself has them."""
+
 _DECIMALS = 6
 _LARGEST_CATEGORY = 10**8 - 1
 _TOLERANCE = 0.05  # of a picture's number: a float64 with eight digits before the point is exact to 0.015 of it

@@ -12,7 +12,7 @@ import pandas as pd
 
 from neuroclip_hf.columns import SAMPLE
 from neuroclip_hf.data import things_eeg2
-from neuroclip_hf.data.simulated import SIMULATED, is_simulated
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION, is_simulated
 from neuroclip_hf.errors import InputError
 
 NAME = "name"
@@ -47,7 +47,7 @@ def read_with_mne(path: Path, bids_root: Path | None = None) -> mne.io.BaseRaw:
     except Exception as error:  # MNE's readers raise whatever the format's parser meets
         raise _unreadable(path, error) from error
     if is_simulated(path):
-        raw.info["description"] = SIMULATED
+        raw.info["description"] = SIMULATED_DESCRIPTION
     for warning in met:
         if _INCOMPLETE.search(str(warning.message)):
             raise InputError(

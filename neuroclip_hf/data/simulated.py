@@ -5,8 +5,8 @@ from pathlib import Path
 SIMULATION_FILE = "simulation.json"
 """A file of this name in a folder says that all recordings below it are simulated, and with what settings."""
 
-SIMULATED = "simulated by neuroclip_hf"
-"""Description of every recording that was read from such a folder."""
+SIMULATED_DESCRIPTION = "simulated by neuroclip_hf"
+"""Description in the headers of simulated recordings, and of every recording that was read from such a folder."""
 
 CAPTIONS_FILE = "captions.json"
 """Captions of the pictures by image id; real datasets have no such file."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data import safe_load
-from neuroclip_hf.data.simulated import SIMULATED, is_simulated
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION, is_simulated
 from neuroclip_hf.errors import InputError
 
 _FRONT = (
@@ -212,7 +212,7 @@ def read_raw(path: str | Path) -> mne.io.RawArray:
         for key in ("highpass", "lowpass"):
             raw.info[key] = float(content.get(key, raw.info[key]))
     if is_simulated(path):
-        raw.info["description"] = SIMULATED
+        raw.info["description"] = SIMULATED_DESCRIPTION
     return raw
 
 

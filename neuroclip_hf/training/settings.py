@@ -40,8 +40,8 @@ class ModelSettings:
     Args:
         encoder (`str`): name of an encoder of the registry.
         encoder_settings (`dict`): settings of that encoder; sizes come from the store.
-        tower (`str`): CLIP vision checkpoint, a folder or a name on the Hub; "small-clip" ships with the package,
-            "random" has random weights and the size of `tower_settings`.
+        tower (`str` or None): CLIP vision checkpoint, a folder or a name on the Hub; "small-clip", which None stands
+            for, ships with the package; "random" has random weights and the size of `tower_settings`.
         tower_revision (`str` or None): commit or tag of `tower`.
         tower_settings (`dict`): fields of `CLIPVisionConfig` for the random tower.
         prompt (`dict` or None): fields of `NeuroPromptConfig`; None leaves the tower unprompted.
@@ -51,13 +51,17 @@ class ModelSettings:
 
     encoder: str = "eeg_project"
     encoder_settings: dict[str, Any] = field(default_factory=dict)
-    tower: str = SMALL_CLIP
+    tower: str | None = SMALL_CLIP
     tower_revision: str | None = None
     tower_settings: dict[str, Any] = field(default_factory=dict)
     prompt: dict[str, Any] | None = field(default_factory=dict)
     projection_dim: int = 512
     softening: float = 0.2
     softening_temperature: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.tower is None:
+            object.__setattr__(self, "tower", SMALL_CLIP)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,17 @@ import json
 
 import pytest
 
+from neuroclip_hf.cli.simulate import FORMAT_HELP
 from neuroclip_hf.data.simulation.formats import FORMATS
 
 SMALL = [
     "--concepts", 3, "--test-concepts", 2, "--images-per-concept", 1, "--train-repeats", 2, "--test-repeats", 2,
     "--sessions", 1, "--image-size", 16, "--rate", 250, "--channels", "O1,Oz",
 ]  # fmt: skip
+
+
+def test_the_help_names_every_format():
+    assert FORMAT_HELP.endswith(f"{', '.join(list(FORMATS)[:-1])} or {list(FORMATS)[-1]}.")
 
 
 @pytest.mark.parametrize("name", FORMATS)

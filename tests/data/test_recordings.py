@@ -12,7 +12,7 @@ import pytest
 from neuroclip_hf.data import recordings as module
 from neuroclip_hf.data.readers import read_with_mne
 from neuroclip_hf.data.recordings import check_signal, find_recordings, open_recording, rename_events
-from neuroclip_hf.data.simulated import SIMULATED, SIMULATION_FILE
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION, SIMULATION_FILE
 from neuroclip_hf.errors import InputError
 
 NAMES = ["cat", "dog", "cat"]
@@ -302,4 +302,4 @@ def test_what_lies_in_a_simulation_says_so_in_every_format(tmp_path):
         raw.save(path)
     (tmp_path / "made" / SIMULATION_FILE).write_text("{}")
     found = [read_with_mne(tmp_path / folder / "sub-01" / "ses-01" / "x_raw.fif") for folder in ("made", "recorded")]
-    assert [one.info["description"] for one in found] == [SIMULATED, None]
+    assert [one.info["description"] for one in found] == [SIMULATED_DESCRIPTION, None]

@@ -272,7 +272,7 @@ def test_nothing_planted_is_nothing_found(tmp_path: Path) -> None:
     [
         ({"concept": 3}, "concept is no setting.*concepts"),
         ({"concepts": 0}, "concepts is 0"),
-        ({"concepts": NUMBER_OF_CONCEPTS}, f"{NUMBER_OF_CONCEPTS} training and 50 test concepts"),
+        ({"concepts": NUMBER_OF_CONCEPTS}, f"concepts is {NUMBER_OF_CONCEPTS} and test_concepts 50"),
         ({"test_concepts": 0}, "test_concepts is 0"),
         ({"images_per_concept": 100}, "images_per_concept is 100: it must be a whole number from 1 to 99"),
         ({"subjects": ()}, "subjects are"),
@@ -347,6 +347,6 @@ def test_an_interrupted_simulation_leaves_nothing(
 
 def test_without_h5py_the_remedy_is_named_before_work_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
-    monkeypatch.setattr(god, "new_folder", lambda *arguments: pytest.fail("work has started"))
+    monkeypatch.setattr(god, "write_pictures", lambda *arguments: pytest.fail("work has started"))
     with pytest.raises(InputError, match=r"pip install 'neuroclip-hf\[fmri\]'"):
         simulate_god(tmp_path / "out", **TINY)

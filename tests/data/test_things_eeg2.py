@@ -10,7 +10,7 @@ import pytest
 
 from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data import things_eeg2
-from neuroclip_hf.data.simulated import SIMULATED
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION
 from neuroclip_hf.data.simulation import simulate_things_eeg2
 from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.errors import InputError
@@ -90,7 +90,7 @@ def test_reads_a_simulated_recording(source: Path) -> None:
     assert raw.get_channel_types() == ["eeg"] * 63 + ["stim"]
     assert 5e-6 < raw.get_data("eeg").std() < 1e-4
     assert np.isfinite([channel["loc"][:3] for channel in raw.info["chs"][:63]]).all()
-    assert raw.info["description"] == SIMULATED
+    assert raw.info["description"] == SIMULATED_DESCRIPTION
     onsets, codes = things_eeg2.read_events(raw)
     assert sorted(codes.tolist()) == [1, 2, 3]
     assert (np.diff(onsets) >= 20).all()

@@ -11,7 +11,8 @@ from PIL import Image
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.simulation import SimulationSettings, planted_codes
-from neuroclip_hf.data.simulation.eeg import random_of, simulate_signal
+from neuroclip_hf.data.simulation.eeg import simulate_signal
+from neuroclip_hf.data.simulation.randomness import random_of
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def stand_ins(tmp_path_factory):
         onsets = np.arange(128, 128 * 58, 90)
         data = np.zeros((4, 128 * 60))
         shown = codes[np.arange(len(onsets)) % 4]
-        simulate_signal(settings, 2, onsets, shown, data, random_of(settings, 2, "stand-in", run))
+        simulate_signal(settings, 2, onsets, shown, data, random_of(settings.seed, 2, "stand-in", run))
         raw = mne.io.RawArray(data * 1e-6, mne.create_info(list(settings.channels), 128.0, "eeg"), verbose="ERROR")
         names = np.where(np.arange(len(onsets)) % 2, "face", "house")
         raw.set_annotations(mne.Annotations(onsets / 128, 0, names))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from neuroclip_hf.columns import SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.training.settings import Recipe, load_recipe, parse_overrides, recipe_names
 
@@ -135,3 +136,7 @@ def test_settings_are_frozen():
 def test_one_entry_is_a_list_too(words, subjects, average):
     data = load_recipe("demo", parse_overrides(words)).data
     assert (data.subjects, data.average) == (subjects, average)
+
+
+def test_no_tower_means_the_one_that_ships():
+    assert load_recipe("neuroclip", parse_overrides(["tower=null"])).model.tower == SMALL_CLIP

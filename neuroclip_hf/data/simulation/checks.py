@@ -1,11 +1,7 @@
 """Checks that the settings of all simulations share. Every one raises `InputError` with name, value and remedy."""
 
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 from neuroclip_hf.data.simulation.concepts import NUMBER_OF_CONCEPTS
@@ -65,37 +61,6 @@ def check_concepts(concepts: int, test_concepts: int) -> None:
     """Refuse more concepts than there are."""
     if concepts + test_concepts > NUMBER_OF_CONCEPTS:
         raise InputError(
-            f"{concepts} training and {test_concepts} test concepts were asked for: "
-            f"there are {NUMBER_OF_CONCEPTS} in all."
+            f"concepts is {concepts} and test_concepts {test_concepts}: there are {NUMBER_OF_CONCEPTS} in all, "
+            "so ask for fewer."
         )
-
-
-def check_disk(out: Path, folder: Path, needed: int) -> None:
-    """Refuse an output that its disk has no room for.
-
-    Args:
-        out (`Path`): the output, for the message.
-        folder (`Path`): a folder on its disk that exists.
-        needed (`int`): bytes that will be written.
-    """
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise InputError(
-            f"{out} would take {needed / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB free: simulate less, or "
-            "name a folder on another disk."
-        )
-
-
-@contextmanager
-def explain_failed_writes(out: Path) -> Iterator[None]:
-    """Turn what the system says of a failed write within the block, a full disk say, into an `InputError`.
-
-    Args:
-        out (`Path`): the output, for the message.
-    """
-    try:
-        yield
-    except OSError as error:
-        # Libraries wrap the system's word in an account of their own.
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"{out} cannot be written: {reason}. Name a folder on a disk with room.") from None

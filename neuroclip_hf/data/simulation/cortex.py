@@ -69,7 +69,7 @@ def make_cortex(voxels: int, random: np.random.Generator) -> Cortex:
     """Place voxels on a grid around the centres of their areas, half in each hemisphere.
 
     As in the dataset, areas overlap: of two neighbours, the earlier has the voxels of the later within 6 mm too. LVC
-    is V1 to V3; HVC is the region around LOC, FFA and PPA, without LVC; VC is everything, V4 included.
+    is V1 to V3; HVC is the region around LOC, FFA and PPA; VC is everything, V4 included.
     """
     counts = np.diff(np.rint(np.cumsum([area.share for area in AREAS]) * voxels).astype(int), prepend=0)
     sides = []
@@ -99,6 +99,6 @@ def _masks(places: np.ndarray, homes: np.ndarray) -> dict[str, np.ndarray]:
             distance, _ = cKDTree(places[inside[first]]).query(places)
             masks[first] |= inside[second] & (distance <= _BORDER)
     lower = np.any([masks[name] for name in _LOWER], axis=0)
-    higher = np.any([masks[name] for name in _HIGHER], axis=0) & ~lower
+    higher = np.any([masks[name] for name in _HIGHER], axis=0)
     del masks[""]
     return {**masks, "LVC": lower, "HVC": higher, "VC": np.ones(len(homes), dtype=bool)}

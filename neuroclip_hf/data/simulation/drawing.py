@@ -1,6 +1,6 @@
 """Which pictures a simulated dataset has, and writing them with their captions and codes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +10,8 @@ from PIL import Image
 from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data.simulation.concepts import Concept, list_concepts
 from neuroclip_hf.data.simulation.pictures import draw_picture, make_look, picture_code
+from neuroclip_hf.data.simulation.settings import SimulationSettings
+from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.logging import progress
 
 _QUALITY = 92
@@ -59,6 +61,27 @@ def part_concepts(concepts: int, test_concepts: int, seed: int) -> dict[str, lis
     return {split: sorted(part, key=lambda concept: concept.name) for split, part in parts.items()}
 
 
+def plan_pictures(
+    settings: SimulationSettings, name: Callable[[str, int, Concept, int], str]
+) -> dict[str, list[PlannedPicture]]:
+    """The pictures of "train" and "test", concept by concept.
+
+    Args:
+        settings (`SimulationSettings`): how many.
+        name (callable): split, number of the concept in the split (from 1), concept, number of the picture (from 1) ->
+            its path in the dataset.
+    """
+    counts = {TRAIN: settings.images_per_concept, TEST: FACTS.test_pictures}
+    return {
+        split: [
+            PlannedPicture(concept, count, name(split, number, concept, count), settings.seed)
+            for number, concept in enumerate(concepts, start=1)
+            for count in range(1, 1 + counts[split])
+        ]
+        for split, concepts in part_concepts(settings.concepts, settings.test_concepts, settings.seed).items()
+    }
+
+
 def write_pictures(
     folder: Path, pictures: Sequence[PlannedPicture], size: int, captions: dict[str, str]
 ) -> np.ndarray:
@@ -85,3 +108,8 @@ def draw_codes(pictures: Sequence[PlannedPicture], size: int) -> np.ndarray:
 def bytes_of_pictures(count: int, size: int) -> int:
     """An upper estimate of what `count` pictures take on disk: a byte a pixel."""
     return count * size**2
+
+
+def count_pictures(settings: SimulationSettings) -> int:
+    """Pictures of both splits."""
+    return settings.concepts * settings.images_per_concept + settings.test_concepts * FACTS.test_pictures

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroclip_hf.columns import TRAIN
-from neuroclip_hf.data.simulation import randomness
+from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data.simulation.background import Background
 from neuroclip_hf.data.simulation.bad_channels import spoil
 from neuroclip_hf.data.simulation.evoked import RESPONSE_LENGTH, adapted_drive, add_responses, make_kernel
+from neuroclip_hf.data.simulation.randomness import random_of
 from neuroclip_hf.data.simulation.settings import SimulationSettings
 from neuroclip_hf.data.things_eeg2 import FACTS
 
@@ -17,6 +17,22 @@ _PAUSE = 0.8  # seconds between sequences
 _SEQUENCE = 20  # pictures shown without a pause
 _CATCH_TRIALS = 0.06  # of all trials
 _RESOLUTION = 0.05  # one step of the recorder, in the sensors' scale
+
+
+def list_recordings(settings: SimulationSettings) -> list[tuple[int, int, str]]:
+    """Subject, session (counted from 1) and split of every recording, in the order in which they are made."""
+    return [
+        (subject, session, split)
+        for subject in settings.subjects
+        for session in range(1, settings.sessions + 1)
+        for split in (TRAIN, TEST)
+    ]
+
+
+def count_samples(settings: SimulationSettings) -> int:
+    """Samples of all recordings together; the sessions of all subjects are equally long."""
+    first = [one for one in list_recordings(settings) if one[0] == settings.subjects[0]]
+    return sum(plan_session(settings, *one).length for one in first) * len(settings.subjects)
 
 
 @dataclass(frozen=True)
@@ -40,14 +56,14 @@ def plan_session(settings: SimulationSettings, subject: int, session: int, split
         pictures = settings.concepts * settings.images_per_concept
         shares = settings.sessions_of_training_picture
         # Which pictures share a session is the subject's; each is shown in every second session, as in the dataset.
-        group = random_of(settings, subject, "groups").permutation(pictures) % settings.sessions
+        group = random_of(settings.seed, subject, "groups").permutation(pictures) % settings.sessions
         sessions = (group[:, None] + 2 * np.arange(shares)) % settings.sessions
         shown = np.flatnonzero((sessions == session - 1).any(axis=1)) + 1
         repeats = settings.train_repeats // shares
     else:
         shown = np.arange(1, settings.test_concepts + 1)
         repeats = settings.test_repeats // settings.sessions
-    random = random_of(settings, subject, f"order of {split}", session)
+    random = random_of(settings.seed, subject, f"order of {split}", session)
     catches = np.full(round(_CATCH_TRIALS * len(shown) * repeats), FACTS.catch_code)
     codes = random.permutation(np.concatenate([np.tile(shown, repeats), catches]))
     places = np.arange(len(codes))
@@ -75,12 +91,12 @@ def simulate_session(
     """
     plan = plan_session(settings, subject, session, split)
     data = np.zeros((len(settings.channels) + 1, plan.length))
-    random = random_of(settings, subject, f"signal of {split}", session)
+    random = random_of(settings.seed, subject, f"signal of {split}", session)
     shown = np.where(plan.codes == FACTS.catch_code, 0, plan.codes)
     with_catch = np.concatenate([np.zeros((1, picture_codes.shape[1])), picture_codes])  # a catch trial has no content
     simulate_signal(settings, subject, plan.onsets, with_catch[shown], data[:-1], random)
     for number, name in enumerate(settings.bad_channels):
-        spoiled = random_of(settings, subject, f"bad {name} of {split}", session)
+        spoiled = random_of(settings.seed, subject, f"bad {name} of {split}", session)
         spoil(data[settings.channels.index(name)], number + settings.seed + subject, settings.sampling_rate, spoiled)
     data[:-1] /= _RESOLUTION
     np.rint(data[:-1], out=data[:-1])
@@ -116,7 +132,7 @@ def simulate_signal(
 def background_of(settings: SimulationSettings, subject: int) -> Background:
     """A subject's background activity on the channels of `settings`; [`Background.fill`] draws as much as wanted."""
     sensors = settings.sensors.pick(settings.channels)
-    return Background(sensors, settings.sampling_rate, random_of(settings, subject, "background"))
+    return Background(sensors, settings.sampling_rate, random_of(settings.seed, subject, "background"))
 
 
 def response_kernel(settings: SimulationSettings, subject: int) -> np.ndarray:
@@ -127,11 +143,6 @@ def response_kernel(settings: SimulationSettings, subject: int) -> np.ndarray:
         what every picture evokes; the response to `code` is `kernel[0] + np.tensordot(code, kernel[1:], 1)`, before
         adaptation and variability from trial to trial.
     """
-    random = random_of(settings, subject, "responses")
+    random = random_of(settings.seed, subject, "responses")
     kernel = make_kernel(settings.sensors, settings.sampling_rate, settings.snr, random)
     return kernel[:, settings.sensors.rows(settings.channels)]
-
-
-def random_of(settings: SimulationSettings, subject: int, purpose: str, session: int = 0) -> np.random.Generator:
-    """A generator of its own for every purpose, so that more of one thing never changes another."""
-    return randomness.random_of(settings.seed, subject, purpose, session)

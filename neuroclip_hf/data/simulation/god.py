@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from neuroclip_hf.columns import TEST, TRAIN
+from neuroclip_hf.data.bdata import MetadataRow, new_bdata, require_h5py
 from neuroclip_hf.data.god import (
+    CATEGORY_NAMES_FILE,
     FACTS,
     PICTURE_FOLDERS,
     PICTURE_TABLES,
@@ -16,9 +18,8 @@ from neuroclip_hf.data.god import (
     stimulus_id,
     subject_path,
 )
-from neuroclip_hf.data.simulated import CAPTIONS_FILE, SIMULATED, SIMULATION_FILE
-from neuroclip_hf.data.simulation.bdata import MetadataRow, new_bdata, require_h5py
-from neuroclip_hf.data.simulation.checks import check_disk, explain_failed_writes, settings_from
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION
+from neuroclip_hf.data.simulation.checks import settings_from
 from neuroclip_hf.data.simulation.concepts import COLOURS, PARTS, SHAPES, TEXTURES, Concept
 from neuroclip_hf.data.simulation.drawing import (
     PlannedPicture,
@@ -29,12 +30,10 @@ from neuroclip_hf.data.simulation.drawing import (
 )
 from neuroclip_hf.data.simulation.fmri import SubjectBrain
 from neuroclip_hf.data.simulation.god_settings import GodSettings
+from neuroclip_hf.data.simulation.output import new_simulation, write_facts
 from neuroclip_hf.data.simulation.randomness import random_of
-from neuroclip_hf.files import new_folder, write_json
+from neuroclip_hf.files import write_json
 from neuroclip_hf.logging import progress
-
-CATEGORY_NAMES_FILE = "category_names.json"
-"""The simulated categories in words, by WordNet id; for the real dataset WordNet itself has them."""
 
 _KINDS = {FACTS.training: "training", FACTS.perception: "perception", FACTS.imagery: "imagery"}
 _BELOW_WORDNET, _ABOVE_WORDNET = 1739, 20_000_000  # WordNet's nouns begin at 1740 and end before 16 million
@@ -86,11 +85,8 @@ def simulate_god(out: str | Path, *, overwrite: bool = False, **settings: Any) -
     """
     checked = settings_from(GodSettings, settings)
     require_h5py()
-    out = Path(out)
-    with new_folder(out, overwrite, SIMULATION_FILE) as folder:
-        check_disk(out, folder, _needed_bytes(checked))
-        with explain_failed_writes(out):
-            _write(folder, checked)
+    with new_simulation(out, overwrite, _needed_bytes(checked)) as folder:
+        _write(folder, checked)
     return checked
 
 
@@ -106,7 +102,7 @@ def plan_pictures(settings: GodSettings, split: str) -> list[tuple[float, Planne
     """
     planned = []
     for concept in part_concepts(settings.concepts, settings.test_concepts, settings.seed)[split]:
-        count = 1 if split == TEST else settings.images_per_concept
+        count = FACTS.test_pictures if split == TEST else settings.images_per_concept
         for number, picture_number in enumerate(_picture_numbers(concept, count, settings.seed), start=1):
             stimulus = stimulus_id(category_number(concept), picture_number)
             image_id = f"{PICTURE_FOLDERS[split]}/{image_file(stimulus)}"
@@ -165,9 +161,8 @@ def _write(folder: Path, settings: GodSettings) -> None:
         (folder / PICTURE_TABLES[split]).write_text("".join(lines), encoding="utf-8", newline="\n")
     for subject in progress(settings.subjects, desc="subjects"):
         _write_subject(folder, settings, subject, stimuli, codes)
-    write_json(folder / CAPTIONS_FILE, captions)
     write_json(folder / CATEGORY_NAMES_FILE, names)
-    write_json(folder / SIMULATION_FILE, {"simulated": True, "layout": "god", "settings": settings.to_dict()})
+    write_facts(folder, "god", settings.to_dict(), captions)
 
 
 def _write_subject(
@@ -176,7 +171,7 @@ def _write_subject(
     brain = SubjectBrain(settings.seed, subject, settings.voxels, settings.snr)
     runs = plan_runs(settings, subject)
     trials = sum(len(run.pictures) for run in runs)
-    header = {"description": SIMULATED, "subject": f"Subject{subject}"}
+    header = {"description": SIMULATED_DESCRIPTION, "subject": f"Subject{subject}"}
     with new_bdata(subject_path(folder, subject), trials, _metadata(brain), header) as table:
         start = 0
         for place, run in enumerate(progress(runs, desc="runs"), start=1):
@@ -218,4 +213,5 @@ def _needed_bytes(settings: GodSettings) -> int:
     trained = settings.concepts * settings.images_per_concept
     trials = trained + settings.test_concepts * (settings.test_repeats + settings.imagery_repeats)
     matrix = trials * (settings.voxels + len(FACTS.trial_columns)) * 8
-    return matrix * len(settings.subjects) + bytes_of_pictures(trained + settings.test_concepts, settings.image_size)
+    pictures = trained + settings.test_concepts * FACTS.test_pictures
+    return matrix * len(settings.subjects) + bytes_of_pictures(pictures, settings.image_size)

@@ -10,7 +10,9 @@ from neuroclip_hf.data.simulation.concepts import NUMBER_OF_CONCEPTS
 
 @dataclass(frozen=True)
 class GodSettings:
-    """How much is simulated, and how hard it is. All sizes but the number of subjects are the dataset's own.
+    """How much is simulated, and how hard it is.
+
+    Numbers of pictures and trials are the dataset's own; those of subjects and voxels and the pictures' size are ours.
 
     Args:
         subjects (`tuple` of `int`): numbers of the subjects; a subject is the same whoever is simulated beside it.

@@ -1,6 +1,5 @@
 """Writes simulated MEG as FIF files, with pictures and captions."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +8,28 @@ import numpy as np
 from mne.io.constants import FIFF
 
 from neuroclip_hf.columns import TEST, TRAIN
-from neuroclip_hf.data.simulated import CAPTIONS_FILE, SIMULATED, SIMULATION_FILE
-from neuroclip_hf.data.simulation.checks import check_disk, explain_failed_writes, settings_from
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION
+from neuroclip_hf.data.simulation.checks import settings_from
+from neuroclip_hf.data.simulation.concepts import Concept
 from neuroclip_hf.data.simulation.drawing import (
     PlannedPicture,
     bytes_of_pictures,
+    count_pictures,
     draw_codes,
-    part_concepts,
+    plan_pictures,
     write_pictures,
 )
-from neuroclip_hf.data.simulation.eeg import SessionPlan, plan_session, simulate_session
+from neuroclip_hf.data.simulation.eeg import (
+    SessionPlan,
+    count_samples,
+    list_recordings,
+    plan_session,
+    simulate_session,
+)
 from neuroclip_hf.data.simulation.fif_ids import neutralise_ids
-from neuroclip_hf.data.simulation.sensors import Sensors, meg_sensors
-from neuroclip_hf.data.simulation.settings import SimulationSettings
+from neuroclip_hf.data.simulation.meg_settings import MegSettings
+from neuroclip_hf.data.simulation.output import new_simulation, write_facts
 from neuroclip_hf.data.things_eeg2 import FACTS, subject_folder
-from neuroclip_hf.files import new_folder, write_json
 from neuroclip_hf.logging import progress
 
 PICTURES_FOLDER = "pictures"
@@ -31,23 +37,6 @@ CATCH = "catch"
 """Annotation of a catch trial, which shows no picture of the set."""
 
 _HEAD_RADIUS = 0.1  # metres
-
-
-@dataclass(frozen=True)
-class MegSettings(SimulationSettings):
-    """How much MEG is simulated, and how hard it is: the settings of [`SimulationSettings`], for a helmet of sensors.
-
-    What the sensors see, and their number, is ours; pictures are shown as in THINGS-EEG2. (THINGS-MEG has 272
-    gradiometers, 12 sessions, and a picture every 1.5 s.) A channel's 1/f activity, to which `snr` refers, is 160
-    femtotesla.
-    """
-
-    channels: tuple[str, ...] = meg_sensors().names
-
-    @property
-    def sensors(self) -> Sensors:
-        """All sensors from which `channels` are chosen."""
-        return meg_sensors()
 
 
 def simulate_meg(out: str | Path, *, overwrite: bool = False, **settings: Any) -> MegSettings:
@@ -74,11 +63,10 @@ def simulate_meg(out: str | Path, *, overwrite: bool = False, **settings: Any) -
         InputError: for an unknown or impossible setting, an existing folder, or a disk that is too full.
     """
     checked = settings_from(MegSettings, settings)
-    out = Path(out)
-    with new_folder(out, overwrite, SIMULATION_FILE) as folder:
-        check_disk(out, folder, _bytes_needed(checked))
-        with explain_failed_writes(out):
-            _write(folder, checked)
+    signal = count_samples(checked) * len(checked.channels) * 4
+    needed = signal + bytes_of_pictures(count_pictures(checked), checked.image_size)
+    with new_simulation(out, overwrite, needed) as folder:
+        _write(folder, checked)
     return checked
 
 
@@ -98,13 +86,7 @@ def _write(folder: Path, settings: MegSettings) -> None:
     pictures = _plan_pictures(settings)
     captions: dict[str, str] = {}
     codes = {split: write_pictures(folder, pictures[split], settings.image_size, captions) for split in (TRAIN, TEST)}
-    recordings = [
-        (subject, session, split)
-        for subject in settings.subjects
-        for session in range(1, settings.sessions + 1)
-        for split in (TRAIN, TEST)
-    ]
-    for subject, session, split in progress(recordings, desc="recordings"):
+    for subject, session, split in progress(list_recordings(settings), desc="recordings"):
         path = recording_path(folder, subject, session, split)
         path.parent.mkdir(parents=True, exist_ok=True)
         data = simulate_session(settings, subject, session, split, codes[split])
@@ -112,23 +94,15 @@ def _write(folder: Path, settings: MegSettings) -> None:
         raw.save(path, verbose="ERROR")
         for part in path.parent.glob(f"{path.stem}*.fif"):  # MNE goes on in another file after two gigabytes
             neutralise_ids(part)
-    write_json(folder / CAPTIONS_FILE, captions)
-    write_json(folder / SIMULATION_FILE, {"simulated": True, "layout": "meg", "settings": settings.to_dict()})
+    write_facts(folder, "meg", settings.to_dict(), captions)
 
 
 def _plan_pictures(settings: MegSettings) -> dict[str, list[PlannedPicture]]:
-    concepts = part_concepts(settings.concepts, settings.test_concepts, settings.seed)
-    counts = {TRAIN: settings.images_per_concept, TEST: FACTS.test_pictures}
-    return {
-        split: [
-            PlannedPicture(
-                concept, count, f"{PICTURES_FOLDER}/{concept.name}/{concept.name}_{count:02d}s.jpg", settings.seed
-            )
-            for concept in part
-            for count in range(1, counts[split] + 1)
-        ]
-        for split, part in concepts.items()
-    }
+    return plan_pictures(settings, _image_id)
+
+
+def _image_id(split: str, number: int, concept: Concept, count: int) -> str:
+    return f"{PICTURES_FOLDER}/{concept.name}/{concept.name}_{count:02d}s.jpg"
 
 
 def _event(picture: PlannedPicture) -> str:
@@ -144,7 +118,7 @@ def _raw(
         channel["coord_frame"] = FIFF.FIFFV_COORD_DEVICE
         channel["loc"] = np.concatenate([place * _HEAD_RADIUS, *_axes(place)])
     info["dev_head_t"] = mne.transforms.Transform("meg", "head")
-    info["description"] = SIMULATED
+    info["description"] = SIMULATED_DESCRIPTION
     info["subject_info"] = {"his_id": subject_folder(subject)}
     raw = mne.io.RawArray(data[:-1], info, verbose="ERROR")
     names = [CATCH if code == FACTS.catch_code else _event(pictures[code - 1]) for code in plan.codes]
@@ -158,14 +132,3 @@ def _axes(place: np.ndarray) -> np.ndarray:
     along = np.cross(outward, [1.0, 0.0, 0.0] if abs(outward[0]) < 0.9 else [0.0, 1.0, 0.0])
     along /= np.linalg.norm(along)
     return np.stack([along, np.cross(outward, along), outward])
-
-
-def _bytes_needed(settings: MegSettings) -> int:
-    samples = sum(
-        plan_session(settings, settings.subjects[0], session, split).length
-        for session in range(1, settings.sessions + 1)
-        for split in (TRAIN, TEST)
-    )
-    pictures = settings.concepts * settings.images_per_concept + settings.test_concepts * FACTS.test_pictures
-    signal = samples * len(settings.subjects) * len(settings.channels) * 4
-    return signal + bytes_of_pictures(pictures, settings.image_size)

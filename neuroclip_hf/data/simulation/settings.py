@@ -27,7 +27,7 @@ class SimulationSettings:
         images_per_concept (`int`): pictures of a training concept.
         train_repeats (`int`): showings of a training picture, in half the sessions (2 of 4).
         test_repeats (`int`): showings of a test picture, the same number in every session.
-        sessions (`int`): recordings of a subject.
+        sessions (`int`): of a subject; each has a training and a test recording.
         snr (`float`): root mean square of the part of the response that tells pictures apart (to codes of unit
             variance, over the occipital channels and 0.05 to 0.5 s, before adaptation) over that of a channel's 1/f
             activity (8 microvolts). 0 plants nothing.

@@ -6,19 +6,20 @@ from typing import Any
 import numpy as np
 
 from neuroclip_hf.columns import TEST, TRAIN
-from neuroclip_hf.data.simulated import CAPTIONS_FILE, SIMULATION_FILE
-from neuroclip_hf.data.simulation.checks import check_disk, explain_failed_writes, settings_from
+from neuroclip_hf.data.simulation.checks import settings_from
+from neuroclip_hf.data.simulation.concepts import Concept
 from neuroclip_hf.data.simulation.drawing import (
     PlannedPicture,
     bytes_of_pictures,
+    count_pictures,
     draw_codes,
-    part_concepts,
+    plan_pictures,
     write_pictures,
 )
 from neuroclip_hf.data.simulation.formats import DEFAULT_FORMAT, Format, Simulation, choose_format, pickles
+from neuroclip_hf.data.simulation.output import new_simulation, write_facts
 from neuroclip_hf.data.simulation.settings import SimulationSettings
-from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata
-from neuroclip_hf.files import new_folder, write_json
+from neuroclip_hf.data.things_eeg2 import METADATA_FILE, PICTURE_FOLDERS, ImageMetadata
 
 
 def simulate_things_eeg2(
@@ -47,12 +48,9 @@ def simulate_things_eeg2(
     form = choose_format(format)
     checked = settings_from(SimulationSettings, settings)
     form.check(checked)
-    out = Path(out)
-    with new_folder(out, overwrite, SIMULATION_FILE) as folder:
-        pictures = checked.concepts * checked.images_per_concept + checked.test_concepts * FACTS.test_pictures
-        check_disk(out, folder, form.size(checked) + bytes_of_pictures(pictures, checked.image_size))
-        with explain_failed_writes(out):
-            _write(folder, form, checked)
+    needed = form.size(checked) + bytes_of_pictures(count_pictures(checked), checked.image_size)
+    with new_simulation(out, overwrite, needed) as folder:
+        _write(folder, form, checked)
     return checked
 
 
@@ -67,26 +65,15 @@ def _write(folder: Path, form: Format, settings: SimulationSettings) -> None:
     codes = {split: write_pictures(folder, part, settings.image_size, captions) for split, part in pictures.items()}
     pickles.write_object(folder / METADATA_FILE, _metadata(pictures))
     form.write(folder, Simulation(settings, _image_metadata(pictures), codes))
-    write_json(folder / CAPTIONS_FILE, captions)
-    content = {"simulated": True, "layout": "things-eeg2", "format": form.name, "settings": settings.to_dict()}
-    write_json(folder / SIMULATION_FILE, content)
+    write_facts(folder, "things-eeg2", settings.to_dict(), captions, format=form.name)
 
 
 def _plan_pictures(settings: SimulationSettings) -> dict[str, list[PlannedPicture]]:
-    """The pictures of "train" and "test", in the order of the metadata."""
-    counts = {TRAIN: settings.images_per_concept, TEST: FACTS.test_pictures}
-    return {
-        split: [
-            PlannedPicture(concept, count, _image_id(split, number, concept.name, count), settings.seed)
-            for number, concept in enumerate(concepts, start=1)
-            for count in range(1, 1 + counts[split])
-        ]
-        for split, concepts in part_concepts(settings.concepts, settings.test_concepts, settings.seed).items()
-    }
+    return plan_pictures(settings, _image_id)
 
 
-def _image_id(split: str, number: int, concept: str, count: int) -> str:
-    return f"{PICTURE_FOLDERS[split]}/{number:05d}_{concept}/{concept}_{count:02d}s.jpg"
+def _image_id(split: str, number: int, concept: Concept, count: int) -> str:
+    return f"{PICTURE_FOLDERS[split]}/{number:05d}_{concept.name}/{concept.name}_{count:02d}s.jpg"
 
 
 def _metadata(pictures: dict[str, list[PlannedPicture]]) -> dict[str, list[str]]:
@@ -101,9 +88,9 @@ def _metadata(pictures: dict[str, list[PlannedPicture]]) -> dict[str, list[str]]
 
 
 def _image_metadata(pictures: dict[str, list[PlannedPicture]]) -> ImageMetadata:
-    names = {
-        f"{split}_{what}": tuple(getattr(planned, attribute) for planned in pictures[split])
-        for split in (TRAIN, TEST)
-        for what, attribute in (("concepts", "folder"), ("files", "file"))
-    }
-    return ImageMetadata(**names)
+    return ImageMetadata(
+        train_concepts=tuple(planned.folder for planned in pictures[TRAIN]),
+        train_files=tuple(planned.file for planned in pictures[TRAIN]),
+        test_concepts=tuple(planned.folder for planned in pictures[TEST]),
+        test_files=tuple(planned.file for planned in pictures[TEST]),
+    )

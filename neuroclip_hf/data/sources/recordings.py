@@ -19,7 +19,7 @@ from neuroclip_hf.data.recordings import (
     open_recording,
     rename_events,
 )
-from neuroclip_hf.data.simulated import SIMULATED
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION
 from neuroclip_hf.data.sources.recording_splits import (
     SplitSettings,
     assign_files,
@@ -194,7 +194,7 @@ def _store_info(plans: Sequence[_Plan], epochs: EpochSettings, splits: SplitSett
     raw, channels = first.recording.raw, first.channels
     modality = modality_of(raw, channels, first.path)
     # One simulated recording is enough: nothing that comes of it was recorded.
-    simulated = any(plan.recording.raw.info["description"] == SIMULATED for plan in plans)
+    simulated = any(plan.recording.raw.info["description"] == SIMULATED_DESCRIPTION for plan in plans)
     rate = float(epochs.sampling_rate or raw.info["sfreq"])
     return StoreInfo(
         modality=modality,

@@ -14,7 +14,7 @@ from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs
 from neuroclip_hf.data.pictures import open_picture
 from neuroclip_hf.data.recordings import NAME, Recording, RecordingFile, check_signal, open_recording
 from neuroclip_hf.data.repeats import REPEATS_PER_SESSION, choose_repeats
-from neuroclip_hf.data.simulated import CAPTIONS_FILE, SIMULATED
+from neuroclip_hf.data.simulated import CAPTIONS_FILE, SIMULATED_DESCRIPTION
 from neuroclip_hf.data.store import STORE_FILE, StoreInfo
 from neuroclip_hf.data.store_writer import BLOCK, StoreWriter, new_store, sha256
 from neuroclip_hf.data.things_eeg2 import FACTS, ImageMetadata
@@ -23,7 +23,6 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, refuse_existing
 from neuroclip_hf.logging import progress
 
-"""Beside the picture folders, optional: image id -> caption. Simulations have one, the dataset has none."""
 WHITENINGS = ("session", "none")
 
 
@@ -114,7 +113,7 @@ def _store_info(
     rate = float(epochs.sampling_rate or first.raw.info["sfreq"])
     whitened = whitening != "none"
     count = len(epochs.channels)
-    simulated = first.raw.info["description"] == SIMULATED
+    simulated = first.raw.info["description"] == SIMULATED_DESCRIPTION
     return StoreInfo(
         modality="eeg",
         channels=list(epochs.channels),

@@ -1,15 +1,14 @@
 """What every format of a simulated THINGS-EEG2 has."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from neuroclip_hf.columns import TEST, TRAIN
-from neuroclip_hf.data.simulation.eeg import plan_session, simulate_session
+from neuroclip_hf.data.simulation.eeg import count_samples, list_recordings, simulate_session
 from neuroclip_hf.data.simulation.settings import SimulationSettings
 from neuroclip_hf.data.things_eeg2 import ImageMetadata, raw_path
 from neuroclip_hf.logging import progress
@@ -65,16 +64,14 @@ class RecordingFormat(Format):
     """Whether the stimulus codes are a channel too."""
 
     def size(self, settings: SimulationSettings) -> int:
-        """Bytes of the recordings; the sessions of all subjects are of equal length."""
-        samples = sum(plan_session(settings, *one).length for one in _recordings(settings, settings.subjects[:1]))
+        """Bytes of the recordings."""
         rows = len(settings.channels) + self.stores_codes
-        return samples * rows * self.sample_bytes * len(settings.subjects)
+        return count_samples(settings) * rows * self.sample_bytes
 
     def write(self, folder: Path, simulation: Simulation) -> None:
         """Write the recordings one after the other."""
         settings = simulation.settings
-        recordings = list(_recordings(settings, settings.subjects))
-        for subject, session, split in progress(recordings, desc="recordings"):
+        for subject, session, split in progress(list_recordings(settings), desc="recordings"):
             path = raw_path(folder, subject, session, split)
             path.parent.mkdir(parents=True, exist_ok=True)
             self.write_recording(path, settings, simulation.record(subject, session, split))
@@ -88,10 +85,3 @@ class RecordingFormat(Format):
             settings (`SimulationSettings`): all settings.
             data (`numpy.ndarray`): (channels + 1, samples), EEG in volts and the stimulus channel.
         """
-
-
-def _recordings(settings: SimulationSettings, subjects: tuple[int, ...]) -> Iterator[tuple[int, int, str]]:
-    for subject in subjects:
-        for session in range(1, settings.sessions + 1):
-            for split in (TRAIN, TEST):
-                yield subject, session, split
