@@ -274,7 +274,7 @@ def _draw_maps(figure: Any, settings: SimulationSettings) -> None:
         )
         here.set_title(f"{moment * 1000:.0f} ms", fontsize=9, color=FAINT)
     figure.colorbar(image, cax=axes[-1], label="µV")
-    title = "SIMULATED, 63 electrodes: what every picture evokes, without noise or reference"
+    title = "SIMULATED, 63 electrodes: what every picture evokes, without noise; reference Fz"
     figure.suptitle(title, fontsize=10, fontweight="bold", color=INK)
 
 

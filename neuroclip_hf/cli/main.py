@@ -5,13 +5,14 @@ Grammar: files are positional and may repeat; lists are comma-separated (`--subj
 never touched without `--overwrite`. Bad input exits with code 2 and one message.
 """
 
+import signal
 import sys
 from collections.abc import Sequence
 
 import typer
 from typer.exceptions import TyperException
 
-from neuroclip_hf.cli import demo, evaluate, prepare, retrieve, simulate, train
+from neuroclip_hf.cli import check, demo, download, evaluate, export, import_, info, prepare, retrieve, simulate, train
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import set_verbosity
 
@@ -27,8 +28,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo.demo)
+app.add_typer(download.app, name="download")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(prepare.app, name="prepare")
+app.command("check")(check.check)
+app.command("info")(info.info)
+app.command("export")(export.export)
+app.command("import")(import_.import_)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("retrieve")(retrieve.retrieve)
@@ -79,6 +85,7 @@ def _complain(message: str, code: int) -> int:
 
 def run() -> None:
     """Entry point of the command `neuroclip`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler stops cleans up as after Ctrl-C
     sys.exit(main())
 
 

@@ -18,9 +18,16 @@ def as_list(text: str | None) -> tuple[str, ...]:
 def as_numbers(text: str, option: str) -> tuple[int, ...]:
     """`"1,2"` -> `(1, 2)`."""
     try:
-        return tuple(int(part) for part in as_list(text))
+        return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{option} {text!r}: write whole numbers with commas between, as in 1,2.") from None
+
+
+def as_names(text: str | None, default: Sequence[str], option: str) -> tuple[str, ...]:
+    """`"a,b"` -> `("a", "b")`; None -> `default`; an empty list is refused."""
+    if text is not None and not as_list(text):
+        raise InputError(f"{option} {text!r}: name at least one, or leave the option out.")
+    return as_list(text) or tuple(default)
 
 
 def as_mapping(text: str | None, option: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`neuroclip prepare recordings|arrays|things-eeg2`: whatever one has -> a trial store."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,38 +109,59 @@ def arrays(
 
 @app.command("things-eeg2")
 def things_eeg2(
-    source: Path = typer.Option(..., "--source", help="Folder with sub-XX/ses-0Y/raw_eeg_{training,test}.npy."),
+    source: Path = typer.Option(
+        ...,
+        "--source",
+        help="Folder of sub-01, sub-02, ...: raw .npy or BrainVision files of each session, or epochs as the release, "
+        "NICE, ATM, UBP, NeuroBridge or SAMGA have them. Which it is, is seen from the files.",
+    ),
     out: Path = OUT,
     images: Path | None = typer.Option(
         None, help="Folder with training_images and test_images; the source by default."
     ),
     subjects: str | None = typer.Option(None, help="Subjects with commas, as in 1,2; all by default."),
     channels: str = typer.Option("occipital", help="occipital (17 channels), all, or names with commas."),
-    window: str = typer.Option("0,1", help="Seconds around the onset that are kept; the end is not included."),
-    baseline: str = typer.Option("-0.2,0", help="Seconds whose mean is subtracted, or none."),
-    rate: float = typer.Option(250.0, help="Resample epochs to this rate in Hz."),
-    whitening: str = typer.Option(
-        "session", help="Noise normalisation fitted on a session's training epochs, or none."
+    window: str | None = typer.Option(
+        None,
+        help="Seconds around the onset that are kept; the end is not included. 0,1 by default; of epochs that are "
+        "already cut, all, and only a part of it can be asked for.",
+    ),
+    baseline: str | None = typer.Option(
+        None, help="Seconds whose mean is subtracted, or none; -0.2,0 by default. Only for recordings."
+    ),
+    rate: float | None = typer.Option(
+        None, help="Resample epochs to this rate in Hz; 250 by default. Only for recordings."
+    ),
+    whitening: str | None = typer.Option(
+        None,
+        help="Noise normalisation: session (by default; fitted on the training epochs of the same session), "
+        "training-subjects (on those of all other subjects of the store) or none. Only for recordings.",
+    ),
+    allow_missing: bool = typer.Option(
+        False, "--allow-missing", help="Warn of missing recordings and stimulus codes in store.json, and go on."
     ),
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,
 ) -> None:
-    """The raw files of THINGS-EEG2 (or simulated ones in the same layout)."""
-    from neuroclip_hf.data.epochs import EpochSettings
-    from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
+    """THINGS-EEG2 (or a simulation of it). Killed and started again, it goes on after the last finished session."""
+    from neuroclip_hf.data.sources.things_eeg2 import default_epochs, prepare_things_eeg2
 
+    given: dict[str, Any] = {}
+    if window is not None:
+        given["window"] = _window(window)
+    if baseline is not None:
+        given["baseline"] = as_range(baseline, "--baseline")
+    if rate is not None:
+        given["sampling_rate"] = rate
     made = prepare_things_eeg2(
         source,
         out,
         images=images,
         subjects=as_list(subjects),
         channels=as_list(channels),
-        epochs=EpochSettings(
-            window=_window(window),
-            baseline=as_range(baseline, "--baseline"),
-            sampling_rate=rate,
-        ),
+        epochs=replace(default_epochs(source, images), **given) if given else None,
         whitening=whitening,
+        allow_missing=allow_missing,
         overwrite=overwrite,
     )
     print_result(describe(made), as_json)

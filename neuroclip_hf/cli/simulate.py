@@ -6,7 +6,7 @@ import typer
 
 from neuroclip_hf import columns
 from neuroclip_hf.cli import simulate_options as options
-from neuroclip_hf.cli.options import as_list, as_numbers, print_result
+from neuroclip_hf.cli.options import as_list, as_names, as_numbers, print_result
 from neuroclip_hf.cli.simulate_god import god
 from neuroclip_hf.cli.simulate_meg import meg
 from neuroclip_hf.data.simulation.settings import SimulationSettings
@@ -58,7 +58,7 @@ def things_eeg2(
         snr=snr,
         image_size=image_size,
         sampling_rate=rate,
-        channels=as_list(channels) or DEFAULTS.channels,
+        channels=as_names(channels, DEFAULTS.channels, "--channels"),
         bad_channels=as_list(bad_channels),
         seed=seed,
     )

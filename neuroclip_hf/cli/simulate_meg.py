@@ -2,7 +2,7 @@
 
 from neuroclip_hf import columns
 from neuroclip_hf.cli import simulate_options as options
-from neuroclip_hf.cli.options import as_list, as_numbers, print_result
+from neuroclip_hf.cli.options import as_list, as_names, as_numbers, print_result
 from neuroclip_hf.data.simulation.meg_settings import MegSettings
 
 DEFAULTS = MegSettings()
@@ -46,7 +46,7 @@ def meg(
         snr=snr,
         image_size=image_size,
         sampling_rate=rate,
-        channels=as_list(channels) or DEFAULTS.channels,
+        channels=as_names(channels, DEFAULTS.channels, "--channels"),
         bad_channels=as_list(bad_channels),
         seed=seed,
     )

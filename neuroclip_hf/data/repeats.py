@@ -1,6 +1,7 @@
 """Which repeats of a picture are used of one session."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,13 @@ def choose_repeats(pictures: Sequence[str] | Sequence[int], most: int) -> list[N
     Returns:
         For each picture, sorted by id, the places of its events in `pictures`, in the order of the shuffle.
     """
-    import pandas as pd  # here, since `neuroclip --help` reads the constant above and should not wait
-    from sklearn.utils import shuffle
+    from sklearn.utils import shuffle  # here, since `neuroclip --help` reads the constant above and should not wait
 
-    groups = pd.DataFrame({"picture": pictures}).groupby("picture").indices.values()
-    return [shuffle(np.sort(places), random_state=FACTS.repeat_seed)[:most] for places in groups]
+    places: dict[Any, list[int]] = {}
+    for place, picture in enumerate(pictures):
+        places.setdefault(picture, []).append(place)
+    orders = {  # the shuffle depends on how many there are alone, and takes long to start
+        count: shuffle(np.arange(count), random_state=FACTS.repeat_seed)[:most]
+        for count in {len(found) for found in places.values()}
+    }
+    return [np.array(places[picture])[orders[len(places[picture])]] for picture in sorted(places)]

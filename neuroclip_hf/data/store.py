@@ -7,7 +7,8 @@ STORE/
   pictures.parquet       one row a picture
   pictures/...           the picture files, each once
   sub-01/train.npy       float16 (trials, channels, samples), or (trials, voxels); likewise validation.npy, test.npy
-  sub-01/covariance.npy  float64 (sessions, channels, channels), where the trials are whitened
+  sub-01/covariance.npy  float64 (sessions, channels, channels) of the subject's own training epochs, where the trials
+                         were whitened here
 ```
 
 Equal input gives equal bytes: no date, no duration, no path of the machine.
@@ -67,7 +68,8 @@ class StoreInfo:
         protocol (`str`): one of `columns.PROTOCOLS`.
         target (`str`): "image" where each trial names its picture, "concept" where only the concept is known.
         data (`str`): "recorded" or "simulated".
-        source (`str`): what it was made from: "recordings", "things-eeg2", "arrays".
+        source (`str`): what it was made from: "recordings", "things-eeg2", "arrays". `settings` of THINGS-EEG2 says
+            by which `layout`, and `already_epoched` where others had cut and whitened the epochs.
         settings (`dict`): every setting of the preparation.
         epochs (`dict` or None): settings that cut another recording the same way (`EpochSettings`).
         whitening_fit (`str` or None): what each whitening matrix was fitted on; None where nothing was whitened.
@@ -199,10 +201,15 @@ class TrialStore:
         return open_picture(self.path / self._picture_files[image_id])
 
     def covariances(self, subjects: Sequence[str] | None = None) -> NDArray[np.float64] | None:
-        """Noise covariances `(sessions, channels, channels)` of the subjects' training; None without whitening."""
-        if self.info.whitening_fit is None:
-            return None
+        """Noise covariances `(sessions, channels, channels)` of the subjects' own training epochs.
+
+        Whatever the subjects were whitened by. None without whitening, and where it was done before and the source
+        kept no covariance.
+        """
         names = subjects if subjects is not None else self.subjects
+        kept = any(f"{name}/covariance.npy" in self.info.checksums for name in names)
+        if self.info.whitening_fit is None or not kept:
+            return None
         return np.concatenate([_load_array(self.path / name / "covariance.npy") for name in names])
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Writes a trial store in one pass, trial by trial, so that no split needs to fit into memory."""
 
 import hashlib
+import math
+import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -36,7 +38,7 @@ class StoreWriter:
     def __init__(self, folder: Path, info: StoreInfo) -> None:
         self.folder = folder
         self.info = info
-        self._trials: list[dict[str, Any]] = []
+        self._tables: list[pd.DataFrame] = []
         self._pictures: list[dict[str, Any]] = []
         self._arrays: dict[tuple[str, str], _GrowingArray] = {}
 
@@ -54,8 +56,7 @@ class StoreWriter:
         """
         if not SUBJECT_NAME.fullmatch(subject):
             raise InputError(f"{origin}: subject {subject!r} cannot name a folder: use letters, digits, '-' and '_'.")
-        timesteps = () if self.info.num_timesteps is None else (self.info.num_timesteps,)
-        shape = (len(self.info.channels), *timesteps)
+        shape = self._trial_shape
         if values.shape != (len(rows), *shape):
             raise ValueError(f"{origin}: trials of shape {values.shape} do not fit {len(rows)} rows of {shape}")
         key = (subject, split)
@@ -64,10 +65,14 @@ class StoreWriter:
         for start in range(0, len(values), BLOCK):
             stored = self._to_float16(values[start : start + BLOCK], origin)
             first = self._arrays[key].append(stored)
-            for number, (row, trial) in enumerate(zip(rows[start : start + BLOCK], stored, strict=True), start=first):
-                digest = hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest()
-                own = {columns.SUBJECT: subject, columns.SPLIT: split, columns.ROW: number, columns.DIGEST: digest}
-                self._trials.append({**row, **own})
+            table = pd.DataFrame(rows[start : start + BLOCK])
+            own = {
+                columns.SUBJECT: subject,
+                columns.SPLIT: split,
+                columns.ROW: np.arange(first, first + len(table)),
+                columns.DIGEST: [hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest() for trial in stored],
+            }
+            self._tables.append(table.assign(**own))
 
     @property
     def splits(self) -> set[str]:
@@ -76,8 +81,38 @@ class StoreWriter:
 
     def targets(self) -> set[tuple[str, str, str]]:
         """`(image_id, concept, split)` of the trials so far, each once."""
-        names = (columns.IMAGE_ID, columns.CONCEPT, columns.SPLIT)
-        return {(row[names[0]], row[names[1]], row[names[2]]) for row in self._trials}
+        names = [columns.IMAGE_ID, columns.CONCEPT, columns.SPLIT]
+        return {shown for table in self._tables for shown in table[names].itertuples(index=False, name=None)}
+
+    def sync(self) -> dict[str, int]:
+        """Put all trials so far on the disk; returns how many there are by the name of their array."""
+        for array in self._arrays.values():
+            array.sync()
+        return {f"{subject}/{split}": array.rows for (subject, split), array in self._arrays.items()}
+
+    def trials_from(self, block: int) -> tuple[pd.DataFrame, int]:
+        """The trial table from a block on, without repeats, which becomes one block; and how many there are then."""
+        if block == len(self._tables):
+            return pd.DataFrame(), block
+        table = pd.concat(self._tables[block:], ignore_index=True)
+        self._tables[block:] = [table]
+        return table, len(self._tables)
+
+    def restore(self, rows: Mapping[str, int], tables: Sequence[pd.DataFrame]) -> None:
+        """Go on with arrays that an earlier process left in the folder; what is beyond `rows` is cut off.
+
+        Args:
+            rows (mapping): what [`sync`] returned.
+            tables (sequence of `pandas.DataFrame`): what [`trials_from`] returned.
+
+        Raises:
+            ValueError: if an array holds fewer rows.
+        """
+        for name, count in rows.items():
+            subject, _, split = name.partition("/")
+            path = self.folder / subject / f"{split}.npy"
+            self._arrays[subject, split] = _GrowingArray(path, self._trial_shape, count)
+        self._tables = [table for table in tables if len(table)]
 
     def add_picture(self, image_id: str, concept: str, gallery: str, source: Path | Image.Image, caption: str) -> None:
         """Take a picture into the store: a file is copied byte by byte, a picture in memory is saved as PNG."""
@@ -108,7 +143,8 @@ class StoreWriter:
         """
         for array in self._arrays.values():
             array.close()
-        trials = pd.DataFrame(self._trials, columns=list(TRIAL_COLUMNS))
+        trials = pd.concat(self._tables, ignore_index=True) if self._tables else pd.DataFrame()
+        trials = trials.reindex(columns=list(TRIAL_COLUMNS))
         shown = trials[columns.IMAGE_ID].where(trials[columns.IMAGE_ID] != "", trials[columns.CONCEPT])
         trials[columns.REPEAT] = trials.groupby([trials[columns.SUBJECT], trials[columns.SPLIT], shown]).cumcount()
         pictures = pd.DataFrame(self._pictures, columns=list(PICTURE_COLUMNS))
@@ -116,13 +152,18 @@ class StoreWriter:
         self._refuse_shared_pictures(pictures)
         trials.to_parquet(self.folder / "trials.parquet", index=False)
         pictures.to_parquet(self.folder / "pictures.parquet", index=False)
-        info = replace(self.info, checksums=_checksums(self.folder), versions=_versions())
+        info = replace(self.info, checksums=_checksums(self.folder), versions=library_versions())
         write_json(self.folder / STORE_FILE, info.to_dict())
 
     def close(self) -> None:
         """Close the files; safe to call twice."""
         for array in self._arrays.values():
             array.close()
+
+    @property
+    def _trial_shape(self) -> tuple[int, ...]:
+        timesteps = () if self.info.num_timesteps is None else (self.info.num_timesteps,)
+        return (len(self.info.channels), *timesteps)
 
     def _refuse_shared_pictures(self, pictures: pd.DataFrame) -> None:
         """A picture is the same under another name, too."""
@@ -196,13 +237,19 @@ def sha256(path: Path) -> str:
 class _GrowingArray:
     """A .npy file that is appended to; NumPy leaves room in its header for the number of rows to grow."""
 
-    def __init__(self, path: Path, row_shape: tuple[int, ...]) -> None:
+    def __init__(self, path: Path, row_shape: tuple[int, ...], rows: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = path.open("wb")
+        self._file: BinaryIO = path.open("r+b" if rows else "wb")
         self._row_shape = row_shape
-        self.rows = 0
+        self.rows = rows
         self._write_header()
         self._data_start = self._file.tell()
+        end = self._data_start + rows * 2 * math.prod(row_shape)
+        if path.stat().st_size < end and rows:
+            self._file.close()
+            raise ValueError(f"{path} holds fewer than {rows} rows")
+        self._file.truncate(end)
+        self._file.seek(end)
 
     def append(self, values: NDArray[np.float16]) -> int:
         """Append rows and return the number of the first."""
@@ -210,6 +257,12 @@ class _GrowingArray:
         self._file.write(np.ascontiguousarray(values).tobytes())
         self.rows += len(values)
         return first
+
+    def sync(self) -> None:
+        """Put all rows on the disk, whatever becomes of the process or the machine."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         if self._file.closed:
@@ -229,5 +282,6 @@ def _checksums(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Versions of what the numbers of a store depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "mne", "scikit-learn")}}

@@ -76,6 +76,7 @@ FACTS = ThingsEEG2Facts()
 RAW_FILES = {TRAIN: "raw_eeg_training.npy", TEST: "raw_eeg_test.npy"}
 PICTURE_FOLDERS = {TRAIN: "training_images", TEST: "test_images"}
 METADATA_FILE = "image_metadata.npy"
+_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _LARGEST_VOLTAGE = 0.05  # a scalp electrode moves by less, drifts included; recordings in microvolts by far more
 
@@ -211,7 +212,7 @@ def read_raw(path: str | Path) -> mne.io.RawArray:
     with raw.info._unlock():
         for key in ("highpass", "lowpass"):
             raw.info[key] = float(content.get(key, raw.info[key]))
-    if is_simulated(path):
+    if is_simulated(path) or content.get("description") == SIMULATED_DESCRIPTION:
         raw.info["description"] = SIMULATED_DESCRIPTION
     return raw
 
@@ -259,6 +260,29 @@ def read_image_metadata(source: str | Path) -> ImageMetadata:
         lengths = {len(columns[f"{split}_{what}"]) for what in ("concepts", "files", "things_concepts")} - {0}
         if len(lengths) != 1 or not columns[f"{split}_concepts"] or not columns[f"{split}_files"]:
             raise InputError(f"{path}: the lists of {split} pictures have lengths {sorted(lengths)}: get it again.")
+    return ImageMetadata(**columns)
+
+
+def list_pictures(images: str | Path) -> ImageMetadata:
+    """The table of pictures as sorted folders and sorted files have it, where `image_metadata.npy` is missing.
+
+    The dataset's own table is in that order, too.
+
+    Raises:
+        InputError: if a folder of pictures is missing or empty.
+    """
+    columns: dict[str, tuple[str, ...]] = {}
+    for split, folder in PICTURE_FOLDERS.items():
+        found = sorted(
+            path for path in (Path(images) / folder).glob("*/*") if path.suffix.lower() in _PICTURE_SUFFIXES
+        )
+        if not found:
+            raise InputError(
+                f"{Path(images) / folder} holds no pictures, and there is no {METADATA_FILE}: put one of them there, "
+                "or name their folder with --images."
+            )
+        columns[f"{split}_concepts"] = tuple(path.parent.name for path in found)
+        columns[f"{split}_files"] = tuple(path.name for path in found)
     return ImageMetadata(**columns)
 
 

@@ -7,7 +7,7 @@ from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 SMALL_CLIP_FOLDER = Path(__file__).parents[1] / "assets" / "small_clip"
 _NOTES = {
     SMALL_CLIP: "ships with neuroclip_hf, trained on simulated pictures alone",
-    RANDOM_TOWER: "a small CLIP vision tower with random weights",
+    RANDOM_TOWER: "random weights",
 }
 
 

@@ -7,12 +7,13 @@ from PIL import Image
 from transformers import AutoImageProcessor, CLIPImageProcessorPil, CLIPVisionConfig
 from transformers.activations import ACT2FN
 
-from neuroclip_hf.columns import RANDOM_TOWER
+from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.models.registry import encoder_class, encoder_config
 from neuroclip_hf.models.towers import tower_location
+from neuroclip_hf.models.vision import read_tower_config
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
 from neuroclip_hf.training.settings import ModelSettings
 
@@ -33,16 +34,17 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
         "softening": settings.softening,
         "softening_temperature": settings.softening_temperature,
     }
-    if settings.tower != RANDOM_TOWER:
+    tower = settings.tower or SMALL_CLIP
+    if tower != RANDOM_TOWER:
         if settings.tower_settings:
             raise InputError(
-                f"tower_settings are for a tower with random weights, and the tower is {settings.tower}: leave them "
+                f"tower_settings are for a tower with random weights, and the tower is {tower}: leave them "
                 "out, or say tower=random."
             )
-        if _looks_like_path(settings.tower) and not Path(settings.tower).is_dir():
-            raise InputError(f"tower {settings.tower}: there is no such folder; name one, or a model on the Hub.")
+        if _looks_like_path(tower) and not Path(tower).is_dir():
+            raise InputError(f"tower {tower}: there is no such folder; name one, or a model on the Hub.")
         return NeuroCLIPModel.from_vision_pretrained(
-            settings.tower,
+            tower,
             revision=settings.tower_revision,
             encoder=settings.encoder,
             encoder_settings=encoder_settings,
@@ -51,12 +53,20 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
         )
     config = NeuroCLIPConfig(
         encoder_config=encoder_config(settings.encoder, **encoder_settings),
-        vision_config=settings.tower_settings,
+        vision_config={**_small_sizes(), **settings.tower_settings},
         prompt_config=settings.prompt,
         **shared,
     )
     _check_random_tower(config.vision_config)
     return NeuroCLIPModel(config)
+
+
+def _small_sizes() -> dict[str, Any]:
+    """What a tower with random weights is like where the recipe does not say: like the one that ships."""
+    small = read_tower_config(tower_location(SMALL_CLIP))
+    pictures, layers = ("image_size", "patch_size"), ("hidden_size", "num_hidden_layers")
+    names = (*pictures, *layers, "intermediate_size", "num_attention_heads")
+    return {name: getattr(small, name) for name in names}
 
 
 def _looks_like_path(name: str) -> bool:
@@ -86,17 +96,18 @@ def _check_random_tower(config: CLIPVisionConfig) -> None:
 def image_processor_for(settings: ModelSettings, model: NeuroCLIPModel) -> Any:
     """The image processor of the tower: its own, or for a random tower CLIP's steps at its size."""
     size = model.config.vision_config.image_size
-    if settings.tower == RANDOM_TOWER:
+    tower = settings.tower or SMALL_CLIP
+    if tower == RANDOM_TOWER:
         return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
-    location = tower_location(settings.tower)
+    location = tower_location(tower)
     try:
         processor = AutoImageProcessor.from_pretrained(location, revision=settings.tower_revision, backend="pil")
     except (OSError, ValueError) as error:
-        raise InputError(f"{settings.tower} has no image processor ({error}): name a complete checkpoint.") from None
+        raise InputError(f"{tower} has no image processor ({error}): name a complete checkpoint.") from None
     made = tuple(processor(Image.new("RGB", (size + 1, size)), return_tensors="pt")["pixel_values"].shape[1:])
     if made != (3, size, size):
         raise InputError(
-            f"{settings.tower}: its image processor makes pictures of shape {made}, its tower takes "
+            f"{tower}: its image processor makes pictures of shape {made}, its tower takes "
             f"{(3, size, size)}: correct preprocessor_config.json."
         )
     return processor

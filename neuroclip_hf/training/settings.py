@@ -41,7 +41,8 @@ class ModelSettings:
         encoder (`str`): name of an encoder of the registry.
         encoder_settings (`dict`): settings of that encoder; sizes come from the store.
         tower (`str` or None): CLIP vision checkpoint, a folder or a name on the Hub; "small-clip", which None stands
-            for, ships with the package; "random" has random weights and the size of `tower_settings`.
+            for, ships with the package; "random" has random weights, and its size unless `tower_settings` say
+            otherwise.
         tower_revision (`str` or None): commit or tag of `tower`.
         tower_settings (`dict`): fields of `CLIPVisionConfig` for the random tower.
         prompt (`dict` or None): fields of `NeuroPromptConfig`; None leaves the tower unprompted.

@@ -30,7 +30,7 @@ def test_simulate_then_prepare(neuroclip, tmp_path):
     store = neuroclip("prepare", "things-eeg2", *words, "--out", tmp_path / "store", "--json").result
     assert (store["channels"], store["timesteps"], store["subjects"]) == (1, 25, ["sub-02"])
     assert (store["train_trials"], store["test_trials"], store["data"]) == (4, 2, "simulated")
-    assert {path.name for path in tmp_path.iterdir()} == {"sim", "store"}
+    assert {path.name for path in tmp_path.iterdir()} == {"sim", "store", "store.log"}
 
 
 def test_prepare_arrays(neuroclip, npz, tmp_path):

@@ -1,6 +1,9 @@
 """`simulate things-eeg2 --format` and `--bad-channels`."""
 
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -39,3 +42,20 @@ def test_bad_channels_are_named(neuroclip, refused, tmp_path):
 def test_the_help_lists_the_formats(neuroclip):
     shown = neuroclip("simulate", "things-eeg2", "--help").out
     assert all(name in shown for name in FORMATS)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--channels", ""), ("--channels", " , "), ("--subjects", "1,,2")])
+def test_empty_entries_are_refused(refused, tmp_path, option, value):
+    assert option in refused("simulate", "things-eeg2", "--out", tmp_path / "sim", *SMALL[:-2], option, value)
+
+
+def test_a_scheduler_that_stops_it_leaves_nothing(tmp_path):
+    words = ["simulate", "things-eeg2", "--out", str(tmp_path / "sim"), "--concepts", "500"]
+    command = [sys.executable, "-m", "neuroclip_hf.cli.main", *words]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.glob(".sim*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(60) == 130
+    assert not list(tmp_path.iterdir())

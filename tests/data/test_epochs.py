@@ -36,6 +36,11 @@ def test_the_window_is_cut_without_its_end(ramp):
     np.testing.assert_allclose(values[1, 2], 1e-6 * (2000 + np.arange(190, 220)))
 
 
+def test_two_events_at_one_sample_are_refused(ramp):
+    with pytest.raises(InputError, match="two events stand at sample 200: leave one of them out"):
+        cut(ramp, [100, 200, 300, 200])
+
+
 @pytest.mark.parametrize("first_samp", [0, 7777])
 def test_samples_count_from_the_first_stored_one(make_raw, first_samp: int):
     raw = make_raw(["cat"] * 4, first_samp=first_samp)
@@ -63,6 +68,8 @@ def test_events_at_the_ends_in_bad_segments_and_without_signal_are_left_out(make
     assert rows == [2, 4, 5]  # -5, 10, 560 and 5000 do not fit; 200 is bad; 300 begins with signal
     rows, _ = cut(raw, [100, 300, 320], window=(0.0, 0.5))
     assert rows == [0, 2]
+    rows, _ = cut(raw, [-1, 0, 549, 550], window=(0.0, 0.5))  # of 600 samples; MNE's epochs hold the window's end too
+    assert rows == [1, 2]
 
 
 def test_rejection_takes_peak_to_peak_in_volts(ramp):
@@ -85,7 +92,8 @@ def test_resampling_is_that_of_mne(make_raw):
     _, values = cut(raw, samples, window=(0.0, 1.0), baseline=(-0.2, 0.0), sampling_rate=125.0)
     events = np.column_stack([samples, [0, 0], [1, 2]])
     expected = mne.Epochs(raw, events, tmin=-0.2, tmax=1.0, baseline=(-0.2, 0), preload=True, verbose="ERROR")
-    np.testing.assert_array_equal(values, expected.resample(125.0).get_data(copy=True)[..., 25:150])
+    expected = expected.resample(125.0).get_data(copy=True)[..., 25:150]
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_layout_is_that_of_the_dataset(dataset: Path) -> None:
         content = np.load(path, allow_pickle=True)
         assert content.shape == ()
         content = content.item()
-        assert list(content) == ["raw_eeg_data", "ch_names", "ch_types", "sfreq", "highpass", "lowpass"]
+        assert list(content) == ["raw_eeg_data", "ch_names", "ch_types", "sfreq", "highpass", "lowpass", "description"]
         assert content["raw_eeg_data"].dtype == np.float64
         assert content["raw_eeg_data"].shape[0] == 64
         assert content["ch_names"] == [*FACTS.channels, "stim"]
@@ -231,7 +231,7 @@ def test_an_existing_folder_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_found_before_work_starts(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="GB free"):
+    with pytest.raises(InputError, match="MB free"):
         simulate_things_eeg2(tmp_path / "out", **{**SMALL, "subjects": range(1, 1000), "test_repeats": 1000})
     assert not list(tmp_path.iterdir())
 
@@ -260,3 +260,13 @@ def test_fewer_channels_and_other_rates(tmp_path: Path) -> None:
     raw = things_eeg2.read_raw(things_eeg2.raw_path(tmp_path / "out", 1, 1, TEST))
     assert raw.ch_names == ["Oz", "PO7", "stim"]
     assert raw.info["sfreq"] == 500
+
+
+@pytest.mark.parametrize(("sessions", "least"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 3)])
+def test_every_session_shows_a_training_picture_or_it_is_refused(sessions, least):
+    values = {"sessions": sessions, "images_per_concept": 1, "train_repeats": 4, "test_repeats": sessions}
+    if least > 1:
+        with pytest.raises(InputError, match=f"it takes {least} training pictures or more"):
+            SimulationSettings(concepts=least - 1, **values)
+    settings = SimulationSettings(concepts=least, **values)
+    assert all(plan_session(settings, 1, session, TRAIN).codes.min() < 9 for session in range(1, sessions + 1))

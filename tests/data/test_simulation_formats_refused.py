@@ -134,7 +134,7 @@ def test_an_existing_folder_is_kept_and_a_full_disk_is_found(tmp_path, monkeypat
         simulate_things_eeg2(tmp_path / "mine", format=name, **SMALL)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 0, 20_000))
-    with pytest.raises(InputError, match="GB free"):
+    with pytest.raises(InputError, match="MB free"):
         simulate_things_eeg2(tmp_path / "out", format=name, **SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 

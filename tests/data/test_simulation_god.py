@@ -309,7 +309,7 @@ def test_a_full_disk_is_found_before_work_starts(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(shutil, "disk_usage", lambda path: space._replace(free=50_000_000))
     simulate_god(tmp_path / "small", **TINY)
     shutil.rmtree(tmp_path / "small")
-    with pytest.raises(InputError, match=r"out would take 0.1 GB and its disk has 0.1 GB free"):
+    with pytest.raises(InputError, match=r"out would take 87 MB and its disk has 50 MB free"):
         simulate_god(tmp_path / "out", **{**TINY, "test_repeats": 600, "voxels": 6000})
     assert not list(tmp_path.iterdir())
 

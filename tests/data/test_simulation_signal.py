@@ -59,8 +59,18 @@ def test_the_activity_that_the_snr_refers_to_has_its_amplitude(rate):
     impulse[0] = 1
     without_drift = _noise_filter(rate)[1:]
     assert np.linalg.norm(signal.sosfilt(without_drift, impulse)) == pytest.approx(BACKGROUND_AMPLITUDE, rel=1e-6)
-    mixing = Background(eeg_sensors(), rate, np.random.default_rng(0))._mixing
-    np.testing.assert_allclose((mixing**2).sum(axis=1), 1)
+    unreferenced = Background(replace(eeg_sensors(), reference=None), rate, np.random.default_rng(0))._mixing
+    np.testing.assert_allclose((unreferenced**2).sum(axis=1), 1)
+
+
+def test_far_electrodes_share_noise_as_volume_conduction_and_the_reference_make_them() -> None:
+    mixing = Background(eeg_sensors(), 250, np.random.default_rng(0))._mixing
+    covariance = mixing @ mixing.T
+    strength = np.linalg.eigvalsh(covariance)[::-1].cumsum() / np.trace(covariance)
+    assert 10 < np.searchsorted(strength, 0.95) < 30
+    left, right = (FACTS.channels.index(name) for name in ("TP9", "TP10"))
+    apart = covariance[left, right] / np.sqrt(covariance[left, left] * covariance[right, right])
+    assert 0.3 < apart < 0.8
 
 
 def test_background_goes_on_smoothly_from_piece_to_piece() -> None:

@@ -13,7 +13,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.data import things_eeg2
 from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulation import simulate_things_eeg2
-from neuroclip_hf.data.sources import things_eeg2 as source_module
+from neuroclip_hf.data.sources import recorded
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.things_eeg2 import FACTS
@@ -144,7 +144,7 @@ def test_test_epochs_do_not_change_the_whitening(source: Path, store: TrialStore
 
 
 def test_equal_input_gives_equal_bytes(source: Path, copied: Path, store: TrialStore, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(source_module, "BLOCK", 7)
+    monkeypatch.setattr(recorded, "BLOCK", 7)
     made = prepare_things_eeg2(copied, tmp_path / "store", channels=OCCIPITAL)
     files = [path.relative_to(made) for path in sorted(made.rglob("*")) if path.is_file()]
     assert [name for name in files if (made / name).read_bytes() != (store.path / name).read_bytes()] == []
@@ -171,7 +171,7 @@ def test_a_training_recording_in_the_place_of_a_test_one_is_refused(copied: Path
     [
         ({"subjects": [3]}, "data holds no subject 3; it holds 1, 2"),
         ({"subjects": ["one"]}, "subjects one: give numbers, as in 1,2"),
-        ({"whitening": "epoch"}, "whitening is 'epoch': choose one of session, none"),
+        ({"whitening": "epoch"}, "whitening is 'epoch': choose one of session, training-subjects, none"),
         (
             {"channels": ["occipital"]},
             r"raw_eeg_training\.npy has no channel P5, P3, .*; it has Fp1, P7, .*--channels",
@@ -190,7 +190,7 @@ def test_missing_and_damaged_files_are_named(copied: Path, tmp_path: Path):
     def refuse(message: str) -> None:
         with pytest.raises(InputError, match=message):
             prepare_things_eeg2(copied, tmp_path / "store", channels=OCCIPITAL)
-        assert [path.name for path in tmp_path.iterdir()] == ["data"]
+        assert not (tmp_path / "store").exists()
 
     picture = next((copied / "test_images").rglob("*.jpg"))
     whole = picture.read_bytes()
@@ -204,7 +204,20 @@ def test_missing_and_damaged_files_are_named(copied: Path, tmp_path: Path):
     path.write_bytes(whole[: len(whole) // 2])
     refuse(r"sub-02/ses-02/raw_eeg_test\.npy")
     path.unlink()
-    refuse(r"raw_eeg_test\.npy is missing: get it, or leave subject 2 out with --subjects")
+    refuse(r"raw_eeg_test\.npy is missing: get it, leave the subject out with --subjects, or .* --allow-missing")
+
+
+class Unshrunk:
+    """The plain covariance, which is singular where channels repeat each other."""
+
+    def __init__(self):
+        self.parts = []
+
+    def add(self, epochs, conditions):
+        self.parts += list(epochs)
+
+    def result(self):
+        return np.cov(np.concatenate(self.parts, axis=1))
 
 
 def test_channels_that_repeat_others_cannot_be_whitened(copied: Path, tmp_path: Path, monkeypatch):
@@ -216,9 +229,7 @@ def test_channels_that_repeat_others_cannot_be_whitened(copied: Path, tmp_path: 
         return raw
 
     monkeypatch.setattr(things_eeg2, "read_raw", doubled)
-    monkeypatch.setattr(
-        source_module, "noise_covariance", lambda epochs, _: np.cov(np.concatenate(list(epochs), axis=1))
-    )
+    monkeypatch.setattr(recorded, "NoiseCovariance", Unshrunk)
     with pytest.raises(
         InputError, match=r"raw_eeg_training\.npy: .*singular.*: leave out channels that repeat others"
     ):

@@ -5,7 +5,7 @@ import pytest
 from sklearn.covariance import LedoitWolf
 from sklearn.preprocessing import StandardScaler
 
-from neuroclip_hf.data.whitening import noise_covariance, whiten, whitening_matrix
+from neuroclip_hf.data.whitening import NoiseCovariance, noise_covariance, whiten, whitening_matrix
 
 
 def test_covariance_is_the_mean_over_repeats_and_then_conditions():
@@ -48,3 +48,41 @@ def test_whitened_noise_has_unit_covariance():
     assert white.shape == epochs.shape
     np.testing.assert_allclose(np.cov(white.transpose(1, 0, 2).reshape(3, -1)), np.eye(3), atol=0.05)
     np.testing.assert_allclose(whiten(epochs[0], mixing), mixing @ epochs[0])
+
+
+def test_whitening_keeps_the_shape_of_any_stack_of_epochs():
+    generator = np.random.default_rng(0)
+    epochs, matrix = generator.standard_normal((2, 4, 3, 10)), generator.standard_normal((3, 3))
+    np.testing.assert_allclose(whiten(epochs, matrix)[1, 2], matrix @ epochs[1, 2], rtol=1e-12)
+    assert whiten(epochs.astype(np.float32), matrix).dtype == np.float64
+
+
+def test_covariance_is_collected_block_by_block():
+    epochs, conditions = np.random.default_rng(0).standard_normal((50, 3, 20)), [7, 3, 7, 7, 1] * 10
+    collected = NoiseCovariance()
+    for start in range(0, 50, 7):
+        collected.add(epochs[start : start + 7], conditions[start : start + 7])
+    np.testing.assert_array_equal(collected.result(), noise_covariance(epochs, conditions))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "conditions", "message"),
+    [
+        (np.ones((2, 3, 4)), [1], r"epochs of shape \(2, 3, 4\) do not fit 1 conditions"),
+        (np.ones((3, 4)), [1, 2, 3], "do not fit 3 conditions"),
+        (np.ones((1, 2, 4)), [1], "epochs have 2 channels, those before them 3"),
+        (np.full((1, 3, 4), np.nan), [1], "epochs hold NaN or infinite values"),
+        (np.full((1, 3, 4), np.inf), [1], "epochs hold NaN or infinite values"),
+    ],
+)
+def test_epochs_without_a_covariance_are_refused(epochs: np.ndarray, conditions: list[int], message: str):
+    collected = NoiseCovariance().add(np.random.default_rng(0).standard_normal((2, 3, 4)), [1, 2])
+    before = collected.result()
+    with pytest.raises(ValueError, match=message):
+        collected.add(epochs, conditions)
+    np.testing.assert_array_equal(collected.result(), before)
+
+
+def test_no_epochs_have_no_covariance():
+    with pytest.raises(ValueError, match="needs at least one epoch"):
+        noise_covariance(np.zeros((0, 3, 4)), [])

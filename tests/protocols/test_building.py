@@ -54,6 +54,14 @@ def test_the_small_clip_is_the_tower_where_none_is_named(recipe, trials):
     assert model.config.tower == SMALL_CLIP  # and not where it lies
 
 
+def test_a_tower_with_random_weights_is_as_small_as_the_one_that_ships(recipe, trials):
+    model = build_model(settings(recipe, tower="random"), trials)
+    config = model.config.vision_config
+    assert (config.image_size, config.patch_size, config.hidden_size, config.num_hidden_layers) == (32, 8, 128, 4)
+    shipped = build_model(recipe.model, trials).vision_model.post_layernorm.weight
+    assert not torch.equal(model.vision_model.post_layernorm.weight, shipped)
+
+
 def test_a_tower_with_random_weights(recipe, trials):
     chosen = settings(recipe, tower="random", tower_settings={"image_size": 24, "patch_size": 8, "hidden_size": 24})
     model = build_model(replace(chosen, tower_settings={**chosen.tower_settings, "num_attention_heads": 2}), trials)

@@ -15,6 +15,9 @@ _ALPHA_RECOVERY = 0.4  # seconds
 _ALPHA_WAXING = 0.4  # standard deviation of the logarithm of its slow changes, which take about two seconds
 _STEEPER = (25.0, 120.0)  # in Hz: between them power falls faster than 1/f, as it does on the scalp
 _DRIFT = (0.05, 0.3)  # in Hz: below the second corner drifts grow beyond the 1/f activity, down to the first
+_FAR, _NEAR = 0.85, 0.15  # of the noise's variance: what far sensors share too, and what only near ones do
+_NEAR_SPREAD = 0.3  # over which the latter fades, in radii of the head
+_OWN = 0.02  # of a sensor alone
 _BLINK_AMPLITUDE = 110.0
 _BLINKS_PER_SECOND = 0.08  # people who are asked to blink in the pauses
 
@@ -30,9 +33,7 @@ class Background:
 
     def __init__(self, sensors: Sensors, rate: int, random: np.random.Generator) -> None:
         self._rate = rate
-        spread = random.uniform(0.3, 0.45)
-        covariance = np.exp(-distances(sensors.places, sensors.places) / spread) + 0.05 * np.eye(len(sensors.names))
-        self._mixing = np.linalg.cholesky(covariance / np.diag(covariance)[0])
+        self._mixing = _mixing(sensors, random.uniform(0.6, 0.8))
         fields = sensors.fields(positions(("O1", "O2", "POz")), 0.8)
         self._alpha_fields = fields * _ALPHA_AMPLITUDE / np.sqrt(fields.shape[1])
         forehead = positions(("Fp1", "Fp2")).mean(axis=0, keepdims=True)
@@ -53,8 +54,8 @@ class Background:
             random (`numpy.random.Generator`): of the recording.
             onsets (`numpy.ndarray`, *optional*): (events,) of pictures, in samples: alpha is weaker after them.
         """
-        channels, length = data.shape
-        noise = _Filter(self._noise, channels, self._rate, random)
+        length = data.shape[1]
+        noise = _Filter(self._noise, self._mixing.shape[1], self._rate, random)
         alpha = _Filter(self._alpha, self._alpha_fields.shape[1], self._rate, random)
         slow = _Filter(self._slow, 1, self._rate, random)
         watching = _Watching(onsets, self._rate)
@@ -114,6 +115,20 @@ class _Filter:
         noise = random.standard_normal((self._rows, length))
         filtered, self._state = signal.sosfilt(self._sections, noise, axis=1, zi=self._state)
         return np.asarray(filtered)
+
+
+def _mixing(sensors: Sensors, spread: float) -> np.ndarray:
+    """What turns independent noise into that of the sensors, of unit variance before the reference is subtracted.
+
+    Returns:
+        (sensors, sources of noise): as many as there are sensors, and one more where there is a reference.
+    """
+    places = sensors.places if sensors.reference is None else np.concatenate([sensors.places, sensors.reference])
+    apart = distances(places, places)
+    far, near = np.exp(-((apart / spread) ** 2) / 2), np.exp(-apart / _NEAR_SPREAD)
+    covariance = _FAR * far + _NEAR * near + _OWN * np.eye(len(places))
+    mixing = np.linalg.cholesky(covariance / np.diag(covariance)[0])
+    return mixing if sensors.reference is None else mixing[:-1] - mixing[-1]
 
 
 def _noise_filter(rate: int) -> np.ndarray:

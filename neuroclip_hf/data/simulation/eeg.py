@@ -54,12 +54,11 @@ def plan_session(settings: SimulationSettings, subject: int, session: int, split
     """Draw the order of pictures of a session (counted from 1): sequences at 5 Hz with pauses, and catch trials."""
     if split == TRAIN:
         pictures = settings.concepts * settings.images_per_concept
-        shares = settings.sessions_of_training_picture
         # Which pictures share a session is the subject's; each is shown in every second session, as in the dataset.
         group = random_of(settings.seed, subject, "groups").permutation(pictures) % settings.sessions
-        sessions = (group[:, None] + 2 * np.arange(shares)) % settings.sessions
-        shown = np.flatnonzero((sessions == session - 1).any(axis=1)) + 1
-        repeats = settings.train_repeats // shares
+        here = [one for one in range(settings.sessions) if session - 1 in settings.sessions_of_group(one)]
+        shown = np.flatnonzero(np.isin(group, here)) + 1
+        repeats = settings.train_repeats // settings.sessions_of_training_picture
     else:
         shown = np.arange(1, settings.test_concepts + 1)
         repeats = settings.test_repeats // settings.sessions

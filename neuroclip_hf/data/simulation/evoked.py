@@ -11,8 +11,9 @@ RESPONSE_LENGTH = 0.8
 """Seconds after onset for which a response lasts; longer than the interval between pictures, so responses overlap."""
 
 BACKGROUND_AMPLITUDE = 8.0
-"""Root mean square of a sensor's 1/f activity above 0.3 Hz, to which the signal-to-noise ratio refers; alpha, drifts,
-line noise and blinks come on top. Like all amplitudes here in the sensors' scale (EEG: microvolts)."""
+"""Root mean square of a sensor's 1/f activity above 0.3 Hz before the reference is subtracted, to which the
+signal-to-noise ratio refers; alpha, drifts, line noise and blinks come on top. Like all amplitudes here in the
+sensors' scale (EEG: microvolts)."""
 
 _SPREAD = 0.28  # of the field of a source that carries content, in radii of the head
 _AVERAGE_SPREAD = 0.45  # of what every picture evokes: many sources at once

@@ -40,7 +40,7 @@ class GodSettings:
     test_repeats: int = FACTS.test_repeats
     imagery_repeats: int = FACTS.imagery_repeats
     voxels: int = 4500
-    snr: float = 0.1
+    snr: float = 0.12
     seed: int = 0
     image_size: int = 96
 

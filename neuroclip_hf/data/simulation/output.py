@@ -49,6 +49,6 @@ def _check_disk(out: Path, folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"{out} would take {needed / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB free: simulate less, or "
+            f"{out} would take {needed / 1e6:,.0f} MB and its disk has {free / 1e6:,.0f} MB free: simulate less, or "
             "name a folder on another disk."
         )

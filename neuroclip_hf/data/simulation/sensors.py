@@ -27,6 +27,7 @@ class Sensors:
         scale (`float`): what one step of the simulation's amplitudes is in `unit`: a microvolt, or 20 femtotesla
             (ours: evoked fields then reach about 100 fT, and the background 160).
         back (`tuple` of `str`): the sensors over which the signal-to-noise ratio is defined.
+        reference (`numpy.ndarray` of shape (1, 3), *optional*): the electrode that is subtracted from all others.
     """
 
     names: tuple[str, ...]
@@ -35,6 +36,7 @@ class Sensors:
     unit: str
     scale: float
     back: tuple[str, ...]
+    reference: np.ndarray | None = None
 
     def rows(self, names: tuple[str, ...]) -> list[int]:
         """Places of `names` in the list of sensors.
@@ -55,14 +57,16 @@ class Sensors:
 
     def moved(self, shift: np.ndarray) -> "Sensors":
         """The same sensors on a head that sits otherwise by `shift` (3,), in radii."""
-        return replace(self, places=self.places + shift)
+        reference = None if self.reference is None else self.reference + shift
+        return replace(self, places=self.places + shift, reference=reference)
 
     def fields(self, sources: np.ndarray, spread: float) -> np.ndarray:
         """What the sensors see of sources below the scalp. Ours, not a solution of a volume conductor.
 
-        An electrode sees a bump that is highest above the source. A radial magnetometer sees a source that lies flat
-        below it as two poles of opposite sign beside it (the derivative of the bump); every source can lie in two
-        directions, so it has two columns. A sensor farther from the head sees less, by the square of the distance.
+        An electrode sees a bump that is highest above the source, less what the reference sees. A radial magnetometer
+        sees a source that lies flat below it as two poles of opposite sign beside it (the derivative of the bump);
+        every source can lie in two directions, so it has two columns. A sensor farther from the head sees less, by the
+        square of the distance.
 
         Args:
             sources (`numpy.ndarray`): (sources, 3), points of the scalp above them.
@@ -72,7 +76,8 @@ class Sensors:
             (sensors, sources), for magnetometers (sensors, 2 x sources); the largest value is about 1.
         """
         if self.kind == EEG:
-            return np.exp(-((distances(self.places, sources) / spread) ** 2) / 2)
+            bumps = _bumps(self.places, sources, spread)
+            return bumps if self.reference is None else bumps - _bumps(self.reference, sources, spread)
         height = np.linalg.norm(self.places, axis=1, keepdims=True)
         steps = (self.places / height)[:, None] - sources / np.linalg.norm(sources, axis=1, keepdims=True)
         bumps = np.exp(-((steps / spread) ** 2).sum(axis=2) / 2)
@@ -85,8 +90,9 @@ class Sensors:
 
 @lru_cache
 def eeg_sensors() -> Sensors:
-    """The 63 electrodes of THINGS-EEG2."""
-    return Sensors(FACTS.channels, positions(FACTS.channels), EEG, "V", 1e-6, FACTS.occipital_channels)
+    """The 63 electrodes of THINGS-EEG2, and their reference."""
+    places, reference = positions(FACTS.channels), positions((FACTS.reference,))
+    return Sensors(FACTS.channels, places, EEG, "V", 1e-6, FACTS.occipital_channels, reference)
 
 
 @lru_cache
@@ -117,6 +123,10 @@ def positions(channels: tuple[str, ...]) -> np.ndarray:
 def distances(these: np.ndarray, those: np.ndarray) -> np.ndarray:
     """Distances (n, m) between points (n, 3) and (m, 3)."""
     return np.linalg.norm(these[:, None] - those[None], axis=2)
+
+
+def _bumps(places: np.ndarray, sources: np.ndarray, spread: float) -> np.ndarray:
+    return np.exp(-((distances(places, sources) / spread) ** 2) / 2)
 
 
 @lru_cache

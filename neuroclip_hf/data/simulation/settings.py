@@ -30,7 +30,7 @@ class SimulationSettings:
         sessions (`int`): of a subject; each has a training and a test recording.
         snr (`float`): root mean square of the part of the response that tells pictures apart (to codes of unit
             variance, over the occipital channels and 0.05 to 0.5 s, before adaptation) over that of a channel's 1/f
-            activity (8 microvolts). 0 plants nothing.
+            activity (8 microvolts, before the reference is subtracted). 0 plants nothing.
         seed (`int`): equal seeds and settings give equal bytes.
         image_size (`int`): pixels a side.
         sampling_rate (`int`): in Hz. The real recordings have 1000; 250 is enough for all that is planted.
@@ -49,7 +49,7 @@ class SimulationSettings:
     train_repeats: int = 4
     test_repeats: int = 20
     sessions: int = 4
-    snr: float = 0.15
+    snr: float = 0.3
     seed: int = 0
     image_size: int = 96
     sampling_rate: int = 1000
@@ -68,6 +68,10 @@ class SimulationSettings:
     def sessions_of_training_picture(self) -> int:
         """In how many sessions a training picture is shown: half of them, rounded down, but at least one."""
         return max(1, self.sessions // 2)
+
+    def sessions_of_group(self, group: int) -> tuple[int, ...]:
+        """The sessions (counted from 0) that show the training pictures of a group; there is a group a session."""
+        return tuple((group + 2 * step) % self.sessions for step in range(self.sessions_of_training_picture))
 
     @property
     def sensors(self) -> Sensors:
@@ -92,6 +96,17 @@ class SimulationSettings:
             value = getattr(self, name)
             if value % parts:
                 raise InputError(f"{name} is {value}: with {self.sessions} sessions it must be a multiple of {parts}.")
+        pictures = self.concepts * self.images_per_concept
+        least = next(count for count in range(1, self.sessions + 1) if self._all_sessions_show(count))
+        if pictures < least:
+            raise InputError(
+                f"concepts is {self.concepts} and images_per_concept {self.images_per_concept}: with {self.sessions} "
+                f"sessions it takes {least} training pictures or more, so that every session shows one."
+            )
+
+    def _all_sessions_show(self, pictures: int) -> bool:
+        shown = {session for group in range(pictures) for session in self.sessions_of_group(group)}
+        return len(shown) == self.sessions
 
 
 _LIMITS = (

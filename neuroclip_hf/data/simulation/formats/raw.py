@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION
 from neuroclip_hf.data.simulation.formats import pickles
 from neuroclip_hf.data.simulation.formats.base import RecordingFormat
 from neuroclip_hf.data.simulation.settings import SimulationSettings
@@ -26,5 +27,6 @@ class Raw(RecordingFormat):
             "sfreq": settings.sampling_rate,
             "highpass": FACTS.highpass,
             "lowpass": min(FACTS.lowpass, settings.sampling_rate / 2),
+            "description": SIMULATED_DESCRIPTION,  # no such key in the real files; a copy still says what it is
         }
         pickles.write_object(path, content)

@@ -1,0 +1,190 @@
+"""Preparing THINGS-EEG2: speed beside the field's steps, or peak memory. One JSON line.
+
+    python benchmarks/prepare.py [--concepts 100] [--out FOLDER]
+    python benchmarks/prepare.py --memory --sessions 4 [--concepts 1654] [--out FOLDER]
+
+Speed: seconds from the raw files of one simulated session (63 channels, 1000 Hz, 20 trials a concept) to its whitened
+epochs in float64, by the plain steps that `tests/data/reference.py` keeps (MNE, scikit-learn) and by this package,
+reading included, and the largest difference of the two relative to the largest number. Each way runs in a process of
+its own. Both run with as many threads as the environment allows (OMP_NUM_THREADS).
+
+Memory: peak resident memory of `prepare_things_eeg2` in a process of its own, all 63 channels, over the size of the
+largest raw file. With 1,654 concepts files have their real size: about 4 GB of disk a session, and 3 GB beside them.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroclip_hf.columns import SAMPLE, TEST, TRAIN
+from neuroclip_hf.data.epochs import EpochSettings, cut_epochs
+from neuroclip_hf.data.recordings import NAME, RecordingFile, open_recording
+from neuroclip_hf.data.repeats import REPEATS_PER_SESSION, choose_repeats
+from neuroclip_hf.data.simulation import simulate_things_eeg2
+from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.things_eeg2 import FACTS, RAW_FILES
+from neuroclip_hf.data.whitening import NoiseCovariance, whiten, whitening_matrix
+
+REFERENCE = Path(__file__).resolve().parents[1] / "tests" / "data" / "reference.py"
+SETTINGS = EpochSettings(sampling_rate=FACTS.epoch_sampling_rate)
+ALLOWED = 1_000_000_000
+"""Bytes that preparing may take beside one and a half times the largest raw file."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="folder with room; the system's temporary one by default")
+    parser.add_argument("--concepts", type=int, default=100, help="training concepts of a session")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")
+    parser.add_argument("--sessions", type=int, default=1, choices=(1, 2, 4), help="sessions, for memory")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        return run_child(*arguments.child)
+    with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
+        measure = memory if arguments.memory else speed
+        print(json.dumps(measure(Path(folder), arguments)))
+
+
+def speed(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    simulate_things_eeg2(
+        folder / "raw",
+        sessions=1,
+        concepts=arguments.concepts,
+        images_per_concept=10,
+        train_repeats=2,
+        test_concepts=10,
+        test_repeats=20,
+        image_size=16,
+    )
+    session = next((folder / "raw").glob("sub-*/ses-*"))
+    found = {way: call(way, session, folder / f"{way}.npy") for way in ("reference", "ours")}
+    values = {way: np.load(folder / f"{way}.npy", mmap_mode="r") for way in found}
+    difference = np.abs(values["ours"] - values["reference"]).max() / np.abs(values["reference"]).max()
+    return {
+        "benchmark": "prepare_speed",
+        "epochs": len(values["ours"]),
+        "raw_files_mb": round(sum(path.stat().st_size for path in session.iterdir()) / 1e6, 1),
+        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        "reference_seconds": round(found["reference"]["seconds"], 2),
+        "seconds": round(found["ours"]["seconds"], 2),
+        "ratio": round(found["reference"]["seconds"] / found["ours"]["seconds"], 2),
+        "target_ratio": 8,
+        "largest_relative_difference": float(f"{difference:.2g}"),
+    }
+
+
+def memory(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    # A session of the dataset shows half of its training pictures, twice; one session alone shows all that there are.
+    shares = min(arguments.sessions, FACTS.sessions_of_training_picture)
+    pictures = 10 * arguments.sessions // (2 * shares)
+    simulate_things_eeg2(
+        folder / "raw",
+        sessions=arguments.sessions,
+        concepts=arguments.concepts,
+        images_per_concept=pictures,
+        train_repeats=2 * shares,
+        test_concepts=min(FACTS.test_concepts, arguments.concepts),
+        test_repeats=20 * arguments.sessions,
+        image_size=16,
+    )
+    largest = max(path.stat().st_size for path in (folder / "raw").rglob("raw_eeg_*.npy"))
+    found = call("prepare", folder / "raw", folder / "store")
+    allowed = 1.5 * largest + ALLOWED
+    return {
+        "benchmark": "prepare_memory",
+        "sessions": arguments.sessions,
+        "epochs": found["epochs"],
+        "largest_file_gb": round(largest / 1e9, 3),
+        "peak_gb": round(found["peak"] / 1e9, 3),
+        "allowed_gb": round(allowed / 1e9, 3),
+        "part_of_allowed": round(found["peak"] / allowed, 3),
+        "peak_before_gb": round(found["before"] / 1e9, 3),
+        "seconds": round(found["seconds"], 1),
+    }
+
+
+def call(way: str, source: Path, out: Path) -> dict[str, Any]:
+    """Run one way in a process of its own, so that neither its memory nor its caches are another's."""
+    command = [sys.executable, __file__, "--child", way, str(source), str(out)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run_child(way: str, source: str, out: str) -> None:
+    before, started = peak(), time.perf_counter()
+    if way == "prepare":
+        prepare_things_eeg2(source, out, channels=["all"])
+        seconds, epochs = time.perf_counter() - started, len(TrialStore(out).trials)
+    else:
+        reference = load_reference()
+        steps = reference_steps if way == "reference" else our_steps
+        started = time.perf_counter()
+        parts = steps(Path(source), reference)
+        seconds = time.perf_counter() - started
+        values = np.concatenate(parts)
+        np.save(out, values)
+        epochs = len(values)
+    print(json.dumps({"seconds": seconds, "peak": peak(), "before": before, "epochs": epochs}))
+
+
+def reference_steps(session: Path, reference: ModuleType) -> list[NDArray[np.float64]]:
+    """Whitened epochs (trials, channels, samples) of both splits, each in the order of time, in parts."""
+    found = reference.session(session, FACTS.channels)
+    trials = [
+        (split != TRAIN, sample, epoch)
+        for split, pictures in found.items()
+        for _, samples, epochs in pictures
+        for sample, epoch in zip(samples, epochs, strict=True)
+    ]
+    return [epoch[None] for _, _, epoch in sorted(trials, key=lambda trial: trial[:2])]
+
+
+def our_steps(session: Path, _: ModuleType) -> list[NDArray[np.float64]]:
+    """The same by this package."""
+    whitened = []
+    for split in (TRAIN, TEST):
+        recording = open_recording(RecordingFile(session / RAW_FILES[split], session.parent.name))
+        events = recording.events
+        chosen = np.sort(np.concatenate(choose_repeats(events[NAME].tolist(), REPEATS_PER_SESSION[split])))
+        samples, names = events[SAMPLE].to_numpy()[chosen], events[NAME].to_numpy()[chosen]
+        parts, covariance = [], NoiseCovariance()
+        for kept, values in cut_epochs(recording.raw, samples, SETTINGS, FACTS.channels):
+            parts.append(values)
+            if split == TRAIN:
+                covariance.add(values, names[kept].tolist())
+        if split == TRAIN:
+            matrix = whitening_matrix(covariance.result())
+        whitened += [whiten(part, matrix) for part in parts]
+    return whitened
+
+
+def load_reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", REFERENCE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def peak() -> int:
+    """Peak resident memory of this process, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""`neuroclip import`: what `neuroclip export` wrote -> the same trial store."""
+
+from pathlib import Path
+
+import typer
+
+from neuroclip_hf.cli.options import print_result
+
+
+def import_(
+    dataset: Path = typer.Argument(..., help="Folder that `neuroclip export` made."),
+    out: Path = typer.Option(..., "--out", help="The trial store to make."),
+    pictures: Path | None = typer.Option(
+        None, "--pictures", help="Folder of the pictures, where the export has none; named as they were."
+    ),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing store."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
+) -> None:
+    """Rebuild the trial store that was exported, byte by byte."""
+    from neuroclip_hf.cli.prepare import describe
+    from neuroclip_hf.data.parquet.importing import import_store
+
+    made = import_store(dataset, out, pictures=pictures, overwrite=overwrite)
+    print_result(describe(made), as_json)

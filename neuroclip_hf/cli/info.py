@@ -1,0 +1,127 @@
+"""`neuroclip info`: what a trial store holds, and how it was made."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from neuroclip_hf import columns
+from neuroclip_hf.cli.options import print_result, table
+
+
+def info(
+    store: Path = typer.Argument(..., help="The trial store."),
+    as_json: bool = typer.Option(False, "--json", help="Print it as one JSON line."),
+) -> None:
+    """Say what a store holds and how it was made; `neuroclip check` says whether it is whole."""
+    from rich.console import Group
+
+    values = describe_store(store)
+    print_result(values, as_json, None if as_json else Group(_subjects_table(values), _made_table(values)))
+
+
+def describe_store(path: Path) -> dict[str, Any]:
+    """What a store holds, subject by subject and split by split, and how it was made."""
+    from neuroclip_hf.data.store import TrialStore
+
+    store = TrialStore(path)
+    made = store.info
+    step = None if made.sampling_rate is None or made.num_timesteps is None else 1 / made.sampling_rate
+    last = None if step is None else made.window_start + ((made.num_timesteps or 1) - 1) * step
+    return {
+        "store": str(path),
+        "fingerprint": made.fingerprint,
+        "data": made.data,
+        "modality": made.modality,
+        "source": made.source,
+        "protocol": made.protocol,
+        "target": made.target,
+        "subjects": {name: _splits(store.trials[store.trials[columns.SUBJECT] == name]) for name in store.subjects},
+        "galleries": {
+            split: {"pictures": len(seen), "concepts": int(seen[columns.CONCEPT].nunique())}
+            for split, seen in ((split, store.gallery(split)) for split in (columns.TRAIN, columns.TEST))
+        },
+        "channels": made.channels,
+        "num_timesteps": made.num_timesteps,
+        "sampling_rate": made.sampling_rate,
+        "window": None if last is None else [round(made.window_start, 6), round(last, 6)],
+        "unit": made.unit,
+        "whitening_fit": made.whitening_fit,
+        "redistribute_pictures": made.redistribute_pictures,
+        "settings": made.settings,
+        "versions": made.versions,
+        "sources": made.sources,
+        "warnings": made.warnings,
+    }
+
+
+def _splits(trials: Any) -> dict[str, dict[str, int]]:
+    """Split -> trials, targets, concepts, sessions, and fewest and most repeats of a target."""
+    found = {}
+    for split in columns.SPLITS:
+        mine = trials[trials[columns.SPLIT] == split]
+        if not len(mine):
+            continue
+        targets = mine[columns.IMAGE_ID].where(mine[columns.IMAGE_ID] != "", mine[columns.CONCEPT])
+        repeats = targets.value_counts()
+        found[split] = {
+            "trials": len(mine),
+            "targets": len(repeats),
+            "concepts": int(mine[columns.CONCEPT].nunique()),
+            "sessions": int(mine[columns.SESSION].nunique()),
+            "fewest_repeats": int(repeats.min()),
+            "most_repeats": int(repeats.max()),
+        }
+    return found
+
+
+def _subjects_table(values: dict[str, Any]) -> Any:
+    rows = []
+    for subject, splits in values["subjects"].items():
+        for split, found in splits.items():
+            fewest, most = found["fewest_repeats"], found["most_repeats"]
+            repeats = str(most) if fewest == most else f"{fewest} to {most}"
+            counts = (f"{found[name]:,}" for name in ("trials", "targets", "concepts", "sessions"))
+            rows.append((f"{subject} {split}", *counts, repeats))
+    title = f"{values['store']}: {values['data']} {values['modality']}, {values['protocol']}"
+    what = "concepts shown" if values["target"] == columns.CONCEPT_TARGET else "pictures shown"
+    return table(("", "trials", what, "concepts", "sessions", "repeats"), rows, title)
+
+
+def _made_table(values: dict[str, Any]) -> Any:
+    galleries = (
+        f"{split}: {found['pictures']:,} pictures of {found['concepts']:,} concepts"
+        for split, found in values["galleries"].items()
+    )
+    channels = values["channels"]
+    some = ", ".join(channels) if len(channels) <= 64 else f"{', '.join(channels[:3])}, ..."
+    window = values["window"]
+    shared = "may be redistributed" if values["redistribute_pictures"] else "may not be redistributed"
+    rows = [
+        ("fingerprint", values["fingerprint"]),
+        ("source", values["source"]),
+        ("recordings", f"{len(values['sources'])} files"),
+        ("galleries", "; ".join(galleries)),
+        ("channels", f"{len(channels)}: {some}"),
+        ("sampling rate", "none (patterns)" if values["sampling_rate"] is None else f"{values['sampling_rate']:g} Hz"),
+        ("samples", "none (patterns)" if window is None else _samples(values["num_timesteps"], *window)),
+        ("unit", values["unit"]),
+        ("whitening", "none" if values["whitening_fit"] is None else f"fitted on {values['whitening_fit']}"),
+        ("pictures", shared),
+        *(("setting", f"{name} = {value}") for name, value in flat(values["settings"])),
+        *(("version", f"{name} {value}") for name, value in values["versions"].items()),
+        *(("warning", text) for text in values["warnings"]),
+    ]
+    return table((), rows)
+
+
+def _samples(count: int, first: float, last: float) -> str:
+    return f"{count}: {first:g} to {last:g} s"
+
+
+def flat(settings: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    """`{"epochs": {"band": None}}` -> `[("epochs.band", None)]`."""
+    found: list[tuple[str, Any]] = []
+    for name, value in settings.items():
+        found += flat(value, f"{above}{name}.") if isinstance(value, dict) and value else [(f"{above}{name}", value)]
+    return found

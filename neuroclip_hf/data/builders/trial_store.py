@@ -1,0 +1,130 @@
+"""A trial store as a `datasets` builder.
+
+```python
+builder = TrialStoreBuilder(config_name="sub-01", data_dir="STORE")
+builder.download_and_prepare(num_proc=2)
+train = builder.as_dataset("train").with_format("torch")
+stream = builder.as_streaming_dataset("train")
+```
+
+Configs, splits and columns are those of an export (see [`neuroclip_hf.data.parquet`]). Training reads the store
+itself, whose memory map is much faster; this is for whoever wants the trials in `datasets`' own tools.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+from datasets.builder import Key
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.parquet import layout
+from neuroclip_hf.data.parquet.export import picture_tables, read_blocks
+from neuroclip_hf.data.store import STORE_FILE, TrialStore
+from neuroclip_hf.errors import InputError
+
+PART_GROUPS = 64
+"""Row groups in the smallest piece of work that a process gets (ours)."""
+
+
+@dataclass
+class TrialStoreConfig(datasets.BuilderConfig):
+    """One subject of a store, or its pictures.
+
+    Args:
+        name (`str`): a subject, or "pictures".
+        data_dir (`str`): the store.
+        images (`bool`): whether the pictures' config holds the files.
+    """
+
+    images: bool = True
+
+    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
+        """The name under which the result is cached: another store, or the same made anew, has another."""
+        key = repr((content_key(_folder(self)), self.settings(), custom_features))
+        return f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+    def settings(self) -> tuple[Any, ...]:
+        """What besides the folder decides about the result."""
+        return (self.images,)
+
+
+class TrialStoreBuilder(datasets.ArrowBasedBuilder):
+    """Builds one subject of a trial store, or its pictures.
+
+    Raises:
+        InputError: if `data_dir` is no store, or `config_name` neither one of its subjects nor "pictures".
+    """
+
+    BUILDER_CONFIG_CLASS = TrialStoreConfig
+
+    def open_store(self) -> TrialStore:
+        """The store that is built from."""
+        return TrialStore(_folder(self.config))
+
+    def _info(self) -> datasets.DatasetInfo:
+        return datasets.DatasetInfo()  # the columns' types depend on the store, which may have to be made first
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        store = self.open_store()
+        if self.config.name == layout.PICTURES_CONFIG:
+            self.info.features = layout.picture_features(self.config.images)
+            parts = [
+                range(start, min(start + 100, len(store.pictures))) for start in range(0, len(store.pictures), 100)
+            ]
+            arguments = {"store": str(store.path), "split": None, "parts": parts}
+            return [datasets.SplitGenerator(name=layout.PICTURES_SPLIT, gen_kwargs=arguments)]
+        if self.config.name not in store.subjects:
+            known = ", ".join([*store.subjects, layout.PICTURES_CONFIG])
+            raise InputError(f"{store.path} has no config {self.config.name!r}: config_name is one of {known}.")
+        self.info.features = layout.trial_features(store.info, store.trials)
+        size = PART_GROUPS * layout.rows_per_group(store.info)
+        made = []
+        for subject, split, rows in layout.array_groups(store.trials):
+            if subject == self.config.name:
+                parts = [range(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
+                arguments = {"store": str(store.path), "split": split, "parts": parts}
+                made.append(datasets.SplitGenerator(name=split, gen_kwargs=arguments))
+        return made
+
+    def _generate_shards(self, store: str, split: str | None, parts: list[range]) -> Iterator[str]:
+        yield from (f"{store}/{split or layout.PICTURES_SPLIT}/{part.start}" for part in parts)
+
+    def _generate_tables(self, store: str, split: str | None, parts: list[range]) -> Iterator[tuple[Key, pa.Table]]:
+        opened = TrialStore(store)
+        for number, part in enumerate(parts):
+            tables = self._pictures(opened, part) if split is None else self._trials(opened, split, part)
+            yield from ((Key(number, place), table) for place, table in enumerate(tables))
+
+    def _pictures(self, store: TrialStore, part: range) -> Iterator[pa.Table]:
+        return picture_tables(store, part, layout.picture_features(self.config.images))
+
+    def _trials(self, store: TrialStore, split: str, part: range) -> Iterator[pa.Table]:
+        schema = layout.trial_features(store.info, store.trials).arrow_schema
+        chosen = (store.trials[columns.SUBJECT] == self.config.name) & (store.trials[columns.SPLIT] == split)
+        rows = store.trials[chosen].sort_values(columns.ROW, kind="stable")
+        table = layout.row_table(rows, schema)
+        path = store.path / layout.array_name(self.config.name, split)
+        size, shape = layout.rows_per_group(store.info), layout.trial_shape(store.info)
+        for start, values in read_blocks(path, part, size, shape):
+            yield layout.trial_table(values, table.slice(start, len(values)), schema)
+
+
+def content_key(folder: Path) -> str:
+    """Something that changes with what a folder holds: store.json, or names, sizes and times of other files."""
+    if (folder / STORE_FILE).is_file():
+        return hashlib.sha256((folder / STORE_FILE).read_bytes()).hexdigest()
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    facts = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr((str(folder.resolve()), facts)).encode()).hexdigest()
+
+
+def _folder(config: datasets.BuilderConfig) -> Path:
+    folder = Path(config.data_dir or "")
+    if config.data_dir is None or not folder.is_dir():
+        raise InputError(f"data_dir is {config.data_dir!r}: name the folder of the store.")
+    return folder

@@ -1,0 +1,118 @@
+"""README.md of an exported store: front matter with the configs that `load_dataset` reads, and what a reader needs."""
+
+from typing import Any
+
+import yaml
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.parquet import layout
+from neuroclip_hf.data.parquet.layout import ExportInfo
+from neuroclip_hf.data.store import TrialStore
+
+
+def dataset_card(store: TrialStore, info: ExportInfo) -> str:
+    """The card of an export."""
+    front = {
+        "tags": ["neuroclip_hf", store.info.modality, store.info.data],
+        "configs": configs(info),
+    }
+    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+    parts = [_what(store), _load(store, info), _values(store), _pictures(store, info), _back(info)]
+    return f"---\n{head}---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def configs(info: ExportInfo) -> list[dict[str, Any]]:
+    """One config a subject with its splits, and the pictures' last."""
+    of_subject: dict[str, list[dict[str, str]]] = {}
+    for name in info.shards:
+        subject, split = name.removesuffix(".npy").split("/")
+        files = {"split": split, "path": f"{layout.TRIALS}/{subject}/{split}-*.parquet"}
+        of_subject.setdefault(subject, []).append(files)
+    pictures = {"split": layout.PICTURES_SPLIT, "path": f"{layout.PICTURES}/{layout.PICTURES_SPLIT}-*.parquet"}
+    of_subject[layout.PICTURES_CONFIG] = [pictures]
+    return [{"config_name": name, "data_files": files} for name, files in of_subject.items()]
+
+
+def _what(store: TrialStore) -> str:
+    said = store.info
+    first = "Simulated recordings: numbers from them say nothing about brains.\n\n" if said.data == "simulated" else ""
+    splits = store.trials[columns.SPLIT].value_counts()
+    counts = ", ".join(f"{split} {splits[split]:,}" for split in columns.SPLITS if split in splits)
+    rate = "" if said.sampling_rate is None else f" at {said.sampling_rate:g} Hz"
+    shape = " x ".join(map(str, layout.trial_shape(said)))
+    what = "(channels, samples)" if said.num_timesteps is not None else "(voxels)"
+    lines = [
+        f"Trials of {len(store.subjects)} subject{'s' if len(store.subjects) > 1 else ''} who saw pictures, "
+        f"prepared by `neuroclip_hf` (store {said.fingerprint}).",
+        "",
+        f"- data: {said.data}, {said.modality}, made from {said.source}",
+        f"- trials: {counts}",
+        f"- a trial: {shape} {what}{rate}",
+        f"- protocol: {said.protocol} (what training and test may share)",
+        f"- whitening: {'none' if said.whitening_fit is None else 'fitted on ' + said.whitening_fit}",
+        *(f"- note: {warning}" for warning in said.warnings),
+    ]
+    return f"{first}# Brain recordings and pictures\n\n" + "\n".join(lines)
+
+
+def _load(store: TrialStore, info: ExportInfo) -> str:
+    subject = store.subjects[0]
+    split = next(name.removesuffix(".npy").split("/")[1] for name in info.shards if name.startswith(f"{subject}/"))
+    values = layout.VALUES[store.info.modality]
+    return f"""## Loading
+
+```python
+from pathlib import Path
+
+from datasets import load_dataset
+
+here = str(Path.cwd())  # this folder, or its name on the Hub
+trials = load_dataset(here, "{subject}", split="{split}").with_format("torch")
+trials[0]["{values}"]  # {layout.trial_shape(store.info)}
+names = load_dataset(here, "{subject}", split="{split}", columns=["{columns.IMAGE_ID}", "{columns.CONCEPT}"])
+stream = load_dataset(here, "{subject}", split="{split}", streaming=True)
+pictures = load_dataset(here, "{layout.PICTURES_CONFIG}", split="{layout.PICTURES_SPLIT}")
+```"""
+
+
+def _values(store: TrialStore) -> str:
+    said = store.info
+    same = len(set(said.scale)) == 1 and len(set(said.offset)) == 1
+    meaning = (
+        f"value in {said.unit} = number x {said.scale[0]:g} + {said.offset[0]:g}"
+        if same
+        else f"value in {said.unit} = number x scale + offset, which `store/store.json` lists for every channel"
+    )
+    formats = "`with_format` makes float32 of it unless a dtype is named." if said.num_timesteps is not None else ""
+    channels = f"Channels: {', '.join(said.channels)}." if len(said.channels) <= 400 else ""
+    return "\n\n".join(
+        part
+        for part in (
+            "## Values",
+            f"`{layout.VALUES[said.modality]}` holds the float16 numbers of the store: {meaning}. {formats}".strip(),
+            channels,
+        )
+        if part
+    )
+
+
+def _pictures(store: TrialStore, info: ExportInfo) -> str:
+    text = (
+        f"The config `{layout.PICTURES_CONFIG}` has one row a picture; `{columns.IMAGE_ID}` leads from a trial to its "
+        f"picture, and `{columns.GALLERY}` says which splits may see it."
+    )
+    if not info.images:
+        rights = "The pictures' files were left out."
+    elif store.info.redistribute_pictures:
+        rights = "The pictures may be redistributed, by the word of whoever made the store."
+    else:
+        rights = "**The pictures may not be redistributed**: do not pass this folder on or upload it."
+    return f"## Pictures\n\n{text} {rights}"
+
+
+def _back(info: ExportInfo) -> str:
+    missing = "" if info.images else " With `--pictures FOLDER` it takes the pictures that were left out from there."
+    return (
+        "## Training\n\n`neuroclip import . --out STORE` rebuilds the trial store, to the byte, for training with "
+        f"random access.{missing}"
+    )

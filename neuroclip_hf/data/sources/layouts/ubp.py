@@ -1,0 +1,67 @@
+"""Containers of UBP: a dictionary by `torch.save`."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroclip_hf.columns import TEST, TRAIN
+from neuroclip_hf.data import safe_load
+from neuroclip_hf.data.sources.layouts.base import UNKNOWN_FIT, EpochedFile, EpochedLayout, make_epoched
+from neuroclip_hf.data.things_eeg2 import ImageMetadata
+from neuroclip_hf.errors import InputError
+
+_KEYS = ("eeg", "img", "session", "ch_names", "times")
+
+
+class UbpLayout(EpochedLayout):
+    """`sub-XX/{train,test}.pt`: float16 epochs with the picture and the session (counted from 0) of every trial.
+
+    Tensors are mapped from the file; arrays are read into memory.
+    """
+
+    name = "ubp"
+    description = "epochs of UBP (.pt)"
+    file_names = {TRAIN: "train.pt", TEST: "test.pt"}
+
+    def open(self, path: Path, split: str, metadata: ImageMetadata) -> EpochedFile:
+        """Open a dictionary through `safe_load`."""
+        content = safe_load.load(path)
+        if not isinstance(content, dict) or any(key not in content for key in _KEYS):
+            found = list(content) if isinstance(content, dict) else type(content).__name__
+            raise InputError(f"{path} holds {found} instead of {', '.join(_KEYS)}: get the file again.")
+        values = np.asarray(content["eeg"])
+        images, sessions = (_of_trials(path, key, content[key], values) for key in ("img", "session"))
+        numbers = sessions.astype(np.float64)
+        if not np.isfinite(numbers).all() or (numbers < 0).any() or (numbers % 1).any():
+            raise InputError(f"{path}: session holds numbers that count nothing: get the file again.")
+        ids = _image_ids(path, images, split, metadata)
+        found_sessions = numbers.astype(np.int64) + 1
+        channels, times = content["ch_names"], np.asarray(content["times"])
+        return make_epoched(path, values, channels, times, split, metadata, UNKNOWN_FIT, ids, found_sessions)
+
+
+def _of_trials(path: Path, key: str, given: Any, values: np.ndarray) -> NDArray[Any]:
+    """What a container says of every trial, (pictures, repeats); said of every picture it holds for its repeats."""
+    found = np.asarray(given)
+    if found.ndim == 1 and found.shape == values.shape[:1]:
+        found = np.repeat(found[:, None], values.shape[1], axis=1)
+    if values.ndim != 4 or found.shape != values.shape[:2]:
+        raise InputError(f"{path}: {key} has shape {found.shape} and eeg {values.shape}: get the file again.")
+    return found
+
+
+def _image_ids(path: Path, images: NDArray[Any], split: str, metadata: ImageMetadata) -> NDArray[np.object_]:
+    """Ids of the pictures: a path's folder and file name count, whatever the folders above are called."""
+    known = {
+        tuple(PurePosixPath(image_id).parts[-2:]): image_id
+        for image_id in (metadata.image_id(split, code) for code in range(1, metadata.size(split) + 1))
+    }
+    ids = np.empty(images.shape, dtype=object)
+    for place, text in np.ndenumerate(images):
+        image_id = known.get(tuple(PurePosixPath(str(text).replace("\\", "/")).parts[-2:]))
+        if image_id is None:
+            raise InputError(f"{path}: img names {str(text)[:100]!r}, which is no {split} picture of the dataset.")
+        ids[place] = image_id
+    return ids

@@ -1,0 +1,333 @@
+"""The parts of a store that is made from continuous recordings: epochs cut and whitened, session by session."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs
+from neuroclip_hf.data.recordings import NAME, RecordingFile, check_signal
+from neuroclip_hf.data.repeats import REPEATS_PER_SESSION, choose_repeats
+from neuroclip_hf.data.simulated import is_simulated
+from neuroclip_hf.data.sources.layouts import RecordedLayout
+from neuroclip_hf.data.sources.resume import Part, Result, UnfinishedStore
+from neuroclip_hf.data.sources.sessions import SessionFiles, find_sessions, missing_files
+from neuroclip_hf.data.store import StoreInfo
+from neuroclip_hf.data.store_writer import BLOCK, StoreWriter
+from neuroclip_hf.data.things_eeg2 import ImageMetadata, subject_folder
+from neuroclip_hf.data.whitening import NoiseCovariance, whiten, whitening_matrix
+from neuroclip_hf.errors import InputError
+
+SESSION, TRAINING_SUBJECTS, NONE = "session", "training-subjects", "none"
+WHITENINGS = (SESSION, TRAINING_SUBJECTS, NONE)
+WHITENING_FITS = {
+    SESSION: "training epochs of the same subject and session",
+    TRAINING_SUBJECTS: "training epochs of all sessions of the other subjects of this store: the mean of a subject's "
+    "covariances, then of the subjects'",
+    NONE: None,
+}
+"""What store.json says of each."""
+_SPLITS = (columns.TRAIN, columns.TEST)
+_MEASURE = "covariance of "
+_REMEDY = "get it, leave the subject out with --subjects, or go on without it with --allow-missing"
+
+Block = tuple[list[dict[str, Any]], NDArray[np.float64]]
+
+
+def plan_recordings(
+    layout: RecordedLayout,
+    source: Path,
+    metadata: ImageMetadata,
+    subjects: Sequence[int],
+    channels: Sequence[str],
+    epochs: EpochSettings,
+    whitening: str,
+    allow_missing: bool,
+) -> "RecordedPlan":
+    """Look at the folder and at the first recording, and say what will be made.
+
+    Args:
+        layout (`RecordedLayout`): how recordings lie in `source`.
+        source (`Path`): the folder.
+        metadata (`ImageMetadata`): the table of pictures.
+        subjects (sequence of `int`): whose.
+        channels (sequence of `str`): names; all EEG channels if empty.
+        epochs (`EpochSettings`): how to cut.
+        whitening (`str`): one of [`WHITENINGS`].
+        allow_missing (`bool`): whether what is missing is a warning, rather than an error.
+
+    Raises:
+        InputError: for a setting that does not suit, or a missing recording.
+    """
+    if whitening not in WHITENINGS:
+        raise InputError(f"whitening is {whitening!r}: choose one of {', '.join(WHITENINGS)}.")
+    sessions = find_sessions(layout, source, subjects)
+    missing = missing_files(layout, source, sessions)
+    if missing and not allow_missing:
+        raise InputError(f"{missing[0]} is missing: {_REMEDY}.")
+    trained = [one for one in sessions if columns.TRAIN in one.paths]
+    without = set(subjects) - {one.subject for one in trained}
+    if without:
+        raise InputError(f"subject {min(without)} has no training recording: leave it out with --subjects.")
+    if whitening == TRAINING_SUBJECTS and len(set(subjects)) < 2:
+        raise InputError(
+            f"whitening is {whitening!r}, which whitens a subject by the other subjects of the store, and there is "
+            f"only subject {subjects[0]}: name more with --subjects, or choose {SESSION!r}."
+        )
+    first = trained[0]
+    file = RecordingFile(first.paths[columns.TRAIN], subject_folder(first.subject), first.session)
+    raw = layout.open(file, columns.TRAIN, metadata).raw
+    epochs = replace(epochs, channels=tuple(choose_channels(raw, channels, file.path)))
+    info = _store_info(layout, file, epochs, float(raw.info["sfreq"]), whitening)
+    warnings = [f"{path.relative_to(source).as_posix()} is missing." for path in missing]
+    if whitening == SESSION:
+        warnings += [
+            f"{_name(one)}: its test recording was left out: without training epochs nothing whitens it."
+            for one in sessions
+            if list(one.paths) == [columns.TEST]
+        ]
+    return RecordedPlan(layout, metadata, epochs, whitening, tuple(sessions), allow_missing, info, tuple(warnings))
+
+
+def _store_info(
+    layout: RecordedLayout, file: RecordingFile, epochs: EpochSettings, recorded_rate: float, whitening: str
+) -> StoreInfo:
+    rate = float(epochs.sampling_rate or recorded_rate)
+    whitened = whitening != NONE
+    count = len(epochs.channels)
+    return StoreInfo(
+        modality="eeg",
+        channels=list(epochs.channels),
+        unit="sd" if whitened else "V",
+        scale=[1.0 if whitened else 1e-6] * count,
+        offset=[0.0] * count,
+        sampling_rate=rate,
+        window_start=epochs.window[0],
+        num_timesteps=epochs.num_timesteps(rate),
+        protocol=columns.NEW_CONCEPTS,
+        target=columns.IMAGE_TARGET,
+        data=columns.SIMULATED if is_simulated(file.path) else columns.RECORDED,
+        source="things-eeg2",
+        settings={
+            "layout": layout.name,
+            "epochs": epochs.to_dict(),
+            "whitening": whitening,
+            "repeats_per_session": REPEATS_PER_SESSION,
+        },
+        epochs=replace(epochs, sampling_rate=rate).to_dict(),
+        whitening_fit=WHITENING_FITS[whitening],
+    )
+
+
+@dataclass(frozen=True)
+class RecordedPlan:
+    """How recordings become trials.
+
+    Args:
+        layout (`RecordedLayout`): how they lie in the folder.
+        metadata (`ImageMetadata`): the table of pictures.
+        epochs (`EpochSettings`): how to cut, with the names of the channels.
+        whitening (`str`): one of [`WHITENINGS`].
+        sessions (`tuple`): from [`find_sessions`].
+        allow_missing (`bool`): whether what is missing is a warning, rather than an error.
+        info (`StoreInfo`): what store.json says.
+        warnings (`tuple` of `str`): recordings that are missing.
+    """
+
+    layout: RecordedLayout
+    metadata: ImageMetadata
+    epochs: EpochSettings
+    whitening: str
+    sessions: tuple[SessionFiles, ...]
+    allow_missing: bool
+    info: StoreInfo
+    warnings: tuple[str, ...]
+
+    def write(self, store: UnfinishedStore) -> None:
+        """Write all trials and covariances."""
+        warnings = list(self.warnings)
+        store.do(self.measuring_parts())
+        for subject in dict.fromkeys(session.subject for session in self.sessions):
+            store.do(self.parts(subject, store))
+            warnings += self.check_subject(subject, store)
+        for subject, covariances in self.covariances(store).items():
+            store.writer.add_covariances(subject_folder(subject), covariances)
+        store.info = replace(store.info, warnings=warnings)
+
+    def measuring_parts(self) -> list[Part]:
+        """Covariances, which come first where subjects are whitened by each other; otherwise none."""
+        if self.whitening != TRAINING_SUBJECTS:
+            return []
+        return [
+            self._part(_MEASURE, session, (columns.TRAIN,), self._measure)
+            for session in self.sessions
+            if columns.TRAIN in session.paths
+        ]
+
+    def parts(self, subject: int, store: UnfinishedStore) -> list[Part]:
+        """The sessions of a subject; one without training recording is left out where it cannot be whitened."""
+        return [
+            self._part("", session, _SPLITS, partial(self._write, store=store))
+            for session in self.sessions
+            if session.subject == subject
+            and (columns.TRAIN in session.paths or (session.paths and self.whitening != SESSION))
+        ]
+
+    def covariances(self, store: UnfinishedStore) -> dict[int, NDArray[np.float64]]:
+        """Noise covariances (sessions, channels, channels) of each subject's own training epochs."""
+        prefix = _MEASURE if self.whitening == TRAINING_SUBJECTS else ""
+        found: dict[int, list[NDArray[np.float64]]] = {}
+        for session in self.sessions:
+            covariance = store.covariance(prefix + _name(session))
+            if covariance is not None:
+                found.setdefault(session.subject, []).append(covariance)
+        return {subject: np.stack(several) for subject, several in found.items()}
+
+    def check_subject(self, subject: int, store: UnfinishedStore) -> list[str]:
+        """Whether all sessions together used every picture of the table equally often; if not, a warning or an error.
+
+        Raises:
+            InputError: if not, and nothing may be missing.
+        """
+        name = subject_folder(subject)
+        return [warning for split in _SPLITS for warning in self._uneven(name, split, store.shown(name, split))]
+
+    def _part(self, prefix: str, session: SessionFiles, splits: Sequence[str], run: Any) -> Part:
+        paths = [session.paths[split] for split in splits if split in session.paths]
+        files = tuple(file for path in paths for file in self.layout.sources(path))
+        return Part(prefix + _name(session), subject_folder(session.subject), files, partial(run, session))
+
+    def _measure(self, session: SessionFiles, writer: StoreWriter, result: Result) -> None:
+        covariance = NoiseCovariance()
+        for rows, values in self._cut(session, columns.TRAIN, Result(result.scratch)):
+            covariance.add(values, _pictures(rows))
+        result.covariance = covariance.result()
+
+    def _write(self, session: SessionFiles, writer: StoreWriter, result: Result, store: UnfinishedStore) -> None:
+        matrix = self._matrix_of_others(session.subject, store) if self.whitening == TRAINING_SUBJECTS else None
+        for split, path in session.paths.items():
+            blocks: Iterable[Block] = self._cut(session, split, result)
+            if split == columns.TRAIN and self.whitening == SESSION:
+                spilled = _Spilled(result.scratch / "epochs", blocks)
+                blocks, result.covariance = spilled, spilled.covariance
+                matrix = _invert(result.covariance, path)
+            for rows, values in blocks:
+                whitened = values if matrix is None else whiten(values, matrix)
+                writer.add_trials(subject_folder(session.subject), split, whitened, rows, str(path))
+
+    def _cut(self, session: SessionFiles, split: str, result: Result) -> Iterator[Block]:
+        """Epochs of one recording in float64, a block at a time; what could not be cut goes to the result."""
+        path = session.paths[split]
+        run = 1 + _SPLITS.index(split)
+        file = RecordingFile(path, subject_folder(session.subject), session.session, run)
+        recording = self.layout.open(file, split, self.metadata)
+        channels = choose_channels(recording.raw, self.epochs.channels, path)
+        check_signal(recording, channels)
+        chosen = choose_repeats(recording.events[NAME].tolist(), REPEATS_PER_SESSION[split])
+        events = recording.events.iloc[np.sort(np.concatenate(chosen))]
+        result.warnings += self._check_session(path, split, events)
+        samples, names = events[columns.SAMPLE].to_numpy(), events[NAME].to_numpy()
+        left = np.ones(len(events), dtype=bool)
+        for kept, values in cut_epochs(recording.raw, samples, self.epochs, channels):
+            left[kept] = False
+            yield [_row(file, str(names[row]), int(samples[row])) for row in kept], values
+        if left.all():
+            raise InputError(f"{path}: no epoch fits into the recording; check --window and --baseline.")
+        if left.any():
+            result.dropped += [(split, str(name)) for name in names[left]]
+            result.warnings.append(
+                f"{_short(path)}: {left.sum()} of {len(left)} epochs were left out: they reach over an end of the "
+                "recording or a mark, or hold no signal."
+            )
+
+    def _check_session(self, path: Path, split: str, events: pd.DataFrame) -> list[str]:
+        used = Counter(events[NAME])
+        if split == columns.TRAIN:  # not every training picture is shown in every session
+            return self._uneven(_short(path), split, used, set(used))
+        return self._uneven(_short(path), split, used)
+
+    def _uneven(self, where: str, split: str, used: Mapping[str, int], expected: set[str] | None = None) -> list[str]:
+        if expected is None:
+            expected = {self.metadata.image_id(split, code) for code in range(1, self.metadata.size(split) + 1)}
+        most = max(used.values(), default=0)
+        few = sorted(name for name in expected if used.get(name, 0) < most)
+        if not few:
+            return []
+        text = (
+            f"{where}: {len(few)} of {len(expected)} {split} pictures were shown less often than the others "
+            f"({used.get(few[0], 0)} times instead of {most}: {few[0]})"
+        )
+        if not self.allow_missing:
+            raise InputError(f"{text}: stimulus codes or a session are missing: {_REMEDY}.")
+        return [f"{text}."]
+
+    def _matrix_of_others(self, subject: int, store: UnfinishedStore) -> NDArray[np.float64]:
+        own = self.covariances(store)
+        others = [covariances.mean(axis=0) for other, covariances in own.items() if other != subject]
+        return _invert(np.mean(others, axis=0), Path(subject_folder(subject)))
+
+
+class _Spilled:
+    """Blocks of epochs on the disk in float64, so that they can be gone through twice in bounded memory.
+
+    Args:
+        path (`Path`): the file to write.
+        blocks (iterable): what [`RecordedPlan`] cuts; their noise covariance is `covariance` afterwards.
+    """
+
+    def __init__(self, path: Path, blocks: Iterable[Block]) -> None:
+        self._path, self._rows = path, list[dict[str, Any]]()
+        self._shape: tuple[int, ...] = ()
+        covariance = NoiseCovariance()
+        with path.open("wb") as file:
+            for rows, values in blocks:
+                np.ascontiguousarray(values, dtype=np.float64).tofile(file)
+                covariance.add(values, _pictures(rows))
+                self._rows += rows
+                self._shape = values.shape[1:]
+        self.covariance = covariance.result()
+
+    def __iter__(self) -> Iterator[Block]:
+        with self._path.open("rb") as file:  # a map would count as memory
+            for start in range(0, len(self._rows), BLOCK):
+                rows = self._rows[start : start + BLOCK]
+                values = np.fromfile(file, dtype=np.float64, count=len(rows) * math.prod(self._shape))
+                yield rows, values.reshape(len(rows), *self._shape)
+
+
+def _pictures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [row[columns.IMAGE_ID] for row in rows]
+
+
+def _invert(covariance: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
+    try:
+        return whitening_matrix(covariance)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}: leave out channels that repeat others with --channels.") from None
+
+
+def _row(file: RecordingFile, image_id: str, sample: int) -> dict[str, Any]:
+    return {
+        columns.IMAGE_ID: image_id,
+        columns.CONCEPT: Path(image_id).parent.name,
+        columns.SESSION: file.session,
+        columns.RUN: file.run,
+        columns.FILE: file.path.name,
+        columns.SAMPLE: sample,
+    }
+
+
+def _name(session: SessionFiles) -> str:
+    return f"{subject_folder(session.subject)}/ses-{session.session:02d}"
+
+
+def _short(path: Path) -> str:
+    return "/".join(path.parts[-3:])

@@ -1,0 +1,222 @@
+"""`neuroclip check`: whether a trial store is what it says it is.
+
+Opening a store looks at names, shapes and types. Checking reads every byte: checksums, values and their digests, the
+split protocol, and every picture.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.parquet.export import read_blocks
+from neuroclip_hf.data.parquet.layout import (
+    WITHOUT_PICTURES,
+    array_groups,
+    array_name,
+    is_inside,
+    rows_per_group,
+    trial_shape,
+)
+from neuroclip_hf.data.pictures import open_picture
+from neuroclip_hf.data.splits import check_splits
+from neuroclip_hf.data.store import STORE_FILE, StoreInfo, TrialStore, _read_info
+from neuroclip_hf.data.store_writer import sha256
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.logging import progress
+
+AGAIN = "make the store again, or restore the file"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a store: the file, what is wrong, and what to do."""
+
+    file: str
+    problem: str
+    remedy: str = AGAIN
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.problem}: {self.remedy}."
+
+
+@dataclass
+class StoreCheck:
+    """What [`check_store`] found.
+
+    Args:
+        store (`str`): the folder.
+        fingerprint (`str`): of the store, by its store.json.
+        files, trials, pictures (`int`): how many were looked at.
+        problems (`list[Problem]`): empty for a sound store.
+    """
+
+    store: str
+    fingerprint: str
+    files: int = 0
+    trials: int = 0
+    pictures: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"sound": not self.problems, **asdict(self)}
+
+    def refuse(self) -> None:
+        """Raise [`InputError`] that names the first problem, if there is any."""
+        if self.problems:
+            more = len(self.problems) - 1
+            rest = f" {more} more problem{'s' if more > 1 else ''} in {self.store}." if more else ""
+            raise InputError(f"{Path(self.store) / self.problems[0].file}: {self._first()}{rest}")
+
+    def _first(self) -> str:
+        return f"{self.problems[0].problem}: {self.problems[0].remedy}."
+
+
+def check_store(path: str | Path) -> StoreCheck:
+    """Look at everything in a store; a problem in one file does not hide those of another.
+
+    Raises:
+        InputError: if the folder is no store of this format at all.
+    """
+    path = Path(path)
+    info = _read_info(path)
+    found = StoreCheck(str(path), info.fingerprint, files=len(info.checksums))
+    found.problems += _wrong_files(path, info)
+    found.problems += _wrong_settings(info)
+    try:
+        store = TrialStore(path)
+    except InputError as error:
+        problem = _problem_of(path, error)
+        if problem.file not in {one.file for one in found.problems}:
+            found.problems.append(problem)
+        return found
+    found.trials, found.pictures = len(store.trials), len(store.pictures)
+    damaged = {one.file for one in found.problems}
+    for part in (_wrong_tables, _wrong_covariances, _wrong_values, _wrong_pictures):
+        found.problems += (one for one in part(store) if one.file not in damaged)
+    return found
+
+
+def _wrong_files(path: Path, info: StoreInfo) -> Iterator[Problem]:
+    without_pictures = WITHOUT_PICTURES in info.warnings
+    for name in progress(info.checksums, desc="files", unit="file"):
+        file = path / name
+        if not is_inside(name):
+            yield Problem(STORE_FILE, f"it names {name!r}, outside the store", "do not use this store")
+        elif not file.is_file():
+            if not (without_pictures and name.startswith("pictures/")):
+                yield Problem(name, "it is missing")
+        elif sha256(file) != info.checksums[name]:
+            yield Problem(name, "it has changed since the store was made (its checksum differs)")
+
+
+def _wrong_settings(info: StoreInfo) -> Iterator[Problem]:
+    for name, values in (("scale", info.scale), ("offset", info.offset)):
+        if len(values) != len(info.channels):
+            yield Problem(STORE_FILE, f"{name} has {len(values)} entries for {len(info.channels)} channels")
+    allowed = (
+        ("protocol", info.protocol, columns.PROTOCOLS),
+        ("target", info.target, (columns.IMAGE_TARGET, columns.CONCEPT_TARGET)),
+        ("data", info.data, (columns.RECORDED, columns.SIMULATED)),
+    )
+    for name, value, choices in allowed:
+        if value not in choices:
+            yield Problem(STORE_FILE, f"{name} is {value!r}, which is none of {', '.join(choices)}")
+    if len(set(info.channels)) != len(info.channels):
+        yield Problem(STORE_FILE, "a channel's name comes twice")
+
+
+def _wrong_tables(store: TrialStore) -> Iterator[Problem]:
+    try:
+        check_splits(store.trials, store.pictures, store.info.protocol)
+    except InputError as error:
+        yield Problem("trials.parquet", str(error).rstrip("."), "make the store again")
+    strange = sorted(set(store.trials[columns.SPLIT]) - set(columns.SPLITS))
+    if strange:
+        yield Problem("trials.parquet", f"split {strange[0]!r} is none of {', '.join(columns.SPLITS)}")
+    expected = {array_name(subject, split) for subject, split, _ in array_groups(store.trials)}
+    expected |= {"trials.parquet", "pictures.parquet", *store.pictures[columns.PICTURE_FILE]}
+    for name in sorted(expected - set(store.info.checksums)):
+        yield Problem(STORE_FILE, f"it has no checksum of {name}", "make the store again")
+    for name in (columns.IMAGE_ID, columns.PICTURE_FILE):
+        twice = store.pictures[name][store.pictures[name].duplicated()]
+        if len(twice):
+            yield Problem("pictures.parquet", f"{name} {twice.iloc[0]!r} comes twice")
+    yield from _shared_pictures(store)
+
+
+def _shared_pictures(store: TrialStore) -> Iterator[Problem]:
+    """One picture under two names, on both sides of what the protocol parts."""
+    if store.info.protocol == columns.NEW_TRIALS:
+        return
+    table = store.pictures.assign(digest=store.pictures[columns.PICTURE_FILE].map(store.info.checksums))
+    sides = table.groupby("digest")[columns.GALLERY].nunique()
+    for digest in sides[sides > 1].index:
+        names = list(table[columns.IMAGE_ID][table["digest"] == digest])
+        problem = f"{names[0]!r} and {names[1]!r} are the same file in two galleries, which the protocol forbids"
+        yield Problem("pictures.parquet", problem, "make the store again without one of them")
+
+
+def _wrong_covariances(store: TrialStore) -> Iterator[Problem]:
+    if store.info.whitening_fit is None:
+        return
+    size = len(store.info.channels)
+    for subject in store.subjects:
+        try:
+            found = store.covariances([subject])
+        except InputError as error:
+            yield _problem_of(store.path, error)
+            continue
+        if found is None or found.shape[1:] != (size, size) or not np.isfinite(found).all():
+            shape = None if found is None else found.shape
+            problem = f"shape {shape} instead of (sessions, {size}, {size}), or not finite"
+            yield Problem(f"{subject}/covariance.npy", problem)
+
+
+def _wrong_values(store: TrialStore) -> Iterator[Problem]:
+    with progress(total=len(store.trials), desc="trials", unit="trial") as bar:
+        for subject, split, rows in array_groups(store.trials):
+            problem = _wrong_array(store, array_name(subject, split), rows, bar.update)
+            if problem is not None:
+                yield problem
+
+
+def _wrong_array(store: TrialStore, name: str, rows: pd.DataFrame, advance: Callable[[int], Any]) -> Problem | None:
+    digests = rows[columns.DIGEST].to_numpy()
+    size, shape = rows_per_group(store.info), trial_shape(store.info)
+    for start, values in read_blocks(store.path / name, range(len(rows)), size, shape):
+        advance(len(values))
+        if not np.isfinite(values).all():
+            row = start + int(np.argwhere(~np.isfinite(values))[0][0])
+            return Problem(name, f"trial {row} holds NaN or infinity")
+        for row, trial in enumerate(values, start=start):
+            if hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest() != digests[row]:
+                return Problem(name, f"trial {row} is not the one that the trial table has in this row")
+    return None
+
+
+def _wrong_pictures(store: TrialStore) -> Iterator[Problem]:
+    for name in progress(list(store.pictures[columns.PICTURE_FILE]), desc="pictures", unit="picture"):
+        if not (store.path / name).is_file():
+            continue  # named above, or known to be left out
+        try:
+            open_picture(store.path / name)
+        except InputError as error:
+            reason = str(error).removeprefix(str(store.path / name)).strip(" .").rpartition(": ")[0]
+            yield Problem(name, reason, "make the store again with a sound picture")
+
+
+def _problem_of(path: Path, error: InputError) -> Problem:
+    """An error's message, parted into the store's file that it begins with and the rest."""
+    text = str(error).rstrip(".")
+    start = f"{path}{os.sep}"
+    file, _, rest = text.removeprefix(start).partition(" ") if text.startswith(start) else (STORE_FILE, "", text)
+    problem, colon, remedy = rest.rpartition(": ")
+    return Problem(file.rstrip(":"), problem, remedy) if colon else Problem(file.rstrip(":"), rest)

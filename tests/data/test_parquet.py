@@ -1,0 +1,355 @@
+"""Export and import: the same store comes back, `load_dataset` reads what lies between, and damage is named."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.parquet import layout
+from neuroclip_hf.data.parquet.export import export_store
+from neuroclip_hf.data.parquet.importing import import_store
+from neuroclip_hf.data.store import StoreInfo, TrialStore
+from neuroclip_hf.data.store_writer import new_store
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.files import read_json, write_json
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    datasets.disable_progress_bars()
+    yield
+    datasets.enable_progress_bars()
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Several shards and row groups from a few trials and pictures."""
+    monkeypatch.setattr(layout, "GROUP_BYTES", 2 * 4 * 30 * 4)
+    monkeypatch.setattr(layout, "SHARD_BYTES", 2 * 4 * 30 * 16)
+    monkeypatch.setattr(layout, "PICTURE_GROUP_BYTES", 1500)
+
+
+@pytest.fixture(scope="module")
+def exported(store_folder, tmp_path_factory) -> Path:
+    return export_store(store_folder, tmp_path_factory.mktemp("exported") / "dataset")
+
+
+@pytest.fixture
+def export_copy(exported, tmp_path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(exported, tmp_path / "dataset"))
+
+
+def test_the_same_store_comes_back(exported, store_folder, tmp_path, snapshot):
+    back = import_store(exported, tmp_path / "back")
+    assert snapshot(back) == snapshot(store_folder)
+    assert TrialStore(back).info.fingerprint == TrialStore(store_folder).info.fingerprint
+
+
+def test_the_same_store_comes_back_from_many_shards(small_parts, store_folder, tmp_path, snapshot):
+    made = export_store(store_folder, tmp_path / "dataset")
+    names = sorted(path.name for path in (made / "data" / "sub-01").iterdir())
+    assert names == [
+        *("test-00000-of-00002.parquet", "test-00001-of-00002.parquet"),
+        *(f"train-0000{number}-of-00003.parquet" for number in range(3)),
+    ]
+    assert [pq.ParquetFile(made / "data" / "sub-01" / name).num_row_groups for name in names] == [4, 2, 4, 4, 2]
+    assert len(list((made / "pictures").iterdir())) > 1
+    rows = [pq.read_table(made / "data" / "sub-01" / name, columns=["row"])["row"].to_pylist() for name in names]
+    assert rows == [list(range(16)), list(range(16, 24)), list(range(16)), list(range(16, 32)), list(range(32, 40))]
+    assert snapshot(import_store(made, tmp_path / "back")) == snapshot(store_folder)
+
+
+def test_equal_stores_give_equal_bytes(exported, store_folder, tmp_path, snapshot):
+    again = export_store(TrialStore(store_folder), tmp_path / "deeper" / "again")
+    assert snapshot(again) == snapshot(exported)
+    assert str(store_folder.parent) not in (exported / "README.md").read_text()
+
+
+@pytest.mark.parametrize("subject", ["sub-01", "sub-02"])
+def test_load_dataset_reads_trials_in_the_order_of_the_store(exported, store_folder, tmp_path, subject):
+    loaded = datasets.load_dataset(str(exported), subject, cache_dir=str(tmp_path))
+    assert list(loaded) == ["train", "test"]
+    store = TrialStore(store_folder)
+    for split in loaded:
+        expected = np.load(store_folder / subject / f"{split}.npy")
+        found = loaded[split].with_format("numpy", dtype="float16")["eeg_values"][:]
+        assert (found.dtype, found.shape) == (np.dtype("float16"), (len(expected), 4, 30))
+        np.testing.assert_array_equal(found, expected)
+        table = store.trials.iloc[store.select(split, [subject])].sort_values(columns.ROW)
+        for name in (columns.IMAGE_ID, columns.CONCEPT, columns.SESSION, columns.REPEAT, columns.SAMPLE):
+            assert list(loaded[split][name]) == table[name].tolist()
+
+
+def test_load_dataset_streams_takes_columns_and_gives_tensors(exported, store_folder, tmp_path):
+    import torch
+
+    options = {"path": str(exported), "name": "sub-01", "split": "test", "cache_dir": str(tmp_path)}
+    expected = np.load(store_folder / "sub-01" / "test.npy")
+    stream = datasets.load_dataset(**options, streaming=True).with_format("torch")
+    streamed = [row["eeg_values"] for row in stream]
+    assert streamed[0].shape == (4, 30)
+    np.testing.assert_array_equal(torch.stack(streamed).numpy(), expected.astype(np.float32))
+    names = datasets.load_dataset(**options, columns=["image_id", "repeat"])
+    assert names.column_names == ["image_id", "repeat"]
+    assert datasets.load_dataset(**options).with_format("torch")[3]["eeg_values"].dtype == torch.float32
+
+
+def test_pictures_are_stored_once_and_byte_by_byte(exported, store_folder, tmp_path):
+    loaded = datasets.load_dataset(str(exported), "pictures", split="gallery", cache_dir=str(tmp_path))
+    store = TrialStore(store_folder)
+    assert list(loaded["image_id"]) == store.pictures[columns.IMAGE_ID].tolist()
+    assert loaded[0]["image"].size == (16, 16)
+    raw = loaded.cast_column("image", datasets.Image(decode=False))
+    for row in raw:
+        assert row["image"]["bytes"] == (store_folder / row["picture_file"]).read_bytes()
+
+
+def test_the_card_has_a_config_a_subject_and_the_pictures_last(exported):
+    text = (exported / "README.md").read_text()
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert [config["config_name"] for config in front["configs"]] == ["sub-01", "sub-02", "pictures"]
+    body = text.split("---\n", 2)[2].lstrip()
+    assert body.startswith("Simulated recordings")
+    assert "may not be redistributed" in body
+
+
+def test_the_code_of_the_card_runs_as_printed(exported, tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(exported)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    names = {}
+    exec(code, names)
+    assert names["trials"][0]["eeg_values"].shape == (4, 30)
+    assert len(names["pictures"]) == 26
+
+
+def test_pictures_that_may_not_be_shared_are_never_silent(store_folder, tmp_path, caplog):
+    export_store(store_folder, tmp_path / "with")
+    assert "may not be redistributed" in caplog.text
+    caplog.clear()
+    without = export_store(store_folder, tmp_path / "without", images=False)
+    assert caplog.text == ""
+    assert "files were left out" in (without / "README.md").read_text()
+    jpegs = [path for path in without.rglob("*") if path.is_file() and b"\xff\xd8\xff" in path.read_bytes()]
+    assert jpegs == []
+    loaded = datasets.load_dataset(str(without), "pictures", split="gallery", cache_dir=str(tmp_path / "cache"))
+    assert loaded.column_names == list(layout.PICTURE_COLUMNS)
+
+
+def test_without_pictures_the_store_is_another_that_says_so(store_folder, tmp_path, snapshot):
+    without = export_store(store_folder, tmp_path / "without", images=False)
+    store = TrialStore(import_store(without, tmp_path / "bare"))
+    assert layout.WITHOUT_PICTURES in store.info.warnings
+    assert store.info.fingerprint != TrialStore(store_folder).info.fingerprint
+    assert store.read([0]).shape == (1, 4, 30)
+    with pytest.raises(InputError, match="does not exist"):
+        store.open_picture(store.pictures[columns.IMAGE_ID][0])
+    with pytest.raises(InputError, match="came without its pictures: export it with --without-images"):
+        export_store(store, tmp_path / "again")
+    again = export_store(store, tmp_path / "again", images=False)
+    for number, made in enumerate((without, again)):
+        whole = import_store(made, tmp_path / f"whole-{number}", pictures=store_folder / "pictures")
+        assert snapshot(whole) == snapshot(store_folder)
+
+
+def test_other_pictures_are_not_taken(store_folder, tmp_path):
+    without = export_store(store_folder, tmp_path / "without", images=False)
+    with pytest.raises(InputError, match=r"nowhere.*is missing: --pictures must have every picture"):
+        import_store(without, tmp_path / "out", pictures=tmp_path / "nowhere")
+    other = tmp_path / "other"
+    for name in TrialStore(store_folder).pictures[columns.PICTURE_FILE]:
+        (other / name).parent.mkdir(parents=True, exist_ok=True)
+        (other / name).write_bytes(b"another")
+    with pytest.raises(InputError, match="is not the picture of the store"):
+        import_store(without, tmp_path / "out", pictures=other / "pictures")
+    assert not (tmp_path / "out").exists()
+
+
+def test_patterns_and_concepts(tmp_path, snapshot):
+    info = StoreInfo(
+        modality="fmri",
+        channels=[f"v{number}" for number in range(7)],
+        unit="au",
+        scale=[2.0] * 7,
+        offset=list(range(7)),
+        sampling_rate=None,
+        window_start=0.0,
+        num_timesteps=None,
+        protocol=columns.NEW_TRIALS,
+        target=columns.CONCEPT_TARGET,
+        data=columns.RECORDED,
+        source="arrays",
+        settings={},
+        redistribute_pictures=True,
+    )
+    from PIL import Image
+
+    with new_store(tmp_path / "store", info) as writer:
+        own = {columns.IMAGE_ID: "", columns.CONCEPT: "cat", columns.SESSION: 1, columns.RUN: 1, columns.FILE: "a"}
+        for split, count in (("test", 1), ("train", 5), ("validation", 2)):
+            rows = [{**own, columns.SAMPLE: 10 * len(split) + number} for number in range(count)]
+            writer.add_trials("01", split, np.random.default_rng(count).standard_normal((count, 7)), rows, "a")
+        for split in ("train", "test"):
+            writer.add_picture(f"{split}.png", "cat", split, Image.new("RGB", (4, 4)), "a cat")
+    made = export_store(tmp_path / "store", tmp_path / "dataset")
+    loaded = datasets.load_dataset(str(made), "01", cache_dir=str(tmp_path / "cache")).with_format("numpy")
+    assert list(loaded) == ["train", "validation", "test"]
+    np.testing.assert_array_equal(loaded["train"]["fmri_values"][:], np.load(tmp_path / "store" / "01" / "train.npy"))
+    assert "may be redistributed, by the word" in (made / "README.md").read_text()
+    assert snapshot(import_store(made, tmp_path / "back")) == snapshot(tmp_path / "store")
+
+
+def test_the_card_says_where_the_scale_of_each_channel_stands(array_store, tmp_path):
+    store = array_store()
+    store.info = replace(store.info, scale=[1e-6, 2e-6, 1e-6])
+    made = export_store(store, tmp_path / "dataset")
+    assert "number x scale + offset, which `store/store.json` lists" in (made / "README.md").read_text()
+
+
+def change_json(path: Path, **changes) -> None:
+    write_json(path, {**read_json(path), **changes})
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def rewrite(path: Path, change) -> None:
+    table = change(pq.read_table(path))
+    pq.write_table(table, path)
+
+
+TRAIN_SHARD = "data/sub-01/train-00000-of-00001.parquet"
+PICTURES_SHARD = "pictures/gallery-00000-of-00001.parquet"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda path: (path / layout.EXPORT_FILE).unlink(),
+            "is no exported store .* make one with `neuroclip export`",
+        ),
+        (lambda path: (path / layout.EXPORT_FILE).write_text("{"), "neuroclip_export.json is not readable JSON"),
+        (lambda path: change_json(path / layout.EXPORT_FILE, format=2), "neuroclip_export.json is not of format 1"),
+        (lambda path: change_json(path / layout.EXPORT_FILE, shards=[]), "neuroclip_export.json is damaged"),
+        (lambda path: change_json(path / layout.EXPORT_FILE, files=["../x"]), "names '../x', outside the export"),
+        (lambda path: change_json(path / layout.EXPORT_FILE, files=[]), "neuroclip_export.json lacks "),
+        (lambda path: change_json(path / layout.EXPORT_FILE, headers={}), "lacks the header of sub-01/train.npy"),
+        (lambda path: change_json(path / "store" / "store.json", unit="V"), "store.json is missing or has changed"),
+        (lambda path: (path / "store" / "trials.parquet").unlink(), "store/trials.parquet is missing: export again"),
+        (
+            lambda path: truncate(path / "store" / "sub-01" / "covariance.npy"),
+            "covariance.npy would not be .* .its checksum differs",
+        ),
+        (lambda path: (path / TRAIN_SHARD).unlink(), f"{TRAIN_SHARD} is missing: get it again"),
+        (lambda path: truncate(path / TRAIN_SHARD), f"{TRAIN_SHARD} cannot be read .*: get it again"),
+        (lambda path: rewrite(path / TRAIN_SHARD, lambda table: table.slice(1)), f"{TRAIN_SHARD}: .*checksum differs"),
+        (
+            lambda path: rewrite(path / TRAIN_SHARD, lambda table: table.drop_columns(["eeg_values"])),
+            f"{TRAIN_SHARD} lacks the column eeg_values",
+        ),
+        (lambda path: rewrite(path / PICTURES_SHARD, lambda table: table.slice(1)), "pictures lacks pictures/t.*jpg"),
+        (
+            lambda path: rewrite(
+                path / PICTURES_SHARD,
+                lambda table: table.set_column(3, "picture_file", [["../../x"] * len(table)]),
+            ),
+            "names the picture '../../x', outside the store",
+        ),
+    ],
+)
+def test_damaged_exports_are_named_and_nothing_stays(export_copy, tmp_path, spoil, message):
+    spoil(export_copy)
+    with pytest.raises(InputError, match=message):
+        import_store(export_copy, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+
+
+def spoil_bytes(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["sub-01/train.npy", "sub-02/covariance.npy", "trials.parquet", "picture"])
+def test_a_store_that_has_changed_is_not_exported(store_folder, tmp_path, name):
+    import shutil
+
+    path = Path(shutil.copytree(store_folder, tmp_path / "store"))
+    store = TrialStore(path)
+    spoil_bytes(path / (store.pictures[columns.PICTURE_FILE][3] if name == "picture" else name))
+    with pytest.raises(InputError, match=r"has changed since the store was made .*: make the store again"):
+        export_store(store, tmp_path / "dataset")
+    assert [one.name for one in tmp_path.iterdir()] == ["store"]
+
+
+def test_existing_outputs_are_left_alone(exported, store_folder, tmp_path, snapshot):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    before = snapshot(tmp_path)
+    for action in (export_store, import_store):
+        source = store_folder if action is export_store else exported
+        with pytest.raises(InputError, match="already exists: pass --overwrite"):
+            action(source, tmp_path / "mine")
+        with pytest.raises(InputError, match="holds other files"):
+            action(source, tmp_path / "mine", overwrite=True)
+    assert snapshot(tmp_path) == before
+
+
+def test_missing_stores_and_pictures_are_named(store_folder, tmp_path):
+    import shutil
+
+    with pytest.raises(InputError, match="is not a trial store"):
+        export_store(tmp_path / "nothing", tmp_path / "dataset")
+    path = Path(shutil.copytree(store_folder, tmp_path / "store"))
+    gone = path / TrialStore(path).pictures[columns.PICTURE_FILE][0]
+    gone.unlink()
+    with pytest.raises(InputError, match=rf"{gone.name} is missing: put the picture there, or export with --without"):
+        export_store(path, tmp_path / "dataset")
+    assert [one.name for one in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize("module", ["export", "importing"])
+def test_a_full_disk_is_named_and_nothing_stays(exported, store_folder, tmp_path, monkeypatch, module):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    if module == "export":
+        monkeypatch.setattr("neuroclip_hf.data.parquet.export.new_parquet", full)
+    else:
+        monkeypatch.setattr("neuroclip_hf.data.parquet.importing.layout.values_of", full)
+    action, source = (export_store, store_folder) if module == "export" else (import_store, exported)
+    with pytest.raises(InputError, match="out cannot be written: the disk is full; free some space"):
+        action(source, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_subject_called_as_the_pictures_config_is_refused(store_folder, tmp_path):
+    with pytest.raises(InputError, match="subject 'pictures' cannot name a config of a dataset"):
+        layout.check_subject("pictures", tmp_path)
+    layout.check_subject("sub-01", tmp_path)
+
+
+def test_nothing_of_this_loads_torch_and_help_does_not_load_datasets(store_folder, tmp_path):
+    out, back = str(tmp_path / "dataset"), str(tmp_path / "back")
+    code = (
+        "import sys, json; from neuroclip_hf.cli.main import main\n"
+        "main(['export', '--help']); lazy = 'datasets' not in sys.modules\n"
+        f"main(['export', {str(store_folder)!r}, '--to', {out!r}]); main(['import', {out!r}, '--out', {back!r}])\n"
+        "from neuroclip_hf.data.builders import things_eeg2\n"
+        "print(json.dumps([lazy, 'datasets' in sys.modules, 'torch' in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, True, False]
