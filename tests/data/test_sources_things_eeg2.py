@@ -12,6 +12,7 @@ from sklearn.utils import shuffle
 from neuroclip_hf import columns
 from neuroclip_hf.data import things_eeg2
 from neuroclip_hf.data.epochs import EpochSettings
+from neuroclip_hf.data.simulated import SIMULATION_FILE
 from neuroclip_hf.data.simulation import simulate_things_eeg2
 from neuroclip_hf.data.sources import recorded
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
@@ -234,3 +235,12 @@ def test_channels_that_repeat_others_cannot_be_whitened(copied: Path, tmp_path: 
         InputError, match=r"raw_eeg_training\.npy: .*singular.*: leave out channels that repeat others"
     ):
         prepare_things_eeg2(copied, tmp_path / "store", channels=OCCIPITAL)
+
+
+def test_a_copied_recording_still_says_that_it_is_simulated(simulated, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(simulated, copied, ignore=shutil.ignore_patterns(SIMULATION_FILE))
+    assert not (copied / SIMULATION_FILE).exists()
+    epochs = EpochSettings(sampling_rate=50.0)
+    store = TrialStore(prepare_things_eeg2(copied, tmp_path / "store", subjects=(1,), channels=("Oz",), epochs=epochs))
+    assert store.info.data == "simulated"

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mne
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs
 from neuroclip_hf.data.recordings import NAME, RecordingFile, check_signal
 from neuroclip_hf.data.repeats import REPEATS_PER_SESSION, choose_repeats
-from neuroclip_hf.data.simulated import is_simulated
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION
 from neuroclip_hf.data.sources.layouts import RecordedLayout
 from neuroclip_hf.data.sources.resume import Part, Result, UnfinishedStore
 from neuroclip_hf.data.sources.sessions import SessionFiles, find_sessions, missing_files
@@ -86,7 +87,7 @@ def plan_recordings(
     file = RecordingFile(first.paths[columns.TRAIN], subject_folder(first.subject), first.session)
     raw = layout.open(file, columns.TRAIN, metadata).raw
     epochs = replace(epochs, channels=tuple(choose_channels(raw, channels, file.path)))
-    info = _store_info(layout, file, epochs, float(raw.info["sfreq"]), whitening)
+    info = _store_info(layout, raw, epochs, whitening)
     warnings = [f"{path.relative_to(source).as_posix()} is missing." for path in missing]
     if whitening == SESSION:
         warnings += [
@@ -97,10 +98,9 @@ def plan_recordings(
     return RecordedPlan(layout, metadata, epochs, whitening, tuple(sessions), allow_missing, info, tuple(warnings))
 
 
-def _store_info(
-    layout: RecordedLayout, file: RecordingFile, epochs: EpochSettings, recorded_rate: float, whitening: str
-) -> StoreInfo:
-    rate = float(epochs.sampling_rate or recorded_rate)
+def _store_info(layout: RecordedLayout, raw: mne.io.BaseRaw, epochs: EpochSettings, whitening: str) -> StoreInfo:
+    rate = float(epochs.sampling_rate or raw.info["sfreq"])
+    simulated = raw.info["description"] == SIMULATED_DESCRIPTION
     whitened = whitening != NONE
     count = len(epochs.channels)
     return StoreInfo(
@@ -114,7 +114,7 @@ def _store_info(
         num_timesteps=epochs.num_timesteps(rate),
         protocol=columns.NEW_CONCEPTS,
         target=columns.IMAGE_TARGET,
-        data=columns.SIMULATED if is_simulated(file.path) else columns.RECORDED,
+        data=columns.SIMULATED if simulated else columns.RECORDED,
         source="things-eeg2",
         settings={
             "layout": layout.name,
