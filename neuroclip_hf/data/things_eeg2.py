@@ -89,6 +89,7 @@ class ImageMetadata:
         train_concepts, train_files (`tuple` of `str`): folder and file name of every training picture.
         test_concepts, test_files (`tuple` of `str`): the same for the test pictures.
         train_things_concepts, test_things_concepts (`tuple` of `str`): folders of the same pictures in THINGS itself.
+        simulated (`bool`): whether the table says that a simulation made it.
     """
 
     train_concepts: tuple[str, ...]
@@ -97,6 +98,7 @@ class ImageMetadata:
     test_files: tuple[str, ...]
     train_things_concepts: tuple[str, ...] = ()
     test_things_concepts: tuple[str, ...] = ()
+    simulated: bool = False
 
     def size(self, split: str) -> int:
         """How many pictures a split ("train" or "test") has."""
@@ -253,14 +255,14 @@ def read_image_metadata(source: str | Path) -> ImageMetadata:
     if not isinstance(content, dict):
         raise InputError(f"{path} holds {type(content).__name__} instead of a dictionary: get it again.")
     lists = {f"{split}_img_{what}": (split, what) for split in (TRAIN, TEST) for what in ("concepts", "files")}
-    columns = {f"{split}_{what}": _names(path, content, key) for key, (split, what) in lists.items()}
+    columns: dict[str, Any] = {f"{split}_{what}": _names(path, content, key) for key, (split, what) in lists.items()}
     for split in (TRAIN, TEST):
         key = f"{split}_img_concepts_THINGS"
         columns[f"{split}_things_concepts"] = _names(path, content, key) if key in content else ()
         lengths = {len(columns[f"{split}_{what}"]) for what in ("concepts", "files", "things_concepts")} - {0}
         if len(lengths) != 1 or not columns[f"{split}_concepts"] or not columns[f"{split}_files"]:
             raise InputError(f"{path}: the lists of {split} pictures have lengths {sorted(lengths)}: get it again.")
-    return ImageMetadata(**columns)
+    return ImageMetadata(**columns, simulated=content.get("description") == SIMULATED_DESCRIPTION)
 
 
 def list_pictures(images: str | Path) -> ImageMetadata:
@@ -271,7 +273,7 @@ def list_pictures(images: str | Path) -> ImageMetadata:
     Raises:
         InputError: if a folder of pictures is missing or empty.
     """
-    columns: dict[str, tuple[str, ...]] = {}
+    columns: dict[str, Any] = {}
     for split, folder in PICTURE_FOLDERS.items():
         found = sorted(
             path for path in (Path(images) / folder).glob("*/*") if path.suffix.lower() in _PICTURE_SUFFIXES

@@ -13,7 +13,7 @@ from PIL import Image
 
 from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data import simulation, things_eeg2
-from neuroclip_hf.data.simulated import SIMULATION_FILE
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION, SIMULATION_FILE
 from neuroclip_hf.data.simulation import SimulationSettings, planted_codes, simulate_things_eeg2
 from neuroclip_hf.data.simulation.concepts import NUMBER_OF_CONCEPTS, list_concepts
 from neuroclip_hf.data.simulation.eeg import plan_session
@@ -78,6 +78,7 @@ def test_layout_is_that_of_the_dataset(dataset: Path) -> None:
         assert content["ch_names"] == [*FACTS.channels, "stim"]
         assert content["ch_types"] == ["eeg"] * 63 + ["stim"]
     metadata = np.load(dataset / "image_metadata.npy", allow_pickle=True).item()
+    assert metadata.pop("description") == SIMULATED_DESCRIPTION  # the real table has no such key
     assert {name: len(values) for name, values in metadata.items()} == {
         f"{split}_img_{what}": count
         for split, count in (("test", 8), ("train", 48))

@@ -14,6 +14,7 @@ from neuroclip_hf.data import things_eeg2
 from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulated import SIMULATION_FILE
 from neuroclip_hf.data.simulation import simulate_things_eeg2
+from neuroclip_hf.data.simulation.formats import FORMATS
 from neuroclip_hf.data.sources import recorded
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
@@ -237,10 +238,21 @@ def test_channels_that_repeat_others_cannot_be_whitened(copied: Path, tmp_path: 
         prepare_things_eeg2(copied, tmp_path / "store", channels=OCCIPITAL)
 
 
-def test_a_copied_recording_still_says_that_it_is_simulated(simulated, tmp_path):
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_copy_of_any_format_still_says_that_it_is_simulated(tmp_path, name):
+    sizes = {"concepts": 2, "test_concepts": 2, "images_per_concept": 1, "train_repeats": 2, "test_repeats": 2}
+    simulate_things_eeg2(tmp_path / "made", format=name, sessions=2, sampling_rate=250, image_size=16, **sizes)
+    (tmp_path / "made" / SIMULATION_FILE).unlink()
+    store = TrialStore(prepare_things_eeg2(tmp_path / "made", tmp_path / "store"))
+    assert store.info.data == "simulated"
+
+
+def test_a_raw_recording_beside_another_table_still_says_that_it_is_simulated(simulated, tmp_path):
     copied = tmp_path / "copied"
     shutil.copytree(simulated, copied, ignore=shutil.ignore_patterns(SIMULATION_FILE))
-    assert not (copied / SIMULATION_FILE).exists()
+    content = np.load(copied / "image_metadata.npy", allow_pickle=True).item()
+    del content["description"]
+    np.save(copied / "image_metadata.npy", np.array(content, dtype=object), allow_pickle=True)
     epochs = EpochSettings(sampling_rate=50.0)
     store = TrialStore(prepare_things_eeg2(copied, tmp_path / "store", subjects=(1,), channels=("Oz",), epochs=epochs))
     assert store.info.data == "simulated"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from neuroclip_hf.columns import TEST, TRAIN
+from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION
 from neuroclip_hf.data.simulation.checks import settings_from
 from neuroclip_hf.data.simulation.concepts import Concept
 from neuroclip_hf.data.simulation.drawing import (
@@ -76,14 +77,15 @@ def _image_id(split: str, number: int, concept: Concept, count: int) -> str:
     return f"{PICTURE_FOLDERS[split]}/{number:05d}_{concept.name}/{concept.name}_{count:02d}s.jpg"
 
 
-def _metadata(pictures: dict[str, list[PlannedPicture]]) -> dict[str, list[str]]:
+def _metadata(pictures: dict[str, list[PlannedPicture]]) -> dict[str, Any]:
     names = sorted({planned.concept.name for planned in pictures[TRAIN] + pictures[TEST]})
     numbered = {name: f"{number:05d}_{name}" for number, name in enumerate(names, start=1)}
-    content: dict[str, list[str]] = {}
+    content: dict[str, Any] = {}
     for split in (TEST, TRAIN):
         content[f"{split}_img_concepts"] = [planned.folder for planned in pictures[split]]
         content[f"{split}_img_concepts_THINGS"] = [numbered[planned.concept.name] for planned in pictures[split]]
         content[f"{split}_img_files"] = [planned.file for planned in pictures[split]]
+    content["description"] = SIMULATED_DESCRIPTION  # no such key in the real table; it goes with every format
     return content
 
 

@@ -146,6 +146,7 @@ class EpochedPlan:
         """What store.json says."""
         count = len(self.epochs.channels)
         settings = {**self.epochs.to_dict(), "baseline": None}
+        simulated = self.metadata.simulated or is_simulated(self.like.path)
         return StoreInfo(
             modality="eeg",
             channels=list(self.epochs.channels),
@@ -157,7 +158,7 @@ class EpochedPlan:
             num_timesteps=check_epochs(self.like, self.epochs)[1],
             protocol=columns.NEW_CONCEPTS,
             target=columns.IMAGE_TARGET,
-            data=columns.SIMULATED if is_simulated(self.like.path) else columns.RECORDED,
+            data=columns.SIMULATED if simulated else columns.RECORDED,
             source="things-eeg2",
             settings={"layout": self.layout.name, "already_epoched": True, "epochs": settings},
             whitening_fit=self.like.whitening_fit,

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import mne
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -87,7 +86,8 @@ def plan_recordings(
     file = RecordingFile(first.paths[columns.TRAIN], subject_folder(first.subject), first.session)
     raw = layout.open(file, columns.TRAIN, metadata).raw
     epochs = replace(epochs, channels=tuple(choose_channels(raw, channels, file.path)))
-    info = _store_info(layout, raw, epochs, whitening)
+    simulated = metadata.simulated or raw.info["description"] == SIMULATED_DESCRIPTION
+    info = _store_info(layout, epochs, float(raw.info["sfreq"]), whitening, simulated)
     warnings = [f"{path.relative_to(source).as_posix()} is missing." for path in missing]
     if whitening == SESSION:
         warnings += [
@@ -98,9 +98,10 @@ def plan_recordings(
     return RecordedPlan(layout, metadata, epochs, whitening, tuple(sessions), allow_missing, info, tuple(warnings))
 
 
-def _store_info(layout: RecordedLayout, raw: mne.io.BaseRaw, epochs: EpochSettings, whitening: str) -> StoreInfo:
-    rate = float(epochs.sampling_rate or raw.info["sfreq"])
-    simulated = raw.info["description"] == SIMULATED_DESCRIPTION
+def _store_info(
+    layout: RecordedLayout, epochs: EpochSettings, recorded_rate: float, whitening: str, simulated: bool
+) -> StoreInfo:
+    rate = float(epochs.sampling_rate or recorded_rate)
     whitened = whitening != NONE
     count = len(epochs.channels)
     return StoreInfo(
