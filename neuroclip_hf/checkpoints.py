@@ -19,7 +19,19 @@ from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
 RUN_FILE = "run.json"
 CONTROL = "control"
 TRAINED_ON_FILE = "trained_on.json"
-FACTS = ("recipe", "seed", "store", "data", "protocol", "subjects", "selection", "best_epoch", "epochs")
+FACTS = (
+    "recipe",
+    "seed",
+    "store",
+    "data",
+    "protocol",
+    "split",
+    "subjects",
+    "held_out_subject",
+    "selection",
+    "best_epoch",
+    "epochs",
+)
 
 
 def load_run(folder: str | Path) -> tuple[NeuroCLIPModel, NeuroCLIPProcessor]:

@@ -46,6 +46,24 @@ NEW_PICTURES = "new-pictures"  # concepts shared
 NEW_TRIALS = "new-trials"  # concepts and pictures shared
 PROTOCOLS = (NEW_CONCEPTS, NEW_PICTURES, NEW_TRIALS)
 
+# Subject splits: who trains and who is tested.
+POOLED = "pooled"  # the same subjects, all together
+INTRA_SUBJECT = "intra-subject"  # one subject, trained and tested
+LEAVE_ONE_SUBJECT_OUT = "leave-one-subject-out"  # all but one train, that one is tested: the field's inter-subject
+SUBJECT_SPLITS = (POOLED, INTRA_SUBJECT, LEAVE_ONE_SUBJECT_OUT)
+
+# Validation: what is held out of the training trials to choose the epoch.
+AUTO = "auto"  # the store's own validation split, or what its protocol asks for; likewise for SAMPLINGS
+BY_STORE, BY_CONCEPTS, BY_PICTURES, BY_TRIALS = "store", "concepts", "pictures", "trials"
+BY_SESSIONS, BY_SUBJECTS = "sessions", "subjects"
+VALIDATIONS = (AUTO, BY_STORE, BY_CONCEPTS, BY_PICTURES, BY_TRIALS, BY_SESSIONS, BY_SUBJECTS)
+
+# Sampling: which trials meet in a training batch.
+SHUFFLED = "shuffled"
+SUBJECTS_BY_PICTURES = "subjects-by-pictures"
+CLASS_BALANCED = "class-balanced"
+SAMPLINGS = (AUTO, SHUFFLED, SUBJECTS_BY_PICTURES, CLASS_BALANCED)
+
 SMALL_CLIP = "small-clip"
 """The vision tower that ships with the package, trained on simulated pictures; the one wherever none is named."""
 

@@ -36,6 +36,10 @@ class Report:
         tower (`str`): the vision tower; "small-clip" ships with the package, "random" is one with random weights.
         seed (`int` or None): of the training; None where run.json is missing.
         protocol (`str`): what training and test shared.
+        split (`str` or None): the run's, one of `columns.SUBJECT_SPLITS`; None where run.json is missing.
+        tested_subjects (`str` or None): "trained" where the subjects tested are among those that trained (within
+            subject), "new" where none of them is (across subjects), else "mixed"; None where run.json is missing.
+            Subjects are told apart by name.
         gallery (`str`): which pictures are ranked, in words.
         averaged_repeats (`int` or `float`): trials averaged into a query; the mean where queries differ.
         target (`str`): "image", or "concept" where any picture of the concept counts as right.
@@ -58,6 +62,8 @@ class Report:
     tower: str
     seed: int | None
     protocol: str
+    split: str | None
+    tested_subjects: str | None
     gallery: str
     averaged_repeats: float
     target: str
@@ -172,6 +178,8 @@ def evaluate(
         tower=tower,
         seed=run.get("seed"),
         protocol=protocol or store.info.protocol,
+        split=run.get("split"),
+        tested_subjects=_acquaintance(run, {query.subject for query in ranking.queries}),
         gallery=f"the {size} pictures of the test split, unblurred; {shown}",
         averaged_repeats=repeats,
         target=store.info.target,
@@ -187,6 +195,39 @@ def accuracy_of(ranking: Ranking) -> dict[str, float]:
     """`top1`, `top5` and `pairwise` of a ranking, fractions in [0, 1]."""
     found = accuracy_from_scores(ranking.scores, ranking.mask, ks=(1, 5))
     return {**found, "pairwise": pairwise_identification(ranking.scores, ranking.mask)}
+
+
+def subjects_to_test(
+    run: dict[str, Any], store: TrialStore, subjects: Sequence[str] | None = None
+) -> list[str] | None:
+    """Whose test trials an evaluation of a run opens.
+
+    Args:
+        run (`dict`): what run.json says; empty for a checkpoint that came without one.
+        store (`TrialStore`): to be evaluated on.
+        subjects (sequence of `str`, *optional*): whom the user names. By default the subject that was held out, else
+            those who trained; in a store that has none of them, everybody.
+
+    Returns:
+        Names of the store; None means everybody.
+
+    Raises:
+        InputError: if some of them trained and some did not: their numbers mean different things.
+    """
+    if subjects is None and run:
+        planned = [run["held_out_subject"]] if run["held_out_subject"] else run["subjects"]
+        subjects = [name for name in planned if name in store.subjects] or None
+        if subjects is None and run["store"] == store.info.fingerprint:
+            raise InputError(f"{store.path} holds none of {', '.join(planned)}, whom the run is to be tested on.")
+    tested = store.subjects if subjects is None else list(dict.fromkeys(store.subject(name) for name in subjects))
+    trained = [name for name in tested if name in run.get("subjects", ())]
+    if trained and len(trained) < len(tested):
+        new = [name for name in tested if name not in trained]
+        raise InputError(
+            f"The run was trained on {', '.join(trained)} and not on {', '.join(new)}: what they give means different "
+            "things; name the ones or the others with --subjects."
+        )
+    return None if subjects is None else tested
 
 
 def check_fit(processor: NeuroCLIPProcessor, store: TrialStore) -> None:
@@ -230,6 +271,13 @@ def read_report(folder: str | Path) -> dict[str, Any] | None:
     """What `report.json` of a run says; None if the run was not evaluated."""
     path = Path(folder) / REPORT_FILE
     return read_json(path) if path.is_file() else None
+
+
+def _acquaintance(run: dict[str, Any], tested: set[str]) -> str | None:
+    if not run:
+        return None
+    trained = tested & set(run["subjects"])
+    return "trained" if trained == tested else "mixed" if trained else "new"
 
 
 def _by_subject(ranking: Ranking) -> dict[str, dict[str, float]]:

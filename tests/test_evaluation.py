@@ -17,6 +17,7 @@ from neuroclip_hf.evaluation import (
     evaluate,
     rank_test_split,
     read_report,
+    subjects_to_test,
     write_report,
 )
 from neuroclip_hf.protocols.run import train_on_store
@@ -34,10 +35,12 @@ PROMISED = {
     "tower": str,
     "seed": int,
     "protocol": str,
+    "split": (str, type(None)),
+    "tested_subjects": (str, type(None)),
     "gallery": str,
     "averaged_repeats": (int, float),
 }
-RUN = {"seed": 3, "selection": "loss", "store": "other"}
+RUN = {"seed": 3, "selection": "loss", "store": "other", "split": "pooled", "subjects": ["sub-01"]}
 
 
 def ranking(scores, targets, subjects=None) -> Ranking:
@@ -77,6 +80,39 @@ def test_control_and_subjects_stand_apart(store):
     assert {name: row["top1"] for name, row in report.subjects.items()} == {"sub-01": 1.0, "sub-02": 0.5}
     assert {row["num_queries"] for row in report.subjects.values()} == {2}
     assert report.control_top1 == 0.25
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"), [(["a", "b", "c"], "trained"), (["a"], "mixed"), (["c"], "new"), (None, None)]
+)
+def test_the_report_says_whether_the_model_knew_its_subjects(store, trained, expected):
+    run = {} if trained is None else {**RUN, "subjects": trained}
+    report = evaluate(ranking(np.eye(6).tolist(), range(6), ["a", "b"] * 3), store, run, "random")
+    assert report.tested_subjects == expected
+    assert report.split == (None if trained is None else "pooled")
+
+
+def run_of(opened, **changes):
+    return {"subjects": ["sub-01"], "held_out_subject": None, "store": opened.info.fingerprint} | changes
+
+
+def test_the_subjects_of_the_split_are_tested(store):
+    assert subjects_to_test({}, store) is None
+    assert subjects_to_test({}, store, ["1", "2"]) == ["sub-01", "sub-02"]
+    assert subjects_to_test(run_of(store), store) == ["sub-01"]
+    assert subjects_to_test(run_of(store), store, ["2"]) == ["sub-02"]
+    assert subjects_to_test(run_of(store, held_out_subject="sub-02"), store) == ["sub-02"]
+    assert subjects_to_test(run_of(store, held_out_subject="sub-02"), store, ["1"]) == ["sub-01"]
+
+
+def test_trained_and_new_subjects_are_not_mixed(store):
+    for run in (run_of(store), run_of(store, held_out_subject="sub-02")):
+        with pytest.raises(InputError, match=r"was trained on sub-01 and not on sub-02: .* with --subjects"):
+            subjects_to_test(run, store, ["1", "2"])
+    elsewhere = run_of(store, subjects=["sub-07"], held_out_subject="sub-09", store="other")
+    assert subjects_to_test(elsewhere, store) is None  # all of them new
+    with pytest.raises(InputError, match="holds none of sub-09, whom the run is to be tested on"):
+        subjects_to_test({**elsewhere, "store": store.info.fingerprint}, store)
 
 
 def test_ranking_the_test_split(trained, store):

@@ -16,7 +16,10 @@ def evaluate(
         help="Trials averaged into a query; all repeats of a picture by default (1 where only concepts are known).",
     ),
     draws: int | None = typer.Option(None, help="Random queries a target, instead of disjoint ones."),
-    subjects: str | None = typer.Option(None, help="Whose test trials, with commas; all by default."),
+    subjects: str | None = typer.Option(
+        None,
+        help="Whose test trials, with commas; by default the subject that the run held out, or those that trained.",
+    ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier report."),
     as_json: bool = typer.Option(False, "--json", help="Print the report as one JSON line."),
 ) -> None:
@@ -49,8 +52,10 @@ def report_table(report: dict[str, Any]) -> Any:
     rows.append(("chance", f"{report['chance']:.3f}", f"{report['chance_top5']:.3f}", "0.500", ""))
     if report["control_top1"] is not None:
         rows.append(("control (shuffled pairs)", f"{report['control_top1']:.3f}", "", "", ""))
+    known = {"trained": "subjects that trained", "new": "subjects new to the model"}
+    protocol = ", ".join(filter(None, (report["protocol"], known.get(report["tested_subjects"]))))
     title = (
-        f"{report['data']} data, {report['protocol']}, gallery of {report['gallery_size']}, "
+        f"{report['data']} data, {protocol}, gallery of {report['gallery_size']}, "
         f"{report['averaged_repeats']:g} trials a query, tower: {report['tower']}"
     )
     return table(("", "top-1", "top-5", "pairwise", "queries"), rows, title)

@@ -9,7 +9,13 @@ from neuroclip_hf.cli.options import print_result
 
 def train(
     recipe: str = typer.Argument(..., help="Name of a recipe, or a .yaml file."),
-    overrides: list[str] | None = typer.Argument(None, help="Settings to change, as in epochs=20 seed=1."),
+    overrides: list[str] | None = typer.Argument(
+        None,
+        help="Settings to change, as in epochs=20 seed=1. Who trains: split="
+        "pooled|intra-subject|leave-one-subject-out, subjects=, held_out_subject=. Which trials choose the epoch: "
+        "validation=auto|store|concepts|pictures|trials|sessions|subjects. Which meet in a batch: "
+        "sampling=auto|shuffled|subjects-by-pictures|class-balanced.",
+    ),
     data: Path = typer.Option(..., "--data", help="The trial store to train on."),
     out: Path = typer.Option(..., "--out", help="Folder of the run: checkpoint, processor, recipe, log, README."),
     control: bool = typer.Option(False, "--control", help="Also train a control on shuffled pairs."),
@@ -38,5 +44,17 @@ def train(
         finish=lambda folder: write_run_card(folder, str(out)),
     )
     facts = read_json(run / RUN_FILE)
-    keys = ("recipe", "seed", "protocol", "data", "best_epoch", "epochs", "trainable_parameters", "seconds")
+    keys = (
+        "recipe",
+        "seed",
+        "protocol",
+        "data",
+        "split",
+        "subjects",
+        "held_out_subject",
+        "best_epoch",
+        "epochs",
+        "trainable_parameters",
+        "seconds",
+    )
     print_result({"run": str(run), **{key: facts[key] for key in keys}}, as_json)

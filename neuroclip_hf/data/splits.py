@@ -1,6 +1,5 @@
 """Which trials train, validate and test, and what they may share."""
 
-from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -9,9 +8,6 @@ from numpy.typing import NDArray
 
 from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
-
-VALIDATION_CONCEPTS = 100
-"""Largest number of training concepts held out for validation; a tenth of them where that is fewer (ours)."""
 
 
 def check_splits(trials: pd.DataFrame, pictures: pd.DataFrame, protocol: str) -> None:
@@ -35,7 +31,7 @@ def check_splits(trials: pd.DataFrame, pictures: pd.DataFrame, protocol: str) ->
         raise InputError(
             "The training split is empty: no trial was left for it. Check events, rejection and test files."
         )
-    _refuse_shared_trials(trials)
+    refuse_shared_trials(trials)
     for one, other in combinations(columns.SPLITS, 2):
         _refuse_shared_targets(trials, one, other, protocol)
     known = set(pictures[columns.IMAGE_ID])
@@ -52,42 +48,25 @@ def check_splits(trials: pd.DataFrame, pictures: pd.DataFrame, protocol: str) ->
         )
 
 
-def hold_out_validation(
-    trials: pd.DataFrame, train: NDArray[np.int64], protocol: str, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Part training trials into training and validation, for a store that declares no validation itself.
-
-    "new-concepts" holds concepts out (the smaller of 100 and a tenth of them, but at least two), "new-pictures" a
-    tenth of the pictures of each concept, "new-trials" the last run of each subject, or the last fifth of the trials
-    of a single run.
+def refuse_shared_trials(trials: pd.DataFrame) -> None:
+    """Refuse a trial that stands in two splits, under its own name or, with equal content, under another.
 
     Args:
-        trials (`pandas.DataFrame`): the trial table.
-        train (`numpy.ndarray` of `int`): its rows that may train.
-        protocol (`str`): the store's.
-        seed (`int`): chooses concepts or pictures.
-
-    Returns:
-        Rows that train and rows that validate.
+        trials (`pandas.DataFrame`): the trial table, or some of its rows.
 
     Raises:
-        InputError: if nothing can be held out, or the same recording would stand on both sides.
+        InputError: naming files and splits.
     """
-    table = trials.iloc[train]
-    if protocol == columns.NEW_TRIALS:
-        held = _last_trials(table)
-    elif protocol == columns.NEW_PICTURES:
-        held = _some_pictures(table, seed)
-    else:
-        held = _some_concepts(table, seed)
-    if not held.any() or held.all():
-        raise InputError(
-            f"Validation cannot be held out of {len(train)} training trials under {protocol}: there are too few "
-            f"{'concepts' if protocol == columns.NEW_CONCEPTS else 'trials'}; prepare the store with more, or with a "
-            "validation split of its own."
-        )
-    _refuse_shared_trials(table.assign(**{columns.SPLIT: np.where(held, columns.VALIDATION, columns.TRAIN)}))
-    return train[~held], train[held]
+    place = [columns.SUBJECT, columns.SESSION, columns.RUN, columns.FILE, columns.SAMPLE]
+    for keys, what in ((place, "trial"), ([columns.DIGEST], "recording")):
+        splits = trials.groupby(keys)[columns.SPLIT].nunique()
+        if (splits > 1).any():
+            example = trials.set_index(keys).loc[[splits[splits > 1].index[0]]].reset_index()
+            where = [f"{row[columns.FILE]} ({row[columns.SPLIT]})" for _, row in example.iterrows()]
+            raise InputError(
+                f"{int((splits > 1).sum())} trials stand in two splits, as the same {what}: "
+                f"{' and '.join(dict.fromkeys(where))}. A trial may never be shared: leave one of the files out."
+            )
 
 
 def shuffle_targets(trials: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> pd.DataFrame:
@@ -125,19 +104,6 @@ def _deal_evenly(concepts: pd.Series, generator: np.random.Generator) -> NDArray
     return dealt
 
 
-def _refuse_shared_trials(trials: pd.DataFrame) -> None:
-    place = [columns.SUBJECT, columns.SESSION, columns.RUN, columns.FILE, columns.SAMPLE]
-    for keys, what in ((place, "trial"), ([columns.DIGEST], "recording")):
-        splits = trials.groupby(keys)[columns.SPLIT].nunique()
-        if (splits > 1).any():
-            example = trials.set_index(keys).loc[[splits[splits > 1].index[0]]].reset_index()
-            where = [f"{row[columns.FILE]} ({row[columns.SPLIT]})" for _, row in example.iterrows()]
-            raise InputError(
-                f"{int((splits > 1).sum())} trials stand in two splits, as the same {what}: "
-                f"{' and '.join(dict.fromkeys(where))}. A trial may never be shared: leave one of the files out."
-            )
-
-
 def _refuse_shared_targets(trials: pd.DataFrame, one: str, other: str, protocol: str) -> None:
     forbidden = {
         columns.NEW_CONCEPTS: ((columns.IMAGE_ID, "picture"), (columns.CONCEPT, "concept")),
@@ -169,45 +135,3 @@ def _refuse_missing_gallery(trials: pd.DataFrame, pictures: pd.DataFrame) -> Non
                 raise InputError(
                     f"No {seen} picture for {missing[0]!r}: every {split} trial needs its picture in the gallery."
                 )
-
-
-def _last_trials(table: pd.DataFrame) -> NDArray[np.bool_]:
-    held = pd.Series(False, index=table.index)
-    for _, mine in table.groupby(columns.SUBJECT):
-        runs = mine[[columns.SESSION, columns.RUN]].drop_duplicates().sort_values([columns.SESSION, columns.RUN])
-        if len(runs) > 1:
-            last = runs.iloc[-1]
-            chosen = (mine[columns.SESSION] == last[columns.SESSION]) & (mine[columns.RUN] == last[columns.RUN])
-            held[mine.index[chosen]] = True
-        else:
-            held[last_fifth(mine)] = True
-    return held.to_numpy()
-
-
-def last_fifth(table: pd.DataFrame) -> pd.Index:
-    """Index of the last fifth, in time, of the trials of each concept of each recording."""
-    parts = []
-    for _, mine in table.groupby([columns.SUBJECT, columns.SESSION, columns.RUN, columns.CONCEPT]):
-        ordered = mine.sort_values(columns.SAMPLE).index
-        parts.append(ordered[len(ordered) - len(ordered) // 5 :])
-    return pd.Index(np.concatenate(parts)) if parts else table.index[:0]
-
-
-def _some_concepts(table: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
-    concepts = sorted(set(table[columns.CONCEPT]))
-    # At least two: one concept of one picture would be found blindly.
-    count = min(VALIDATION_CONCEPTS, max(2, len(concepts) // 10), len(concepts))
-    return table[columns.CONCEPT].isin(_choose(concepts, count, seed)).to_numpy()
-
-
-def _some_pictures(table: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
-    chosen: list[str] = []
-    for _, mine in table.groupby(columns.CONCEPT):
-        pictures = sorted(set(mine[columns.IMAGE_ID]) - {""})
-        if len(pictures) > 1:
-            chosen += _choose(pictures, max(1, len(pictures) // 10), seed)
-    return table[columns.IMAGE_ID].isin(chosen).to_numpy()
-
-
-def _choose(names: Sequence[str], count: int, seed: int) -> list[str]:
-    return list(np.random.default_rng([seed, 11]).choice(names, size=count, replace=False))

@@ -26,11 +26,11 @@ from neuroclip_hf.checkpoints import (
 )
 from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.queries import Query, make_queries, target_mask
-from neuroclip_hf.data.splits import hold_out_validation, shuffle_targets
+from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation import REPORT_FILE, Report, evaluate, rank_test_split, write_report
+from neuroclip_hf.evaluation import REPORT_FILE, Report, evaluate, rank_test_split, subjects_to_test, write_report
 from neuroclip_hf.files import new_folder, refuse_existing, write_json, write_text
 from neuroclip_hf.metrics.retrieval import retrieval_scores
 from neuroclip_hf.models.loading import without_weight_bars
@@ -39,6 +39,7 @@ from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen, encode_trials
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
 from neuroclip_hf.protocols.building import build_model, image_processor_for
+from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.trainer import TrainingResult, this_process, train
@@ -109,11 +110,13 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
         shuffled (`bool`): deal the pictures of the training and validation trials out anew: the control.
     """
     seed = recipe.training.seed
-    train_rows, validation_rows = _training_rows(recipe, store)
+    parts = choose_parts(recipe, store)
+    train_rows, validation_rows = parts.train, parts.validation
     table = store.trials
     if shuffled:
         for rows in (train_rows, validation_rows):
             table = shuffle_targets(table, rows, seed)
+    batches = choose_batches(recipe, store, table.iloc[train_rows])
     seed_everything(seed)
     feature_extractor = BrainFeatureExtractor.fit(store, train_rows)
     model = build_model(recipe.model, feature_extractor)
@@ -130,11 +133,14 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
         dataset,
         BrainImageCollator(processor, pictures, frozen),
         recipe.training,
+        batches,
         validate,
         description="control" if shuffled else "training",
     )
     seen = trained_on(store, np.concatenate([train_rows, validation_rows]))
-    return TrainedModel(model, processor, result, _facts(recipe, store, result, shuffled), seen)
+    facts = _facts(recipe, store, result)
+    facts |= {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
+    return TrainedModel(model, processor, result, facts, seen)
 
 
 def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
@@ -167,15 +173,18 @@ def evaluate_run(
         store (`TrialStore`): whose test split is opened.
         average (`int`, *optional*): trials a query, see [`rank_test_split`].
         draws (`int`, *optional*): random queries a target.
-        subjects (sequence of `str`, *optional*): whose test trials.
+        subjects (sequence of `str`, *optional*): whose test trials; by default those of the subject that the run held
+            out, or of those who trained.
         overwrite (`bool`): replace an earlier report.
 
     Raises:
-        InputError: if the run cannot be loaded, does not fit the store, or was evaluated already.
+        InputError: if the run cannot be loaded, does not fit the store, or was evaluated already, or if of the
+            subjects some trained and some did not.
     """
     folder = Path(folder)
     refuse_existing(folder / REPORT_FILE, overwrite)
     facts = read_facts(folder)
+    subjects = subjects_to_test(facts, store, subjects)
     protocol = protocol_held(folder, store, store.select(columns.TEST, subjects))
     parts = [load_run(part) for part in (folder, folder / CONTROL) if part == folder or part.is_dir()]
     rankings = [
@@ -231,15 +240,6 @@ def _validation_queries(store: TrialStore, table: pd.DataFrame, rows: NDArray[np
     return make_queries(table, rows, average=min(VALIDATION_AVERAGE, fewest), draws=VALIDATION_DRAWS)
 
 
-def _training_rows(recipe: Recipe, store: TrialStore) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    subjects = recipe.data.subjects
-    train_rows = store.select(columns.TRAIN, subjects)
-    validation_rows = store.select(columns.VALIDATION, subjects)
-    if len(validation_rows):
-        return train_rows, validation_rows
-    return hold_out_validation(store.trials, train_rows, store.info.protocol, recipe.training.seed)
-
-
 def _view(recipe: Recipe, store: TrialStore) -> TrainingView:
     data = recipe.data
     shift = round(data.shift * (store.info.sampling_rate or 0.0))
@@ -247,7 +247,7 @@ def _view(recipe: Recipe, store: TrialStore) -> TrainingView:
     return TrainingView((data.average[0], data.average[1]), perturbation)
 
 
-def _facts(recipe: Recipe, store: TrialStore, result: TrainingResult, shuffled: bool) -> dict[str, Any]:
+def _facts(recipe: Recipe, store: TrialStore, result: TrainingResult) -> dict[str, Any]:
     names = ("neuroclip-hf", "torch", "transformers", "peft", "accelerate", "numpy")
     return {
         "recipe": recipe.name,
@@ -255,8 +255,6 @@ def _facts(recipe: Recipe, store: TrialStore, result: TrainingResult, shuffled: 
         "store": store.info.fingerprint,
         "data": store.info.data,
         "protocol": store.info.protocol,
-        "subjects": recipe.data.subjects or store.subjects,
-        "shuffled_pairs": shuffled,
         "selection": recipe.training.selection,
         "best_epoch": result.best_epoch,
         "epochs": recipe.training.epochs,

@@ -1,7 +1,8 @@
-"""One seed for everything, and an order of items that depends on it alone."""
+"""One seed for everything, and batches whose order depends on it alone."""
 
 import random
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,24 +16,39 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-class SeededSampler(Sampler[int]):
-    """A permutation of the items that depends on seed and epoch alone, not on workers, ranks or what ran before.
+class Batches(Protocol):
+    """What training needs to know of its batches, those of all processes together.
 
-    Args:
-        length (`int`): number of items.
-        seed (`int`): of the order.
+    All have `batch_size` items but perhaps the last of an epoch, which may have fewer.
     """
 
-    def __init__(self, length: int, seed: int) -> None:
-        self.length, self.seed, self.epoch = length, seed, 0
+    batch_size: int
+
+    def __len__(self) -> int:
+        """How many an epoch has."""
+
+    def epoch(self, epoch: int) -> list[list[int]]:
+        """Those of an epoch, counted from 0: places of items."""
+
+
+class BatchOrder(Sampler[list[int]]):
+    """Batches as torch's `DataLoader` takes them (`batch_sampler`); Accelerate gives each process its slice of each.
+
+    Args:
+        batches (`Batches`): depend on their seed and the epoch alone, not on workers, ranks or what ran before.
+    """
+
+    drop_last = False  # read by Accelerate
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches, self.batch_size, self._epoch = batches, batches.batch_size, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the epoch, counted from 0."""
-        self.epoch = epoch
+        self._epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return len(self.batches)
 
-    def __iter__(self) -> Iterator[int]:
-        generator = np.random.default_rng([self.seed, self.epoch, 13])
-        return iter(generator.permutation(self.length).tolist())
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches.epoch(self._epoch))

@@ -2,32 +2,16 @@
 
 import difflib
 import math
-import re
-import types
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import yaml
 
-from neuroclip_hf.columns import SMALL_CLIP
+from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_text
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's truth and numbers: PyYAML's 1.1 takes `no` for false and 1e-4, which lacks a point, for text."""
-
-
-_OURS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OURS]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_OURS[0], re.compile(r"^(true|false)$"), list("tf"))
-_Loader.add_implicit_resolver(
-    _OURS[1], re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$"), list("-+.0123456789")
-)
+from neuroclip_hf.training.values import check_choice, checked, read_yaml
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 Settings = TypeVar("Settings")
@@ -52,7 +36,7 @@ class ModelSettings:
 
     encoder: str = "eeg_project"
     encoder_settings: dict[str, Any] = field(default_factory=dict)
-    tower: str | None = SMALL_CLIP
+    tower: str | None = columns.SMALL_CLIP
     tower_revision: str | None = None
     tower_settings: dict[str, Any] = field(default_factory=dict)
     prompt: dict[str, Any] | None = field(default_factory=dict)
@@ -62,21 +46,31 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         if self.tower is None:
-            object.__setattr__(self, "tower", SMALL_CLIP)
+            object.__setattr__(self, "tower", columns.SMALL_CLIP)
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What a training item is.
+    """Which trials train, which validate, and what a training item is.
 
     Args:
-        subjects (`list[str]` or None): whose trials train; None takes all of the store.
+        split (`str`): "pooled" (the subjects train and are tested together), "intra-subject" (one subject does), or
+            "leave-one-subject-out" (`held_out_subject` is tested, no trial of it trains or validates).
+        subjects (`list[str]` or None): whose trials train; None takes all of the store, but the one held out.
+        held_out_subject (`str` or None): for "leave-one-subject-out", and for nothing else.
+        validation (`str`): what is held out of the training trials to choose the epoch: "concepts" (the smaller of 100
+            and a tenth), "pictures" (a tenth of each concept's), "trials" (the last run), "sessions" (the last one of
+            each subject), "subjects" (one), "store" (the validation split that the store declares), or "auto": the
+            store's if it declares one, else concepts, pictures or trials as its protocol asks for.
         average (`list[int]`): an item is the mean of this many trials of its target, drawn between the two each epoch.
         shift (`float`): largest shift of a trial in time, in seconds.
         noise, channel_dropout, time_mask, scaling (`float`): EEG perturbation, see `Perturbation`.
     """
 
+    split: str = columns.POOLED
     subjects: list[str] | None = None
+    held_out_subject: str | None = None
+    validation: str = columns.AUTO
     average: list[int] = field(default_factory=lambda: [1, 1])
     noise: float = 0.0
     shift: float = 0.0
@@ -85,6 +79,8 @@ class DataSettings:
     scaling: float = 0.0
 
     def __post_init__(self) -> None:
+        check_choice("split", self.split, columns.SUBJECT_SPLITS)
+        check_choice("validation", self.validation, columns.VALIDATIONS)
         if len(self.average) == 1:  # average=4: always four
             object.__setattr__(self, "average", self.average * 2)
         if len(self.average) != 2 or not 1 <= self.average[0] <= self.average[1]:
@@ -112,6 +108,9 @@ class TrainingSettings:
         max_grad_norm (`float`): gradients are clipped to this norm.
         selection (`str`): which epoch is kept, judged on validation: "loss" (lowest), "top1" (highest), or "last".
         mixed_precision (`str`): "no", "fp16" or "bf16", as Accelerate names them.
+        sampling (`str`): which trials meet in a batch: "shuffled", "subjects-by-pictures" (the same pictures by
+            several subjects), "class-balanced" (concepts in equal shares, where trials know only few concepts), or
+            "auto", see `neuroclip_hf.data.sampling.choose_sampling`.
         num_workers (`int`): processes that load data; the order does not depend on it.
         seed (`int`): of weights, order, dropout, perturbation and validation.
     """
@@ -125,6 +124,7 @@ class TrainingSettings:
     max_grad_norm: float = 1.0
     selection: str = "loss"
     mixed_precision: str = "no"
+    sampling: str = columns.AUTO
     num_workers: int = 0
     seed: int = 0
 
@@ -143,9 +143,9 @@ class TrainingSettings:
             raise InputError(f"prompt_learning_rate is {self.prompt_learning_rate}: it must be above zero, or null.")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup is {self.warmup}: it is a part of the steps, from 0 to below 1.")
-        for name, allowed in (("selection", ("loss", "top1", "last")), ("mixed_precision", ("no", "fp16", "bf16"))):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}.")
+        check_choice("selection", self.selection, ("loss", "top1", "last"))
+        check_choice("mixed_precision", self.mixed_precision, ("no", "fp16", "bf16"))
+        check_choice("sampling", self.sampling, columns.SAMPLINGS)
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def load_recipe(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
                 f"{_nearest(str(name_or_path), recipe_names())}"
             )
     try:
-        values = _read_yaml(path.read_text(encoding="utf-8")) or {}
+        values = read_yaml(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as a recipe: {error}") from None
     if not isinstance(values, dict):
@@ -210,14 +210,10 @@ def parse_overrides(texts: list[str]) -> dict[str, Any]:
         if not equals or not name:
             raise InputError(f"{text!r} is not a setting: write name=value, as in epochs=20.")
         try:
-            overrides[name.strip()] = _read_yaml(value)
+            overrides[name.strip()] = read_yaml(value)
         except yaml.YAMLError:
             raise InputError(f"{text!r}: the value cannot be read; quote it, as in name='\"text\"'.") from None
     return overrides
-
-
-def _read_yaml(text: str) -> Any:
-    return yaml.load(text, _Loader)  # a SafeLoader
 
 
 def _override(values: dict[str, Any], name: str, value: Any) -> None:
@@ -256,42 +252,8 @@ def _build(kind: type[Settings], values: Any, path: str, section: str) -> Settin
             raise InputError(f"{path}: setting {where!r} is unknown: {_nearest(str(name), known)}")
         if is_dataclass(hints[name]):
             value = _build(hints[name], value, path, where)
-        arguments[name] = _checked(value, hints[name], path, where)
+        arguments[name] = checked(value, hints[name], path, where)
     return kind(**arguments)
-
-
-def _checked(value: Any, hint: Any, path: str, where: str) -> Any:
-    if isinstance(value, str) and _holds_list(hint):  # lists take commas, and one entry is a list too
-        value = [_read_yaml(part) for part in value.split(",") if part.strip()]
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and _holds_list(hint):
-        value = [value]
-    if isinstance(value, list) and any(list[str] == option for option in (hint, *get_args(hint))):
-        value = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in value]
-    if isinstance(value, int) and not isinstance(value, bool) and float in (hint, *get_args(hint)) and hint is not int:
-        value = float(value)
-    if not _fits(value, hint):
-        expected = getattr(hint, "__name__", None) if get_origin(hint) is None else str(hint)
-        raise InputError(f"{path}: {where} is {value!r}: it must be {str(expected).replace('typing.', '')}.")
-    return value
-
-
-def _holds_list(hint: Any) -> bool:
-    return any(get_origin(option) is list for option in (hint, *get_args(hint)))
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if hint is Any:
-        return True
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in get_args(hint))
-    if origin is list:
-        return isinstance(value, list) and all(_fits(item, get_args(hint)[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict)
-    if hint in (int, float) and isinstance(value, bool):
-        return False
-    return isinstance(value, hint)
 
 
 def _nearest(name: str, known: list[str]) -> str:

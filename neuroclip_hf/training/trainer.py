@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import get_logger, progress
-from neuroclip_hf.training.seeding import SeededSampler, seed_everything
+from neuroclip_hf.training.seeding import Batches, BatchOrder, seed_everything
 from neuroclip_hf.training.settings import TrainingSettings
 
 Validate = Callable[[Any], dict[str, float]]
@@ -64,6 +64,7 @@ def train(
     dataset: Any,
     collator: Callable[[Any], dict[str, torch.Tensor]],
     settings: TrainingSettings,
+    batches: Batches,
     validate: Validate | None = None,
     description: str = "training",
 ) -> TrainingResult:
@@ -74,21 +75,23 @@ def train(
         dataset (map-style): training items; `set_epoch` is called on it where it has one.
         collator (callable): items -> batch.
         settings (`TrainingSettings`): how.
+        batches (`Batches`): which items each step sees, over all processes together.
         validate (callable, *optional*): model -> {"loss": ..., "top1": ...}, called after every epoch. Without it the
             last epoch is kept.
         description (`str`): of the progress bar.
 
     Raises:
-        InputError: if nothing is trainable, or a validation is asked for and none given.
+        InputError: if nothing is trainable, a validation is asked for and none given, or the processes cannot share a
+            batch equally.
         FloatingPointError: if the loss, or a weight, is no longer finite; the message names the epoch.
     """
     if validate is None and settings.selection != "last":
         raise InputError(
             f"selection={settings.selection} needs validation trials: choose selection=last, or add some."
         )
-    accelerator = _accelerator(settings)
-    sampler = SeededSampler(len(dataset), settings.seed)
-    loader = _loader(dataset, sampler, collator, settings)
+    accelerator = _accelerator(settings, batches.batch_size)
+    order = BatchOrder(batches)
+    loader = DataLoader(dataset, batch_sampler=order, collate_fn=collator, num_workers=settings.num_workers)
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate)
     steps = settings.epochs * len(loader)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, settings.warmup))
@@ -97,8 +100,9 @@ def train(
     best, history, started = _Best(), [], time.perf_counter()
     with progress(total=steps, desc=description, unit="step") as bar:
         for epoch in range(settings.epochs):
-            sampler.set_epoch(epoch)
+            order.set_epoch(epoch)
             getattr(dataset, "set_epoch", lambda _: None)(epoch)
+            loader.set_epoch(epoch)  # else Accelerate's loader tells both of them its own count when it starts
             loss = _train_epoch(accelerator, prepared, loader, optimizer, scheduler, settings, epoch, bar)
             scores = validate(model) if validate is not None else {}
             _refuse_broken(model, scores, epoch)
@@ -120,7 +124,7 @@ def this_process() -> PartialState:
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
-def _accelerator(settings: TrainingSettings) -> Accelerator:
+def _accelerator(settings: TrainingSettings, batch_size: int) -> Accelerator:
     # Accelerate remembers the precision of the first training in a process, and refuses another one in the second.
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != settings.mixed_precision:
         AcceleratorState._reset_state()
@@ -131,25 +135,12 @@ def _accelerator(settings: TrainingSettings) -> Accelerator:
         )
     except (ValueError, ImportError) as error:
         raise InputError(f"mixed_precision={settings.mixed_precision} cannot be used here: {error}") from None
-    if settings.batch_size % accelerator.num_processes:
+    if batch_size % accelerator.num_processes:
         raise InputError(
-            f"batch_size is {settings.batch_size}: it must be a multiple of the {accelerator.num_processes} processes."
+            f"batch_size is {settings.batch_size}, which makes batches of {batch_size}: they must be a multiple of "
+            f"the {accelerator.num_processes} processes; choose another batch_size, or sampling=shuffled."
         )
     return accelerator
-
-
-def _loader(dataset: Any, sampler: SeededSampler, collator: Callable[[Any], Any], settings: TrainingSettings) -> Any:
-    if len(dataset) < 2:
-        raise InputError(f"There are {len(dataset)} training items: a contrastive loss needs at least two.")
-    batch_size = min(settings.batch_size, len(dataset))
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        collate_fn=collator,
-        num_workers=settings.num_workers,
-        drop_last=len(dataset) % batch_size == 1,  # one item has nothing to be told from, and batch norm refuses it
-    )
 
 
 def _refuse_broken(model: torch.nn.Module, scores: dict[str, float], epoch: int) -> None:

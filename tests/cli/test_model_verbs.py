@@ -40,6 +40,21 @@ def test_train_evaluate_retrieve(neuroclip, store_folder, tiny_words, recording,
         assert picture.format == "PNG"
 
 
+def test_leaving_one_subject_out(neuroclip, refused, store_folder, tiny_words, tmp_path):
+    words = (*tiny_words, "split=leave-one-subject-out")
+    places = ("--data", store_folder, "--out", tmp_path / "run")
+    assert "held_out_subject: one of sub-01, sub-02" in refused("train", "demo", *words, *places)
+    made = neuroclip("train", "demo", *words, "held_out_subject=2", *places, "--json")
+    assert (made.result["split"], made.result["held_out_subject"]) == ("leave-one-subject-out", "sub-02")
+    assert "subjects new to the model" in neuroclip("evaluate", tmp_path / "run", "--data", store_folder).out
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "| held-out subject | sub-02 |" in card
+    assert "| subjects tested | those below, new to the model |" in card
+    words = ("evaluate", tmp_path / "run", "--data", store_folder, "--overwrite", "--subjects")
+    assert "subjects that trained" in neuroclip(*words, "1").out
+    assert "not on sub-02" in refused(*words, "1,2")
+
+
 def test_tables_for_people(neuroclip, run_copy, store_folder, recording, gallery):
     table = neuroclip("evaluate", run_copy, "--data", store_folder)
     assert table.code == 0
@@ -82,6 +97,10 @@ def test_replaced_when_asked(neuroclip, run_copy, store_folder, tiny_words, reco
         (["tower=random", "tower_settings.hidden_sise=3"], "hidden_size"),
         (["tower=./nowhere"], "./nowhere"),
         (["subjects=sub-09"], "sub-01, sub-02"),
+        (["split=intra-subject"], "subjects=sub-01"),
+        (["split=loso"], "leave-one-subject-out"),
+        (["validation=trial"], "concepts, pictures, trials, sessions"),
+        (["sampling=class-balanced"], "sampling=shuffled"),
         (["encoder=ts_conv"], "at least 75 samples"),
         (["nonsense"], "name=value"),
     ],

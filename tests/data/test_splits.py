@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.splits import check_splits, hold_out_validation, last_fifth, shuffle_targets
+from neuroclip_hf.data.splits import check_splits, shuffle_targets
 from neuroclip_hf.errors import InputError
 
 TRAIN = [("train", "cat/1", "cat", 1), ("train", "dog/1", "dog", 1)]
@@ -112,64 +112,6 @@ def test_where_only_concepts_are_known_no_picture_is_in_both_galleries(make_tria
         check_splits(trials, pictures.assign(gallery="both"), "new-trials")
     with pytest.raises(InputError, match="No test picture for 'cat'"):
         check_splits(trials, pictures[:1], "new-trials")
-
-
-def held(trials: pd.DataFrame, protocol: str, seed: int = 0, rows=None):
-    rows = np.arange(len(trials)) if rows is None else rows
-    train, validation = hold_out_validation(trials, rows, protocol, seed)
-    assert sorted([*train, *validation]) == sorted(rows)
-    return train, validation
-
-
-def test_new_concepts_hold_out_a_tenth_of_the_concepts_and_at_most_a_hundred(make_trials):
-    rows = [("train", f"{concept}/{number}", str(concept), 1) for concept in range(40) for number in range(3)]
-    trials = make_trials(rows)
-    train, validation = held(trials, "new-concepts")
-    concepts = [set(trials[columns.CONCEPT].iloc[part]) for part in (train, validation)]
-    assert len(concepts[1]) == 4
-    assert not concepts[0] & concepts[1]
-    np.testing.assert_array_equal(validation, held(trials, "new-concepts")[1])
-    assert not np.array_equal(validation, held(trials, "new-concepts", seed=1)[1])
-    many = make_trials([("train", f"{concept}/1", str(concept), 1) for concept in range(1200)])
-    assert len(held(many, "new-concepts")[1]) == 100
-
-
-def test_new_pictures_hold_out_a_tenth_of_the_pictures_of_each_concept(make_trials):
-    trials = make_trials(
-        [("train", f"{name}/{number}", name, 1) for name in ("cat", "dog") for number in range(20)]
-        + [("train", "fish/1", "fish", 1)]
-    )
-    _, validation = held(trials, "new-pictures")
-    assert Counter(trials[columns.CONCEPT].iloc[validation]) == {"cat": 2, "dog": 2}
-
-
-def test_new_trials_hold_out_the_last_run_or_the_last_fifth_of_a_single_one(make_trials):
-    several = make_trials([("train", "cat/1", "cat", run) for run in (1, 3, 2, 3)])
-    np.testing.assert_array_equal(held(several, "new-trials")[1], [1, 3])
-    single = make_trials([("train", "", "cat" if number % 2 else "dog", 1) for number in range(22)])
-    np.testing.assert_array_equal(held(single, "new-trials")[1], [18, 19, 20, 21])  # two of eleven of each concept
-    assert sorted(last_fifth(single)) == [18, 19, 20, 21]
-
-
-def test_only_the_given_rows_are_parted(make_trials):
-    trials = make_trials([("test", "cat/1", "cat", 1)] + [("train", "cat/1", "cat", run) for run in (1, 2, 3)])
-    train, validation = held(trials, "new-trials", rows=np.array([1, 2, 3]))
-    assert (train.tolist(), validation.tolist()) == ([1, 2], [3])
-
-
-@pytest.mark.parametrize(
-    ("protocol", "what"), [("new-concepts", "concepts"), ("new-pictures", "trials"), ("new-trials", "trials")]
-)
-def test_too_little_to_hold_anything_out(make_trials, protocol: str, what: str):
-    with pytest.raises(InputError, match=rf"Validation cannot be held out of 1 training .* too few {what}; prepare"):
-        held(make_trials(TRAIN[:1]), protocol)
-
-
-def test_a_recording_that_stands_twice_in_training_cannot_validate_itself(make_trials):
-    trials = make_trials([("train", "cat/1", "cat", run) for run in (1, 2)])
-    trials["digest"] = "0" * 16
-    with pytest.raises(InputError, match=r"as the same recording: run-1.fif .train. and run-2.fif .validation."):
-        held(trials, "new-trials")
 
 
 def test_shuffled_pictures_move_as_blocks_and_only_where_asked(make_trials):

@@ -12,7 +12,7 @@ from neuroclip_hf.checkpoints import load_run
 from neuroclip_hf.data.sources.arrays import prepare_arrays
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import accuracy_of, rank_test_split
-from neuroclip_hf.protocols import run
+from neuroclip_hf.protocols import parts, run
 from neuroclip_hf.protocols.run import evaluate_run, save_run, train_on_store, train_run
 from neuroclip_hf.training.settings import load_recipe
 
@@ -156,6 +156,115 @@ def test_subjects_are_chosen_and_named(store, recipe):
         train_on_store(replace(recipe, data=replace(recipe.data, subjects=["sub-09"])), store)
 
 
+def loso(recipe, **settings):
+    data = replace(recipe.data, split="leave-one-subject-out", held_out_subject="2", **settings)
+    return replace(recipe, data=data)
+
+
+def test_no_trial_of_the_held_out_subject_is_read_in_training(store, recipe, monkeypatch):
+    read = []
+
+    def spy(self, trials):
+        read.extend(np.asarray(trials).tolist())
+        return real(self, trials)
+
+    real = TrialStore.read
+    monkeypatch.setattr(TrialStore, "read", spy)
+    trained = train_on_store(loso(recipe), store)
+    assert set(read) == set(store.select("train", ["sub-01"]).tolist())
+    assert trained.processor.feature_extractor.subjects == ["sub-01"]
+    assert {name: trained.facts[name] for name in ("split", "subjects", "held_out_subject")} == {
+        "split": "leave-one-subject-out",
+        "subjects": ["sub-01"],
+        "held_out_subject": "sub-02",
+    }
+
+
+def test_garbage_in_the_held_out_subject_changes_no_bit(array_store, tiny_overrides):
+    subject = np.repeat(["sub-01", "sub-02"], 25)
+    clean, spoilt = array_store(subject=subject), array_store("spoilt", subject=subject)
+    for split in ("train", "test"):
+        array = np.load(spoilt.path / "sub-02" / f"{split}.npy")
+        array[:] = np.nan
+        np.save(spoilt.path / "sub-02" / f"{split}.npy", array)
+    recipe = loso(load_recipe("demo", tiny_overrides))
+    trained = [train_on_store(recipe, TrialStore(store.path)) for store in (clean, spoilt)]
+    assert equal(state(trained[0]), state(trained[1]))
+    assert trained[0].processor.to_dict() == trained[1].processor.to_dict()
+
+
+def test_only_test_trials_of_the_held_out_subject_are_opened(store, recipe, tmp_path, monkeypatch):
+    train_run(loso(recipe), store, tmp_path / "run")
+    read = []
+
+    def spy(self, trials):
+        read.extend(np.asarray(trials).tolist())
+        return real(self, trials)
+
+    real = TrialStore.read
+    monkeypatch.setattr(TrialStore, "read", spy)
+    report = evaluate_run(tmp_path / "run", store)
+    assert set(read) == set(store.select("test", ["sub-02"]).tolist())
+    assert (list(report.subjects), report.split, report.tested_subjects) == (
+        ["sub-02"],
+        "leave-one-subject-out",
+        "new",
+    )
+    within = evaluate_run(tmp_path / "run", store, subjects=["1"], overwrite=True)
+    assert (list(within.subjects), within.tested_subjects) == (["sub-01"], "trained")
+    with pytest.raises(InputError, match="was trained on sub-01 and not on sub-02"):
+        evaluate_run(tmp_path / "run", store, subjects=["1", "2"], overwrite=True)
+
+
+def test_an_intra_subject_run_is_tested_on_its_subject(store, recipe, tmp_path):
+    one = replace(recipe, data=replace(recipe.data, split="intra-subject", subjects=["2"]))
+    train_run(one, store, tmp_path / "run")
+    report = evaluate_run(tmp_path / "run", store)
+    assert (list(report.subjects), report.split, report.tested_subjects) == (["sub-02"], "intra-subject", "trained")
+
+
+@pytest.mark.parametrize(
+    ("by", "shared"),
+    [("sessions", "pictures"), ("pictures", "concepts"), ("concepts", "nothing"), ("subjects", "pictures")],
+)
+def test_what_validates_is_chosen_and_what_it_shares_is_said(store, recipe, by, shared):
+    chosen = parts.choose_parts(replace(recipe, data=replace(recipe.data, validation=by)), store)
+    assert chosen.facts(store.trials)["validation"] == {
+        "by": by,
+        "trials": len(chosen.validation),
+        "shares_with_training": shared,
+    }
+    assert sorted([*chosen.train, *chosen.validation]) == store.select("train").tolist()
+
+
+def test_a_declared_validation_split_is_neither_replaced_nor_made_up(array_store, recipe, store):
+    image_id = np.arange(50) % 10
+    declared = array_store(split=np.where(image_id < 6, "train", np.where(image_id < 8, "validation", "test")))
+    with pytest.raises(InputError, match=r"validation is concepts, but .* declares a validation split"):
+        parts.choose_parts(replace(recipe, data=replace(recipe.data, validation="concepts")), declared)
+    with pytest.raises(InputError, match=r"declares no validation split for sub-01, sub-02: say validation=auto"):
+        parts.choose_parts(replace(recipe, data=replace(recipe.data, validation="store")), store)
+
+
+def test_a_named_subject_without_training_trials_is_refused(array_store, recipe):
+    store = array_store(subject=np.where(np.arange(50) % 10 < 8, "sub-01", "sub-02"))
+    with pytest.raises(InputError, match="no training trials of sub-02: leave it out of subjects"):
+        parts.choose_parts(recipe, store)
+
+
+def test_the_sampling_is_chosen_and_said(store, recipe, trained):
+    assert trained.facts["sampling"] == {
+        "by": "subjects-by-pictures",
+        "batch_size": 16,
+        "trials_an_epoch": 64,
+        "subjects_a_batch": 2,
+        "pictures_a_batch": 8,
+    }
+    other = train_on_store(changed(recipe, sampling="shuffled"), store)
+    assert other.facts["sampling"] == {"by": "shuffled", "batch_size": 16, "trials_an_epoch": 64}
+    assert not equal(state(other), state(trained))
+
+
 def test_too_few_concepts_for_validation(array_store, tiny_overrides):
     keep = np.arange(50) % 10 >= 7  # one concept to train on, two to test
     generator = np.random.default_rng(0)
@@ -172,8 +281,9 @@ def test_a_declared_validation_split_is_used(array_store, tiny_overrides, monkey
     image_id = np.arange(50) % 10
     split = np.where(image_id < 6, "train", np.where(image_id < 8, "validation", "test"))
     store = array_store(split=split)
-    monkeypatch.setattr(run, "hold_out_validation", lambda *_: pytest.fail("validation was held out"))
+    monkeypatch.setattr(parts, "hold_out_validation", lambda *_: pytest.fail("validation was held out"))
     trained = train_on_store(load_recipe("demo", tiny_overrides), store)
+    assert trained.facts["validation"] == {"by": "store", "trials": 10, "shares_with_training": "nothing"}
     assert 0 <= trained.result.history[0]["validation_top1"] <= 1
 
 

@@ -68,6 +68,9 @@ def test_null_switches_off_what_may_be_absent():
         (["warmup=1"], "warmup"),
         (["selection=best"], "loss, top1, last"),
         (["mixed_precision=fp8"], "no, fp16, bf16"),
+        (["split=inter"], "pooled, intra-subject, leave-one-subject-out"),
+        (["validation=session"], "auto, store, concepts, pictures, trials, sessions, subjects"),
+        (["sampling=balanced"], "auto, shuffled, subjects-by-pictures, class-balanced"),
         (["average=0"], "two whole numbers"),
         (["average=[3,1]"], "two whole numbers"),
         (["average=0,1"], "two whole numbers"),
@@ -136,6 +139,11 @@ def test_settings_are_frozen():
 def test_one_entry_is_a_list_too(words, subjects, average):
     data = load_recipe("demo", parse_overrides(words)).data
     assert (data.subjects, data.average) == (subjects, average)
+
+
+@pytest.mark.parametrize(("word", "expected"), [("2", "2"), ("sub-02", "sub-02"), ("null", None)])
+def test_a_subject_may_be_a_number(word, expected):
+    assert load_recipe("demo", parse_overrides([f"held_out_subject={word}"])).data.held_out_subject == expected
 
 
 def test_no_tower_means_the_one_that_ships():

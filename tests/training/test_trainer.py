@@ -6,12 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 
+from neuroclip_hf.data.sampling import Shuffled
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.training import trainer
 from neuroclip_hf.training.settings import TrainingSettings
-from neuroclip_hf.training.trainer import train
+from neuroclip_hf.training.trainer import train as train_in_batches
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=4, learning_rate=0.1, weight_decay=0.0, selection="last")
+
+
+def train(model, items, collator, settings, validate=None):
+    batches = Shuffled(len(items), settings.batch_size, settings.seed)
+    return train_in_batches(model, items, collator, settings, batches, validate)
 
 
 class Toy(torch.nn.Module):
@@ -122,9 +128,20 @@ def test_a_batch_larger_than_the_data_is_all_of_them():
     assert {len(batch) for batch in model.seen} == {5}
 
 
-def test_one_item_cannot_be_trained_on():
-    with pytest.raises(InputError, match="at least two"):
-        train(Toy(), Items(1), collate, SETTINGS)
+def test_the_epoch_is_the_trainers_and_not_the_loaders_own_count():
+    class Recorded(Shuffled):
+        def epoch(self, epoch):
+            epochs.append(epoch)
+            return super().epoch(epoch)
+
+    epochs, items = [], Items()
+    loops = []
+    real = items.set_epoch
+    items.set_epoch = lambda epoch: (loops.append(epoch), real(epoch))
+    train_in_batches(Toy(), items, collate, SETTINGS, Recorded(12, 4, 0))
+    assert epochs == [0, 1, 2]
+    assert sorted(set(loops)) == [0, 1, 2]
+    assert loops == sorted(loops)
 
 
 def test_a_loss_that_is_not_finite_stops_it():

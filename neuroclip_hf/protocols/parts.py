@@ -1,0 +1,82 @@
+"""Recipe + trial table -> which trials train, which validate, and in which batches."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.sampling import Batches, ItemKeys, make_batches
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.subjects import SubjectSplit, subject_split
+from neuroclip_hf.data.validation import BY_PROTOCOL, hold_out_validation, shared_targets
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.training.settings import Recipe
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of the trial table that a training may see.
+
+    Args:
+        split (`SubjectSplit`): whose they are.
+        train, validation (`numpy.ndarray` of `int`): the rows.
+        by (`str`): what validation holds out, one of `columns.VALIDATIONS` but "auto".
+    """
+
+    split: SubjectSplit
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    by: str
+
+    def facts(self, trials: pd.DataFrame) -> dict[str, Any]:
+        """What run.json says of them."""
+        shared = shared_targets(trials, self.train, self.validation)
+        return {
+            "split": self.split.kind,
+            "subjects": list(self.split.train),
+            "held_out_subject": self.split.held_out_subject,
+            "validation": {"by": self.by, "trials": len(self.validation), "shares_with_training": shared},
+        }
+
+
+def choose_parts(recipe: Recipe, store: TrialStore) -> Parts:
+    """Choose the trials that a recipe trains and validates on; only tables are looked at.
+
+    Raises:
+        InputError: for subjects, a split or a validation that cannot be.
+    """
+    data = recipe.data
+    split = subject_split(store, data.split, data.subjects, data.held_out_subject)
+    rows = store.select(columns.TRAIN, split.train)
+    lacking = [name for name in split.train if not len(store.select(columns.TRAIN, [name]))]
+    if lacking:
+        raise InputError(f"{store.path} holds no training trials of {lacking[0]}: leave it out of subjects.")
+    declared = store.select(columns.VALIDATION, split.train)
+    if len(declared):
+        if data.validation not in (columns.AUTO, columns.BY_STORE):
+            raise InputError(
+                f"validation is {data.validation}, but {store.path} declares a validation split: say "
+                "validation=store, or prepare a store without one."
+            )
+        return Parts(split, rows, declared, columns.BY_STORE)
+    if data.validation == columns.BY_STORE:
+        raise InputError(
+            f"validation=store, but {store.path} declares no validation split for {', '.join(split.train)}: say "
+            f"validation={columns.AUTO}."
+        )
+    by = BY_PROTOCOL[store.info.protocol] if data.validation == columns.AUTO else data.validation
+    return Parts(split, *hold_out_validation(store.trials, rows, by, recipe.training.seed), by)
+
+
+def choose_batches(recipe: Recipe, store: TrialStore, items: pd.DataFrame) -> Batches:
+    """The order in which a recipe trains on its items, rows of the trial table.
+
+    Raises:
+        InputError: for a sampling that cannot be.
+    """
+    target = items[columns.CONCEPT if store.concepts_only else columns.IMAGE_ID].to_numpy()
+    keys = ItemKeys(items[columns.SUBJECT].to_numpy(), target, store.concepts_only)
+    return make_batches(recipe.training.sampling, keys, recipe.training.batch_size, recipe.training.seed)
