@@ -186,13 +186,13 @@ class ItemKeys:
 
     Args:
         subjects (`numpy.ndarray`): whose trial it is.
-        targets (`numpy.ndarray`): the picture it shows, or the concept where only that is known.
-        concepts_only (`bool`): which of the two.
+        concepts (`numpy.ndarray`): what the picture shows.
+        pictures (`numpy.ndarray` or None): which picture it is; None where only the concept is known.
     """
 
     subjects: NDArray[Any]
-    targets: NDArray[Any]
-    concepts_only: bool
+    concepts: NDArray[Any]
+    pictures: NDArray[Any] | None = None
 
 
 def make_batches(sampling: str, keys: ItemKeys, batch_size: int, seed: int) -> Batches:
@@ -205,22 +205,19 @@ def make_batches(sampling: str, keys: ItemKeys, batch_size: int, seed: int) -> B
         seed (`int`): of the order.
 
     Raises:
-        InputError: for an unknown name, or a sampling that cannot be: one subject, or more concepts than places.
+        InputError: for an unknown name, or a sampling that cannot be: one subject, no pictures, or more concepts than
+            places.
     """
     if sampling not in columns.SAMPLINGS:
         raise InputError(f"sampling is {sampling!r}: choose one of {', '.join(columns.SAMPLINGS)}.")
     chosen = choose_sampling(keys, batch_size) if sampling == columns.AUTO else sampling
     if chosen == columns.CLASS_BALANCED:
-        if not keys.concepts_only:
-            raise InputError(
-                f"sampling={chosen} is for trials that know only their concept, and these know their picture: say "
-                f"sampling={columns.SHUFFLED}."
-            )
-        return ClassBalanced(keys.targets, batch_size, seed)
+        return ClassBalanced(keys.concepts, batch_size, seed)
     if chosen == columns.SUBJECTS_BY_PICTURES:
-        if len(np.unique(keys.subjects)) < 2:
-            raise InputError(f"sampling={chosen} needs several subjects: say sampling={columns.SHUFFLED}.")
-        return SubjectsByPictures(keys.subjects, keys.targets, batch_size, seed)
+        if keys.pictures is None or len(np.unique(keys.subjects)) < 2:
+            lacking = "trials that know their picture" if keys.pictures is None else "several subjects"
+            raise InputError(f"sampling={chosen} needs {lacking}: say sampling={columns.SHUFFLED}.")
+        return SubjectsByPictures(keys.subjects, keys.pictures, batch_size, seed)
     return Shuffled(len(keys.subjects), batch_size, seed)
 
 
@@ -228,17 +225,17 @@ def choose_sampling(keys: ItemKeys, batch_size: int) -> str:
     """What "auto" stands for (the choice is ours).
 
     "class-balanced" where trials know only their concept, a batch has room for eight trials of each, and the rarest
-    concept has at least half as many trials as the commonest; "subjects-by-pictures" where most trials show what
-    another subject saw too; else "shuffled".
+    concept has at least half as many trials as the commonest; "subjects-by-pictures" where most trials show a picture
+    that another subject saw too; else "shuffled".
     """
-    _, target, counts = np.unique(keys.targets, return_inverse=True, return_counts=True)
-    if keys.concepts_only:
-        few = len(counts) * CLASS_SHARE <= min(batch_size, len(target))
+    if keys.pictures is None:
+        counts = np.unique(keys.concepts, return_counts=True)[1]
+        few = len(counts) * CLASS_SHARE <= min(batch_size, len(keys.concepts))
         return columns.CLASS_BALANCED if few and 2 * counts.min() >= counts.max() else columns.SHUFFLED
+    picture = np.unique(keys.pictures, return_inverse=True)[1]
     subject = np.unique(keys.subjects, return_inverse=True)[1]
-    pairs = np.unique(np.stack([target, subject]), axis=1)
-    seen_by = np.bincount(pairs[0], minlength=len(counts))
-    return columns.SUBJECTS_BY_PICTURES if (seen_by[target] > 1).mean() > 0.5 else columns.SHUFFLED
+    seen_by = np.bincount(np.unique(np.stack([picture, subject]), axis=1)[0])
+    return columns.SUBJECTS_BY_PICTURES if (seen_by[picture] > 1).mean() > 0.5 else columns.SHUFFLED
 
 
 def _rank_within(keys: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -77,6 +77,6 @@ def choose_batches(recipe: Recipe, store: TrialStore, items: pd.DataFrame) -> Ba
     Raises:
         InputError: for a sampling that cannot be.
     """
-    target = items[columns.CONCEPT if store.concepts_only else columns.IMAGE_ID].to_numpy()
-    keys = ItemKeys(items[columns.SUBJECT].to_numpy(), target, store.concepts_only)
+    pictures = None if store.concepts_only else items[columns.IMAGE_ID].to_numpy()
+    keys = ItemKeys(items[columns.SUBJECT].to_numpy(), items[columns.CONCEPT].to_numpy(), pictures)
     return make_batches(recipe.training.sampling, keys, recipe.training.batch_size, recipe.training.seed)

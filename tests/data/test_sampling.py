@@ -143,7 +143,8 @@ def test_items_of_a_batch_are_mixed_so_that_slices_are_alike():
 
 
 def keys(subjects, targets, concepts_only=False):
-    return ItemKeys(np.asarray(subjects), np.asarray(targets), concepts_only)
+    subjects, targets = np.asarray(list(subjects)), np.asarray(list(targets))
+    return ItemKeys(subjects, targets) if concepts_only else ItemKeys(subjects, np.repeat("x", len(targets)), targets)
 
 
 def test_auto_balances_few_concepts_that_are_not_too_unequal():
@@ -155,8 +156,9 @@ def test_auto_balances_few_concepts_that_are_not_too_unequal():
     assert chosen([50, 60], 16) == "class-balanced"
     assert chosen([50, 60], 15) == "shuffled"
     assert chosen([50, 60, 70], 24) == "class-balanced"
+    assert chosen([50, 100], 64) == "class-balanced"
     assert chosen([50, 101], 64) == "shuffled"
-    assert chosen([4, 4], 64) == "shuffled"  # a batch holds no more than there is
+    assert chosen([7, 8], 64) == "shuffled"  # a batch holds no more than there is
 
 
 def test_auto_joins_subjects_who_saw_the_same_pictures():
@@ -164,39 +166,29 @@ def test_auto_joins_subjects_who_saw_the_same_pictures():
     assert choose_sampling(keys(["a"] * 40, pictures), 16) == "shuffled"
     assert choose_sampling(keys(["a", "b"] * 20, np.repeat(pictures[:20], 2)), 16) == "subjects-by-pictures"
     assert choose_sampling(keys(["a", "b"] * 20, pictures), 16) == "shuffled"
-    half = np.concatenate([np.repeat(pictures[:10], 2), pictures[10:30]])
-    assert choose_sampling(keys(["a", "b"] * 20, half), 16) == "shuffled"
+    for shared, chosen in ((10, "shuffled"), (11, "subjects-by-pictures")):  # of 40 trials
+        some = np.concatenate([np.repeat(pictures[:shared], 2), pictures[shared : 40 - shared]])
+        assert choose_sampling(keys(["a", "b"] * 20, some), 16) == chosen
     assert choose_sampling(keys(["a", "b"] * 20, np.tile(["cat", "dog"], 20), True), 64) == "class-balanced"
 
 
 @pytest.mark.parametrize("name", [name for name in columns.SAMPLINGS if name != columns.AUTO])
 def test_every_name_makes_its_batches(name):
-    concepts_only = name == columns.CLASS_BALANCED
-    made = make_batches(name, keys(["a", "b"] * 20, ["x", "x", "y", "y"] * 10, concepts_only), 8, 3)
-    assert made.describe()["by"] == name
-    assert made.seed == 3
+    made = make_batches(name, ItemKeys(np.array(["a", "b"] * 20), np.arange(40) % 4, np.arange(40) // 2), 8, 3)
+    assert (made.name, made.describe()["by"], made.seed, made.batch_size) == (name, name, 3, 8)
 
 
 @pytest.mark.parametrize(
     ("name", "subjects", "targets", "concepts_only", "message"),
     [
-        (
-            "random",
-            "ab",
-            "xy",
-            False,
-            "sampling is 'random': choose one of auto, shuffled, subjects-by",
-        ),
+        ("random", "ab", "xy", False, "sampling is 'random': choose one of auto, shuffled, subjects-by"),
         ("subjects-by-pictures", "aa", "xy", False, "needs several subjects: say sampling=shuffled"),
-        ("class-balanced", "aa", "xy", False, "is for trials that know only their concept"),
+        ("subjects-by-pictures", "ab", "xx", True, "needs trials that know their picture: say sampling=shuffled"),
         ("class-balanced", "a" * 9, "uvwxyzabc", True, "there are 9, and batch_size is 8; say sampling=shuffled"),
-        ("class-balanced", "aa", "xx", True, None),
+        ("class-balanced", "a", "x", True, "There are 1 training items"),
         ("shuffled", "a", "x", False, "There are 1 training items: a contrastive loss needs at least two"),
     ],
 )
 def test_what_cannot_be_is_refused(name, subjects, targets, concepts_only, message):
-    if message is None:
-        assert len(make_batches(name, keys(list(subjects), list(targets), concepts_only), 8, 0)) == 1
-        return
     with pytest.raises(InputError, match=message):
-        make_batches(name, keys(list(subjects), list(targets), concepts_only), 8, 0)
+        make_batches(name, keys(subjects, targets, concepts_only), 8, 0)
