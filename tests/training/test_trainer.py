@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate.data_loader import prepare_data_loader
 
 from neuroclip_hf.data.sampling import Shuffled
 from neuroclip_hf.errors import InputError
@@ -128,20 +129,42 @@ def test_a_batch_larger_than_the_data_is_all_of_them():
     assert {len(batch) for batch in model.seen} == {5}
 
 
-def test_the_epoch_is_the_trainers_and_not_the_loaders_own_count():
-    class Recorded(Shuffled):
-        def epoch(self, epoch):
-            epochs.append(epoch)
-            return super().epoch(epoch)
+class Recorded(Shuffled):
+    """An order that remembers which epochs it was asked for."""
 
-    epochs, items = [], Items()
-    loops = []
-    real = items.set_epoch
-    items.set_epoch = lambda epoch: (loops.append(epoch), real(epoch))
-    train_in_batches(Toy(), items, collate, SETTINGS, Recorded(12, 4, 0))
-    assert epochs == [0, 1, 2]
-    assert sorted(set(loops)) == [0, 1, 2]
-    assert loops == sorted(loops)
+    def __init__(self):
+        super().__init__(12, 4, 0)
+        self.epochs = []
+
+    def epoch(self, epoch):
+        self.epochs.append(epoch)
+        return super().epoch(epoch)
+
+
+def test_the_epoch_is_the_trainers_and_not_the_loaders_own_count(monkeypatch):
+    def prepare(self, *objects):
+        prepared = real(self, *objects)
+        prepared[-1].iteration = 5  # as if it had been read before
+        return prepared
+
+    real = trainer.Accelerator.prepare
+    monkeypatch.setattr(trainer.Accelerator, "prepare", prepare)
+    order, items = Recorded(), Items()
+    train_in_batches(Toy(), items, collate, SETTINGS, order)
+    assert (order.epochs, items.epoch) == ([0, 1, 2], 2)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_of_two_processes_trains_on_its_half_of_every_batch_of_every_epoch(monkeypatch, rank):
+    def prepare(self, model, optimizer, loader):
+        return model, optimizer, prepare_data_loader(loader, num_processes=2, process_index=rank, split_batches=True)
+
+    monkeypatch.setattr(trainer.Accelerator, "prepare", prepare)
+    model, order, items = Toy(), Recorded(), Items()
+    train_in_batches(model, items, collate, SETTINGS, order)
+    whole = [batch for epoch in range(3) for batch in Shuffled(12, 4, 0).epoch(epoch)]
+    assert model.seen == [batch[2 * rank : 2 * rank + 2] for batch in whole]
+    assert items.epoch == 2
 
 
 def test_a_loss_that_is_not_finite_stops_it():
