@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from neuroclip_hf import columns
 from neuroclip_hf.cli.options import print_result
 
 
@@ -11,10 +12,10 @@ def train(
     recipe: str = typer.Argument(..., help="Name of a recipe, or a .yaml file."),
     overrides: list[str] | None = typer.Argument(
         None,
-        help="Settings to change, as in epochs=20 seed=1. Who trains: split="
-        "pooled|intra-subject|leave-one-subject-out, subjects=, held_out_subject=. Which trials choose the epoch: "
-        "validation=auto|store|concepts|pictures|trials|sessions|subjects. Which meet in a batch: "
-        "sampling=auto|shuffled|subjects-by-pictures|class-balanced.",
+        help="Settings to change, as in epochs=20 seed=1. "
+        f"Who trains: split={'|'.join(columns.SUBJECT_SPLITS)}, subjects=, held_out_subject=. "
+        f"Which trials choose the epoch: validation={'|'.join(columns.VALIDATIONS)}. "
+        f"Which meet in a batch: sampling={'|'.join(columns.SAMPLINGS)}.",
     ),
     data: Path = typer.Option(..., "--data", help="The trial store to train on."),
     out: Path = typer.Option(..., "--out", help="Folder of the run: checkpoint, processor, recipe, log, README."),
