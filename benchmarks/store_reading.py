@@ -8,8 +8,9 @@ torch tensors of `--batch` trials that are drawn at random anew, and is checked 
 starts. The ways take turns of `--batches`; a figure is the median of all. All files are in the system's memory, as in
 every epoch of a training but the first. One subject of THINGS-EEG2 has 66,160 training trials: about 11 GB of disk.
 
-`store_float32` is `TrialStore.read`, values in the store's unit; `store_float16_to_float32` is `read_stored` and torch's
-own conversion, which leaves the scale to whoever reads. `means_rows_per_s` counts the trials that go into means of 4 trials each, 64 means a batch.
+`store_float32` is `TrialStore.read`, values in the store's unit; `store_float16_to_float32` is `read_stored` and
+torch's own conversion, which leaves the scale to whoever reads. `means_rows_per_s` counts the trials that go into
+means of 4 trials each, 64 means a batch.
 """
 
 import argparse

@@ -39,6 +39,8 @@ FORMAT = 1
 STORE_FILE = "store.json"
 SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What a subject may be called, since its trials lie in a folder of that name."""
+TAKEN_NAMES = ("pictures", "pictures.parquet", "trials.parquet", STORE_FILE)
+"""What lies beside those folders; some systems do not tell small letters from capitals."""
 TRIAL_COLUMNS = (
     columns.SUBJECT,
     columns.SPLIT,
@@ -77,7 +79,7 @@ class StoreInfo:
         epochs (`dict` or None): settings that cut another recording the same way (`EpochSettings`).
         whitening_fit (`str` or None): what each whitening matrix was fitted on; None where nothing was whitened.
         redistribute_pictures (`bool`): whether the pictures may be shared; False unless somebody said so.
-        versions (`dict`): of the libraries that the numbers depend on.
+        versions (`dict`): of this package and the libraries that the numbers depend on.
         sources (`dict`): recording file name -> sha256.
         warnings (`list[str]`): what the preparation had to leave out.
         checksums (`dict`): file inside the store -> sha256.

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import neuroclip_hf
 from neuroclip_hf import columns
 from neuroclip_hf.data import store_writer
 from neuroclip_hf.data.store import StoreInfo, TrialStore
@@ -178,6 +179,20 @@ def test_a_subject_that_cannot_name_a_folder_is_refused(tmp_path: Path, subject:
     message = "cannot name a folder: use letters"
     with pytest.raises(InputError, match=message), new_store(tmp_path / "store", INFO) as writer:
         writer.add_trials(subject, "train", make_values(1, 1), [row("cat/1.png")], "a.fif")
+
+
+@pytest.mark.parametrize("subject", ["pictures", "Pictures", "store.json", "trials.parquet", "pictures.parquet"])
+def test_a_subject_that_is_called_as_a_part_of_the_store_is_refused(tmp_path: Path, subject: str):
+    message = f"a.fif: subject '{subject}' is called as a part of the store itself: call it otherwise"
+    with pytest.raises(InputError, match=message), new_store(tmp_path / "store", INFO) as writer:
+        writer.add_trials(subject, "train", make_values(1, 1), [row("cat/1.png")], "a.fif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_versions_name_this_package_first_of_all(tmp_path: Path):
+    versions = TrialStore(write(tmp_path / "store")).info.versions
+    assert versions["neuroclip_hf"] == neuroclip_hf.__version__
+    assert set(versions) == {"python", "neuroclip_hf", "numpy", "mne", "scikit-learn"}
 
 
 def test_pictures_outside_the_store_twice_or_in_both_galleries_are_refused(tmp_path: Path):
