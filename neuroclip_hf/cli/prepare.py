@@ -1,6 +1,5 @@
 """`neuroclip prepare recordings|arrays|things-eeg2`: whatever one has -> a trial store."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +143,7 @@ def things_eeg2(
     as_json: bool = JSON,
 ) -> None:
     """THINGS-EEG2 (or a simulation of it). Killed and started again, it goes on after the last finished session."""
-    from neuroclip_hf.data.sources.things_eeg2 import default_epochs, prepare_things_eeg2
+    from neuroclip_hf.data.sources.things_eeg2 import choose_epochs, prepare_things_eeg2
 
     given: dict[str, Any] = {}
     if window is not None:
@@ -159,7 +158,7 @@ def things_eeg2(
         images=images,
         subjects=as_list(subjects, "--subjects"),
         channels=as_list(channels, "--channels"),
-        epochs=replace(default_epochs(source, images), **given) if given else None,
+        epochs=choose_epochs(source, images, **given) if given else None,
         whitening=whitening,
         allow_missing=allow_missing,
         overwrite=overwrite,

@@ -1,8 +1,9 @@
 """`neuroclip prepare things-eeg2`: THINGS-EEG2, in whatever form one has it, into a trial store."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from neuroclip_hf import columns
 from neuroclip_hf.data import things_eeg2
@@ -20,7 +21,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, refuse_existing
 from neuroclip_hf.logging import progress
 
-__all__ = ["WHITENINGS", "default_epochs", "prepare_things_eeg2"]
+__all__ = ["WHITENINGS", "choose_epochs", "default_epochs", "prepare_things_eeg2"]
 
 
 def prepare_things_eeg2(
@@ -77,6 +78,29 @@ def prepare_things_eeg2(
         plan.write(store)
         _write_pictures(store.writer, images, metadata)
     return out
+
+
+def choose_epochs(source: str | Path, images: str | Path | None = None, **given: Any) -> EpochSettings:
+    """How epochs of a folder are cut where somebody says a part of it.
+
+    Args:
+        source (path): as [`prepare_things_eeg2`] takes it.
+        images (path, *optional*): likewise.
+        given: settings of `EpochSettings`; the others are those of [`default_epochs`].
+
+    Raises:
+        InputError: if nothing in the folder is recognised, or a container's baseline is named: nobody can know whether
+            it is the one that was subtracted, and it can no longer be changed.
+    """
+    source = Path(source)
+    layout = recognise(source)
+    if "baseline" in given and isinstance(layout, EpochedLayout):
+        text = "none" if given["baseline"] is None else "{:g},{:g}".format(*given["baseline"])
+        raise InputError(
+            f"{source} holds {layout.description}, whose baseline was subtracted before they were whitened and can no "
+            f"longer be changed: leave --baseline {text} out, or prepare the recordings."
+        )
+    return replace(default_epochs(source, images), **given)
 
 
 def default_epochs(source: str | Path, images: str | Path | None = None) -> EpochSettings:
