@@ -68,12 +68,14 @@ class Result:
         scratch (`Path`): a folder for what only this part needs.
         warnings (`list` of `str`): what had to be left out.
         dropped (`list`): (split, image id) of every epoch that could not be cut.
+        repeats (`dict`): split -> how often a session showed most of its pictures.
         covariance (`numpy.ndarray`, *optional*): the noise covariance of a session, (channels, channels).
     """
 
     scratch: Path
     warnings: list[str] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
+    repeats: dict[str, int] = field(default_factory=dict)
     covariance: NDArray[np.float64] | None = None
 
 
@@ -87,6 +89,7 @@ class Record:
     rows: dict[str, int]
     warnings: list[str]
     dropped: list[list[str]] | list[tuple[str, str]]
+    repeats: dict[str, int]
     has_covariance: bool
 
 
@@ -186,7 +189,8 @@ class UnfinishedStore:
         if result.covariance is not None:
             np.save(self._part(place, ".npy"), result.covariance)
         has_covariance = result.covariance is not None
-        record = Record(part.name, part.group, sources, rows, result.warnings, result.dropped, has_covariance)
+        said = (result.warnings, result.dropped, result.repeats)
+        record = Record(part.name, part.group, sources, rows, *said, has_covariance)
         write_json(self._part(place, ".json"), asdict(record))
         self.records.append(record)
         for warning in result.warnings:
