@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neuroclip_hf import __version__, columns
+from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.splits import check_splits
 from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, SUBJECT_NAME, TAKEN_NAMES, TRIAL_COLUMNS, StoreInfo
 from neuroclip_hf.errors import InputError
@@ -223,6 +224,7 @@ class StoreWriter:
 @contextmanager
 def new_store(path: str | Path, info: StoreInfo, overwrite: bool = False) -> Iterator[StoreWriter]:
     """Write a store that appears under `path` only when it is whole and its splits keep its protocol."""
+    sweep(Path(path), overwrite)
     with new_folder(path, overwrite, STORE_FILE) as folder:
         writer = StoreWriter(folder, info)
         try:

@@ -183,18 +183,6 @@ def split_of(path: str | Path) -> str:
     raise InputError(f"{path} is no raw file of THINGS-EEG2: they are called {' and '.join(RAW_FILES.values())}.")
 
 
-def picture_path(images: str | Path, metadata: ImageMetadata, split: str, code: int) -> Path:
-    """The file of the picture with a stimulus code, under `images` (the folder that holds training_images).
-
-    Raises:
-        InputError: if the file is missing or the code does not exist.
-    """
-    path = Path(images) / metadata.image_id(split, code)
-    if not path.is_file():
-        raise InputError(f"{path} is missing: put {PICTURE_FOLDERS[split]} there, or name their folder with --images.")
-    return path
-
-
 def read_raw(path: str | Path) -> mne.io.RawArray:
     """Read a raw file, a pickled dictionary, through [`safe_load.load`]; nothing in it is run.
 

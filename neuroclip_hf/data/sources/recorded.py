@@ -162,6 +162,21 @@ class RecordedPlan:
             store.writer.add_covariances(subject_folder(subject), covariances)
         store.info = replace(store.info, warnings=warnings)
 
+    @property
+    def used_sessions(self) -> list[SessionFiles]:
+        """Sessions with recordings; one without training recording is left out where it cannot be whitened."""
+        return [
+            session
+            for session in self.sessions
+            if columns.TRAIN in session.paths or (session.paths and self.whitening != SESSION)
+        ]
+
+    @property
+    def files(self) -> list[Path]:
+        """All sources that are read."""
+        paths = (path for session in self.used_sessions for path in session.paths.values())
+        return [file for path in paths for file in self.layout.sources(path)]
+
     def measuring_parts(self) -> list[Part]:
         """Covariances, which come first where subjects are whitened by each other; otherwise none."""
         if self.whitening != TRAINING_SUBJECTS:
@@ -173,12 +188,11 @@ class RecordedPlan:
         ]
 
     def parts(self, subject: int, store: UnfinishedStore) -> list[Part]:
-        """The sessions of a subject; one without training recording is left out where it cannot be whitened."""
+        """The sessions of a subject."""
         return [
             self._part("", session, _SPLITS, partial(self._write, store=store))
-            for session in self.sessions
+            for session in self.used_sessions
             if session.subject == subject
-            and (columns.TRAIN in session.paths or (session.paths and self.whitening != SESSION))
         ]
 
     def covariances(self, store: UnfinishedStore) -> dict[int, NDArray[np.float64]]:
