@@ -9,16 +9,18 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.builders.trial_store import TrialStoreBuilder
 from neuroclip_hf.data.parquet import layout
-from neuroclip_hf.data.parquet.export import export_store
+from neuroclip_hf.data.parquet.export import export_store, picture_tables
 from neuroclip_hf.data.parquet.importing import import_store
 from neuroclip_hf.data.store import StoreInfo, TrialStore
-from neuroclip_hf.data.store_writer import new_store
+from neuroclip_hf.data.store_writer import new_store, sha256
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, write_json
 
@@ -34,7 +36,7 @@ def quiet():
 def small_parts(monkeypatch):
     """Several shards and row groups from a few trials and pictures."""
     monkeypatch.setattr(layout, "GROUP_BYTES", 2 * 4 * 30 * 4)
-    monkeypatch.setattr(layout, "SHARD_BYTES", 2 * 4 * 30 * 16)
+    monkeypatch.setattr(layout, "SHARD_BYTES", 2 * 4 * 30 * 18)  # four groups and a half
     monkeypatch.setattr(layout, "PICTURE_GROUP_BYTES", 1500)
 
 
@@ -70,6 +72,46 @@ def test_the_same_store_comes_back_from_many_shards(small_parts, store_folder, t
     assert snapshot(import_store(made, tmp_path / "back")) == snapshot(store_folder)
 
 
+def test_values_are_neither_compressed_nor_counted(exported):
+    group = pq.ParquetFile(exported / TRAIN_SHARD).metadata.row_group(0)
+    columns_by_name = {group.column(place).path_in_schema: group.column(place) for place in range(group.num_columns)}
+    for name, found in columns_by_name.items():
+        values = name.startswith("eeg_values")
+        assert found.compression == "UNCOMPRESSED"
+        assert (found.statistics is None) == values
+        assert ("RLE_DICTIONARY" in found.encodings) == (not values)
+
+
+def test_pictures_are_written_a_few_at_a_time(small_parts, store_folder, tmp_path):
+    made = export_store(store_folder, tmp_path / "dataset")
+    tables = list(picture_tables(TrialStore(store_folder), range(26), layout.picture_features(True)))
+    assert len(tables) > 2
+    sizes = [sum(len(image["bytes"]) for image in table["image"].to_pylist()) for table in tables]
+    assert max(sizes) < 2 * layout.PICTURE_GROUP_BYTES
+    assert sum(len(table) for table in tables) == 26
+    loaded = datasets.load_dataset(str(made), "pictures", split="gallery", cache_dir=str(tmp_path / "cache"))
+    assert list(loaded["image_id"]) == [name for table in tables for name in table["image_id"].to_pylist()]
+
+
+def test_trials_come_in_the_order_of_the_arrays_whatever_that_of_the_table(store_folder, tmp_path, snapshot):
+    import shutil
+
+    path = Path(shutil.copytree(store_folder, tmp_path / "store"))
+    table = TrialStore(path).trials.iloc[::-1]
+    table.to_parquet(path / "trials.parquet", index=False)
+    checksums = {**read_json(path / "store.json")["checksums"], "trials.parquet": sha256(path / "trials.parquet")}
+    change_json(path / "store.json", checksums=checksums)
+    made = export_store(path, tmp_path / "dataset")
+    builder = TrialStoreBuilder(config_name="sub-01", data_dir=str(path), cache_dir=str(tmp_path / "cache"))
+    rows = list(builder.as_streaming_dataset("train"))
+    loaded = datasets.load_dataset(str(made), "sub-01", split="train", cache_dir=str(tmp_path / "cache"))
+    for found in (list(loaded), rows):
+        assert [row["row"] for row in found] == list(range(40))
+        np.testing.assert_array_equal([row["eeg_values"] for row in found], np.load(path / "sub-01" / "train.npy"))
+    assert [row["sample"] for row in rows] == loaded["sample"][:]
+    assert snapshot(import_store(made, tmp_path / "back")) == snapshot(path)
+
+
 def test_equal_stores_give_equal_bytes(exported, store_folder, tmp_path, snapshot):
     again = export_store(TrialStore(store_folder), tmp_path / "deeper" / "again")
     assert snapshot(again) == snapshot(exported)
@@ -102,7 +144,11 @@ def test_load_dataset_streams_takes_columns_and_gives_tensors(exported, store_fo
     np.testing.assert_array_equal(torch.stack(streamed).numpy(), expected.astype(np.float32))
     names = datasets.load_dataset(**options, columns=["image_id", "repeat"])
     assert names.column_names == ["image_id", "repeat"]
-    assert datasets.load_dataset(**options).with_format("torch")[3]["eeg_values"].dtype == torch.float32
+    loaded = datasets.load_dataset(**options)
+    for chosen, dtype in (({}, torch.float32), ({"dtype": torch.float16}, torch.float16)):
+        values = loaded.with_format("torch", **chosen)[2:5]["eeg_values"]
+        assert values.dtype == dtype
+        np.testing.assert_array_equal(values.numpy(), expected[2:5])
 
 
 def test_pictures_are_stored_once_and_byte_by_byte(exported, store_folder, tmp_path):
@@ -210,6 +256,12 @@ def test_patterns_and_concepts(tmp_path, snapshot):
     assert snapshot(import_store(made, tmp_path / "back")) == snapshot(tmp_path / "store")
 
 
+def test_the_card_repeats_the_warnings_of_the_store(array_store, tmp_path):
+    store = array_store()
+    store.info = replace(store.info, warnings=["a session is missing."])
+    assert "- note: a session is missing." in (export_store(store, tmp_path / "dataset") / "README.md").read_text()
+
+
 def test_the_card_says_where_the_scale_of_each_channel_stands(array_store, tmp_path):
     store = array_store()
     store.info = replace(store.info, scale=[1e-6, 2e-6, 1e-6])
@@ -228,6 +280,20 @@ def truncate(path: Path) -> None:
 def rewrite(path: Path, change) -> None:
     table = change(pq.read_table(path))
     pq.write_table(table, path)
+
+
+def without_a_number(table: pa.Table) -> pa.Table:
+    """A trial's first number becomes null."""
+    values = table["eeg_values"].to_pylist()
+    values[0][0][0] = None
+    return table.set_column(0, "eeg_values", pa.array(values, type=pa.list_(pa.list_(pa.float16()))))
+
+
+def with_another_picture(table: pa.Table) -> pa.Table:
+    """The last picture gets the bytes of the first."""
+    images = table["image"].to_pylist()
+    images[-1]["bytes"] = images[0]["bytes"]
+    return table.set_column(table.schema.get_field_index("image"), "image", pa.array(images, table["image"].type))
 
 
 TRAIN_SHARD = "data/sub-01/train-00000-of-00001.parquet"
@@ -256,11 +322,13 @@ PICTURES_SHARD = "pictures/gallery-00000-of-00001.parquet"
         (lambda path: (path / TRAIN_SHARD).unlink(), f"{TRAIN_SHARD} is missing: get it again"),
         (lambda path: truncate(path / TRAIN_SHARD), f"{TRAIN_SHARD} cannot be read .*: get it again"),
         (lambda path: rewrite(path / TRAIN_SHARD, lambda table: table.slice(1)), f"{TRAIN_SHARD}: .*checksum differs"),
+        (lambda path: rewrite(path / TRAIN_SHARD, without_a_number), f"{TRAIN_SHARD}: .*checksum differs"),
         (
             lambda path: rewrite(path / TRAIN_SHARD, lambda table: table.drop_columns(["eeg_values"])),
             f"{TRAIN_SHARD} lacks the column eeg_values",
         ),
         (lambda path: rewrite(path / PICTURES_SHARD, lambda table: table.slice(1)), "pictures lacks pictures/t.*jpg"),
+        (lambda path: rewrite(path / PICTURES_SHARD, with_another_picture), f"{PICTURES_SHARD}: .*checksum differs"),
         (
             lambda path: rewrite(
                 path / PICTURES_SHARD,
