@@ -82,6 +82,12 @@ def test_values_are_neither_compressed_nor_counted(exported):
         assert ("RLE_DICTIONARY" in found.encodings) == (not values)
 
 
+def test_values_are_lists_of_channels_for_readers_other_than_datasets(exported, store_folder):
+    found = pq.read_table(exported / TRAIN_SHARD)["eeg_values"].chunk(0)
+    rows = (found.storage if isinstance(found, pa.ExtensionArray) else found).to_pylist()
+    np.testing.assert_array_equal(rows, np.load(store_folder / "sub-01" / "train.npy")[: len(rows)])
+
+
 def test_pictures_are_written_a_few_at_a_time(small_parts, store_folder, tmp_path):
     made = export_store(store_folder, tmp_path / "dataset")
     tables = list(picture_tables(TrialStore(store_folder), range(26), layout.picture_features(True)))
@@ -296,6 +302,14 @@ def with_another_picture(table: pa.Table) -> pa.Table:
     return table.set_column(table.schema.get_field_index("image"), "image", pa.array(images, table["image"].type))
 
 
+def forget_a_trial(path: Path) -> None:
+    """The last trial leaves the table, and all checksums are made to fit."""
+    table, info = path / "store" / "trials.parquet", path / "store" / "store.json"
+    rewrite(table, lambda trials: trials.slice(0, len(trials) - 1))
+    change_json(info, checksums={**read_json(info)["checksums"], "trials.parquet": sha256(table)})
+    change_json(path / layout.EXPORT_FILE, digest=sha256(info))
+
+
 TRAIN_SHARD = "data/sub-01/train-00000-of-00001.parquet"
 PICTURES_SHARD = "pictures/gallery-00000-of-00001.parquet"
 
@@ -329,6 +343,7 @@ PICTURES_SHARD = "pictures/gallery-00000-of-00001.parquet"
         ),
         (lambda path: rewrite(path / PICTURES_SHARD, lambda table: table.slice(1)), "pictures lacks pictures/t.*jpg"),
         (lambda path: rewrite(path / PICTURES_SHARD, with_another_picture), f"{PICTURES_SHARD}: .*checksum differs"),
+        (forget_a_trial, r"test\.npy has shape .* but the trial table asks for"),
         (
             lambda path: rewrite(
                 path / PICTURES_SHARD,
