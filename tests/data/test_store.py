@@ -321,6 +321,9 @@ def test_means_are_over_any_number_of_trials_of_any_file(tmp_path: Path):
     expected = [trials[[0, 2]].mean(0), trials[4], trials.mean(0), trials[1]]
     np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-11)
     assert store.read_means([]).shape == (0, 2, 50)
+    mixed = [5, 2, 4, 0, 3, 2]  # of three files, none in its order
+    np.testing.assert_array_equal(store.read(mixed), trials[mixed])
+    np.testing.assert_array_equal(store.read_stored(mixed), [store.read_stored([trial])[0] for trial in mixed])
     with pytest.raises(InputError, match="a mean of no trials was asked for: name at least one"):
         store.read_means([[0], []])
 
