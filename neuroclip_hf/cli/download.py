@@ -29,7 +29,7 @@ def things_eeg2(
     """THINGS-EEG2: raw recordings, the pictures and their table. The terms of use are printed first."""
     from neuroclip_hf.data.download import Patience, download, things_eeg2_sources
 
-    sources = things_eeg2_sources(as_numbers(subjects, "--subjects"), as_list(what), mirror)
+    sources = things_eeg2_sources(as_numbers(subjects, "--subjects"), as_list(what, "--what"), mirror)
     done = download(sources, to, overwrite=overwrite, patience=Patience(attempts=attempts, timeout=timeout))
     rows = [(one.path, one.state, str(one.files), f"{one.size / 1e6:.1f}") for one in done]
     result = {

@@ -33,7 +33,7 @@ def evaluate(
     from neuroclip_hf.sharing.card import write_run_card
 
     report = evaluate_run(
-        run, store, average=average, draws=draws, subjects=as_list(subjects) or None, overwrite=overwrite
+        run, store, average=average, draws=draws, subjects=as_list(subjects, "--subjects") or None, overwrite=overwrite
     )
     if (run / RUN_FILE).is_file():  # the card of a checkpoint from elsewhere is not ours to write
         write_run_card(run, str(run))

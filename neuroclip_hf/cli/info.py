@@ -7,6 +7,7 @@ import typer
 
 from neuroclip_hf import columns
 from neuroclip_hf.cli.options import print_result, table
+from neuroclip_hf.errors import InputError
 
 
 def info(
@@ -22,8 +23,12 @@ def info(
 
 def describe_store(path: Path) -> dict[str, Any]:
     """What a store holds, subject by subject and split by split, and how it was made."""
+    from neuroclip_hf.data.leftovers import find_leftovers
     from neuroclip_hf.data.store import TrialStore
 
+    leftovers = find_leftovers(path)
+    if leftovers and not path.exists():
+        raise InputError(f"{path} does not exist yet. {'. '.join(map(str, leftovers))}.")
     store = TrialStore(path)
     made = store.info
     step = None if made.sampling_rate is None or made.num_timesteps is None else 1 / made.sampling_rate
@@ -52,6 +57,7 @@ def describe_store(path: Path) -> dict[str, Any]:
         "versions": made.versions,
         "sources": made.sources,
         "warnings": made.warnings,
+        "leftovers": [one.to_dict() for one in leftovers],
     }
 
 
@@ -89,6 +95,8 @@ def _subjects_table(values: dict[str, Any]) -> Any:
 
 
 def _made_table(values: dict[str, Any]) -> Any:
+    from neuroclip_hf.data.leftovers import Leftover
+
     galleries = (
         f"{split}: {found['pictures']:,} pictures of {found['concepts']:,} concepts"
         for split, found in values["galleries"].items()
@@ -111,6 +119,7 @@ def _made_table(values: dict[str, Any]) -> Any:
         *(("setting", f"{name} = {value}") for name, value in flat(values["settings"])),
         *(("version", f"{name} {value}") for name, value in values["versions"].items()),
         *(("warning", text) for text in values["warnings"]),
+        *(("left over", str(Leftover(**one))) for one in values["leftovers"]),
     ]
     return table((), rows)
 

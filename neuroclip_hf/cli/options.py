@@ -10,9 +10,14 @@ from neuroclip_hf.errors import InputError
 NOTHING = ("none", "off")
 
 
-def as_list(text: str | None) -> tuple[str, ...]:
-    """`"1,2"` -> `("1", "2")`; one entry is a list too; None and "" are empty."""
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+def as_list(text: str | None, option: str) -> tuple[str, ...]:
+    """`"1,2"` -> `("1", "2")`; one entry is a list too; None and "" are empty, an empty entry is refused."""
+    if not (text or "").strip():
+        return ()
+    parts = tuple(part.strip() for part in (text or "").split(","))
+    if not all(parts):
+        raise InputError(f"{option} {text!r}: an entry is empty: write one comma between two entries.")
+    return parts
 
 
 def as_numbers(text: str, option: str) -> tuple[int, ...]:
@@ -25,14 +30,14 @@ def as_numbers(text: str, option: str) -> tuple[int, ...]:
 
 def as_names(text: str | None, default: Sequence[str], option: str) -> tuple[str, ...]:
     """`"a,b"` -> `("a", "b")`; None -> `default`; an empty list is refused."""
-    if text is not None and not as_list(text):
+    if text is not None and not as_list(text, option):
         raise InputError(f"{option} {text!r}: name at least one, or leave the option out.")
-    return as_list(text) or tuple(default)
+    return as_list(text, option) or tuple(default)
 
 
 def as_mapping(text: str | None, option: str) -> dict[str, str]:
     """`"a=x,b=y"` -> `{"a": "x", "b": "y"}`."""
-    pairs = [part.partition("=") for part in as_list(text)]
+    pairs = [part.partition("=") for part in as_list(text, option)]
     for name, equals, value in pairs:
         if not (name and equals and value):
             raise InputError(f"{option} {text!r}: write NAME=MEANING pairs with commas between.")

@@ -1,6 +1,5 @@
 """`neuroclip prepare recordings|arrays|things-eeg2`: whatever one has -> a trial store."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +64,20 @@ def recordings(
             sampling_rate=rate,
             band=as_open_range(band, "--filter"),
             reject=None if reject is None else reject * 1e-6,
-            channels=as_list(channels),
+            channels=as_list(channels, "--channels"),
         ),
         splits=SplitSettings(
             protocol=protocol,
-            test_files=as_list(test_files),
-            validation_files=as_list(validation_files),
-            test_concepts=as_list(test_concepts),
+            test_files=as_list(test_files, "--test-files"),
+            validation_files=as_list(validation_files, "--validation-files"),
+            test_concepts=as_list(test_concepts, "--test-concepts"),
             test_part=test_part,
             validation_part=validation_part,
             held_out_pictures=held_out_pictures,
             seed=seed,
         ),
         event_names=as_mapping(events, "--events"),
-        ignore=as_list(ignore),
+        ignore=as_list(ignore, "--ignore"),
         subject=subject,
         redistribute_pictures=redistribute,
         overwrite=overwrite,
@@ -144,7 +143,7 @@ def things_eeg2(
     as_json: bool = JSON,
 ) -> None:
     """THINGS-EEG2 (or a simulation of it). Killed and started again, it goes on after the last finished session."""
-    from neuroclip_hf.data.sources.things_eeg2 import default_epochs, prepare_things_eeg2
+    from neuroclip_hf.data.sources.things_eeg2 import choose_epochs, prepare_things_eeg2
 
     given: dict[str, Any] = {}
     if window is not None:
@@ -157,9 +156,9 @@ def things_eeg2(
         source,
         out,
         images=images,
-        subjects=as_list(subjects),
-        channels=as_list(channels),
-        epochs=replace(default_epochs(source, images), **given) if given else None,
+        subjects=as_list(subjects, "--subjects"),
+        channels=as_list(channels, "--channels"),
+        epochs=choose_epochs(source, images, **given) if given else None,
         whitening=whitening,
         allow_missing=allow_missing,
         overwrite=overwrite,

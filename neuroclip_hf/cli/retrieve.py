@@ -34,8 +34,8 @@ def retrieve(
     found_files = find_recordings([recording])
     if len(found_files) > 1:
         raise InputError(f"{recording} holds {len(found_files)} recordings: name one of them with --recording.")
-    opened = open_recording(found_files[0], as_list(ignore))
-    opened = rename_events(opened, as_mapping(events, "--events"), as_list(ignore))
+    opened = open_recording(found_files[0], as_list(ignore, "--ignore"))
+    opened = rename_events(opened, as_mapping(events, "--events"), as_list(ignore, "--ignore"))
 
     from neuroclip_hf.checkpoints import load_run
     from neuroclip_hf.galleries import load_gallery, retrieve, write_sheet

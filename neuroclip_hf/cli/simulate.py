@@ -59,7 +59,7 @@ def things_eeg2(
         image_size=image_size,
         sampling_rate=rate,
         channels=as_names(channels, DEFAULTS.channels, "--channels"),
-        bad_channels=as_list(bad_channels),
+        bad_channels=as_list(bad_channels, "--bad-channels"),
         seed=seed,
     )
     print_result({"recordings": str(out), "data": columns.SIMULATED, "format": form, **settings.to_dict()}, as_json)

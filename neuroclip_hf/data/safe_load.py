@@ -17,6 +17,7 @@ import numpy as np
 from neuroclip_hf.data._unpickler import DAMAGED, BoundedReader, Forbidden, RestrictedUnpickler
 from neuroclip_hf.errors import InputError
 
+_OLD_TORCH = 0x1950A86A20F9469CFC6C  # torch's number for it; the file begins with a pickle of this alone
 _REMEDY = "nothing of the file was run; get it again from its source, or save it as plain arrays"
 
 
@@ -41,13 +42,16 @@ def load(path: str | Path) -> Any:
         What was saved.
 
     Raises:
-        InputError: if the file is missing, truncated or damaged, asks for a name that is not allowed (the message
-            says which), or claims sizes that it does not have.
+        InputError: if the file is missing, empty, truncated or damaged, is in the format of torch before 1.6, asks for
+            a name that is not allowed (the message says which), or claims sizes that it does not have.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
-            return _load_open(path, file, path.stat().st_size)
+            size = path.stat().st_size
+            if not size:
+                raise InputError(f"{path} is empty (0 bytes): get it again.")
+            return _load_open(path, file, size)
     except InputError:
         raise
     except OSError as error:
@@ -78,7 +82,13 @@ def _load_open(path: Path, file: BinaryIO, size: int) -> Any:
         return _load_npy(path, file, size)
     if start[:4] == b"PK\x03\x04":
         return _load_torch(path, file, size)
-    return RestrictedUnpickler(path, BoundedReader(path, file, size)).load_object()
+    value = RestrictedUnpickler(path, BoundedReader(path, file, size)).load_object()
+    if type(value) is int and value == _OLD_TORCH:
+        raise InputError(
+            f"{path} was saved by torch in the format that came before zip files, which is not read: save it anew, "
+            "with torch.save(torch.load(PATH, weights_only=True), PATH) if you trust its source."
+        )
+    return value
 
 
 def _load_npy(path: Path, file: BinaryIO, size: int) -> Any:

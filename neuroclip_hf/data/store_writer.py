@@ -17,9 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from neuroclip_hf import columns
+from neuroclip_hf import __version__, columns
+from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.splits import check_splits
-from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, SUBJECT_NAME, TRIAL_COLUMNS, StoreInfo
+from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, SUBJECT_NAME, TAKEN_NAMES, TRIAL_COLUMNS, StoreInfo
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, write_json
 
@@ -56,6 +57,10 @@ class StoreWriter:
         """
         if not SUBJECT_NAME.fullmatch(subject):
             raise InputError(f"{origin}: subject {subject!r} cannot name a folder: use letters, digits, '-' and '_'.")
+        if subject.casefold() in TAKEN_NAMES:
+            raise InputError(
+                f"{origin}: subject {subject!r} is called as a part of the store itself: call it otherwise."
+            )
         shape = self._trial_shape
         if values.shape != (len(rows), *shape):
             raise ValueError(f"{origin}: trials of shape {values.shape} do not fit {len(rows)} rows of {shape}")
@@ -219,6 +224,7 @@ class StoreWriter:
 @contextmanager
 def new_store(path: str | Path, info: StoreInfo, overwrite: bool = False) -> Iterator[StoreWriter]:
     """Write a store that appears under `path` only when it is whole and its splits keep its protocol."""
+    sweep(Path(path), overwrite)
     with new_folder(path, overwrite, STORE_FILE) as folder:
         writer = StoreWriter(folder, info)
         try:
@@ -283,5 +289,6 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what the numbers of a store depend on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "mne", "scikit-learn")}}
+    """Versions of what the numbers of a store depend on, this package among them."""
+    others = {name: version(name) for name in ("numpy", "mne", "scikit-learn")}
+    return {"python": platform.python_version(), "neuroclip_hf": __version__, **others}

@@ -15,6 +15,7 @@ import numpy as np
 
 from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data import safe_load
+from neuroclip_hf.data.containers import RAW_FILTERS, RAW_KEYS
 from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION, is_simulated
 from neuroclip_hf.errors import InputError
 
@@ -182,18 +183,6 @@ def split_of(path: str | Path) -> str:
     raise InputError(f"{path} is no raw file of THINGS-EEG2: they are called {' and '.join(RAW_FILES.values())}.")
 
 
-def picture_path(images: str | Path, metadata: ImageMetadata, split: str, code: int) -> Path:
-    """The file of the picture with a stimulus code, under `images` (the folder that holds training_images).
-
-    Raises:
-        InputError: if the file is missing or the code does not exist.
-    """
-    path = Path(images) / metadata.image_id(split, code)
-    if not path.is_file():
-        raise InputError(f"{path} is missing: put {PICTURE_FOLDERS[split]} there, or name their folder with --images.")
-    return path
-
-
 def read_raw(path: str | Path) -> mne.io.RawArray:
     """Read a raw file, a pickled dictionary, through [`safe_load.load`]; nothing in it is run.
 
@@ -207,12 +196,12 @@ def read_raw(path: str | Path) -> mne.io.RawArray:
     path = Path(path)
     content = safe_load.load(path)
     data, names, types = _checked_content(path, content)
-    info = mne.create_info(names, float(content["sfreq"]), types, verbose="error")
+    info = mne.create_info(names, float(content[RAW_KEYS[3]]), types, verbose="error")
     raw = mne.io.RawArray(data, info, verbose="error")
     montage = mne.channels.make_standard_montage(FACTS.montage)
     raw.set_montage(montage, on_missing="ignore", verbose="error")
     with raw.info._unlock():
-        for key in ("highpass", "lowpass"):
+        for key in RAW_FILTERS:
             raw.info[key] = float(content.get(key, raw.info[key]))
     if is_simulated(path) or content.get("description") == SIMULATED_DESCRIPTION:
         raw.info["description"] = SIMULATED_DESCRIPTION
@@ -307,14 +296,14 @@ def _names(path: Path, content: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _checked_content(path: Path, content: Any) -> tuple[np.ndarray, list[str], list[str]]:
-    needed = ("raw_eeg_data", "ch_names", "ch_types", "sfreq")
-    if not isinstance(content, dict) or any(key not in content for key in needed):
+    if not isinstance(content, dict) or any(key not in content for key in RAW_KEYS):
         found = list(content) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path} holds {found} instead of {', '.join(needed)}: is it a raw file of THINGS-EEG2?")
-    data, names, types = content["raw_eeg_data"], list(content["ch_names"]), list(content["ch_types"])
+        raise InputError(f"{path} holds {found} instead of {', '.join(RAW_KEYS)}: is it a raw file of THINGS-EEG2?")
+    data, names, types, rate = (content[key] for key in RAW_KEYS)
+    names, types = list(names), list(types)
     if not isinstance(data, np.ndarray) or data.ndim != 2 or data.dtype.kind != "f" or data.shape[1] == 0:
         shape = getattr(data, "shape", type(data).__name__)
-        raise InputError(f"{path}: raw_eeg_data is {shape} instead of (channels, samples) of floating point numbers.")
+        raise InputError(f"{path}: {RAW_KEYS[0]} is {shape} instead of (channels, samples) of floating point numbers.")
     if not len(data) == len(names) == len(types) or len(set(names)) != len(names):
         raise InputError(
             f"{path}: {len(data)} rows, {len(names)} channel names and {len(types)} types; they must fit each other, "
@@ -322,9 +311,8 @@ def _checked_content(path: Path, content: Any) -> tuple[np.ndarray, list[str], l
         )
     if [name for name, kind in zip(names, types, strict=True) if kind == "stim"] != [FACTS.stimulus_channel]:
         raise InputError(f"{path}: the stimulus channel must be called {FACTS.stimulus_channel}, and be the only one.")
-    rate = content["sfreq"]
     if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 < rate < np.inf:
-        raise InputError(f"{path}: sfreq is {rate!r} instead of samples per second.")
+        raise InputError(f"{path}: {RAW_KEYS[3]} is {rate!r} instead of samples per second.")
     eeg = [row for row, kind in enumerate(types) if kind == "eeg"]
     _check_volts(path, data[eeg, :: max(1, data.shape[1] // 5000)])
     return data, [str(name) for name in names], [str(kind) for kind in types]
@@ -336,6 +324,6 @@ def _check_volts(path: Path, values: np.ndarray) -> None:
     spread = float(np.nanmedian(np.nanstd(values, axis=1)))
     if spread > _LARGEST_VOLTAGE:
         raise InputError(
-            f"{path}: EEG varies by {spread:.3g}, which cannot be volts: raw_eeg_data must be in volts, so divide "
+            f"{path}: EEG varies by {spread:.3g}, which cannot be volts: {RAW_KEYS[0]} must be in volts, so divide "
             "microvolts by a million."
         )

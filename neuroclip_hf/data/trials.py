@@ -88,7 +88,7 @@ class TrialDataset:
     def __getitem__(self, item: int) -> dict[str, Any]:
         generator = np.random.default_rng([self._seed, self._epoch, int(self._rows[item])])
         trials = self._rows[self._choose(item, generator)]
-        values = self._store.read(trials).mean(axis=0)
+        (values,) = self._store.read_means([trials])
         candidates = self._candidates[self._target[item]]
         picture = candidates[generator.integers(len(candidates))]
         return {

@@ -26,7 +26,7 @@ from neuroclip_hf.data.parquet.layout import (
 )
 from neuroclip_hf.data.pictures import open_picture
 from neuroclip_hf.data.splits import check_splits
-from neuroclip_hf.data.store import STORE_FILE, StoreInfo, TrialStore, _read_info
+from neuroclip_hf.data.store import STORE_FILE, StoreInfo, TrialStore, read_store_info
 from neuroclip_hf.data.store_writer import sha256
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import progress
@@ -86,7 +86,7 @@ def check_store(path: str | Path) -> StoreCheck:
         InputError: if the folder is no store of this format at all.
     """
     path = Path(path)
-    info = _read_info(path)
+    info = read_store_info(path)
     found = StoreCheck(str(path), info.fingerprint, files=len(info.checksums))
     found.problems += _wrong_files(path, info)
     found.problems += _wrong_settings(info)

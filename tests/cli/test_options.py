@@ -2,14 +2,35 @@
 
 import pytest
 
-from neuroclip_hf.cli.options import as_list, as_mapping, as_open_range, as_range, print_result, table
+from neuroclip_hf.cli.options import (
+    as_list,
+    as_mapping,
+    as_names,
+    as_numbers,
+    as_open_range,
+    as_range,
+    print_result,
+    table,
+)
 from neuroclip_hf.errors import InputError
 
 
 def test_lists():
-    assert as_list("1, 2,") == ("1", "2")
-    assert as_list("1") == ("1",)
-    assert as_list(None) == as_list("") == ()
+    assert as_list("1, 2", "--subjects") == ("1", "2")
+    assert as_list("1", "--subjects") == ("1",)
+    assert as_list(None, "--subjects") == as_list(" ", "--subjects") == ()
+    assert as_names("b, a", ("c",), "--channels") == ("b", "a")
+    assert as_names(None, ("c",), "--channels") == ("c",)
+
+
+@pytest.mark.parametrize("text", ["Oz,,O1", "Oz,O1,", ",Oz", "Oz, ,O1", ","])
+def test_empty_entries_are_refused_in_every_kind_of_list(text):
+    message = f"^--channels '{text}': an entry is empty: write one comma between two entries"
+    for read in (as_list, lambda text, option: as_names(text, (), option), as_mapping):
+        with pytest.raises(InputError, match=message):
+            read(text, "--channels")
+    with pytest.raises(InputError, match="--subjects '1,,2': write whole numbers"):
+        as_numbers("1,,2", "--subjects")
 
 
 def test_pairs():

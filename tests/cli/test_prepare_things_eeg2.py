@@ -34,8 +34,17 @@ def test_a_container_needs_no_flag_and_a_part_of_its_window_can_be_asked_for(sim
     [
         (("--whitening", "session"), "leave --whitening out"),
         (("--rate", 100), "--rate 100 needs the recordings"),
-        (("--baseline", "none"), "another baseline"),
+        (("--rate", 500), "--rate 500 needs the recordings"),
+        (("--baseline", "none"), "can no longer be changed: leave --baseline none out"),
+        (("--baseline", "-0.2,0"), "can no longer be changed: leave --baseline -0.2,0 out"),
+        (("--baseline", "-0.1,0", "--window", "0,0.5"), "can no longer be changed: leave --baseline -0.1,0 out"),
         (("--window", "0,2"), "--window 0,2 is not inside"),
+        (("--window", "-0.2,1"), "--window -0.2,1 is not inside"),
+        (("--window", "0,0.999"), "--window 0,0.999 is not inside"),
+        (("--whitening", "none"), "leave --whitening out"),
+        (("--whitening", "training-subjects"), "leave --whitening out"),
+        (("--channels", "Fp1"), "has no channel Fp1"),
+        (("--channels", "P7,,O1"), "--channels 'P7,,O1': an entry is empty"),
     ],
 )
 def test_what_a_container_cannot_give_is_refused(simulate, prepare, words, message):

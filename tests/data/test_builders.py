@@ -1,13 +1,15 @@
 """The builders: what they build is what the store holds, in one process, in two, and as a stream."""
 
 import importlib.util
+import shutil
+from dataclasses import replace
 
 import datasets
 import numpy as np
 import pytest
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.builders import trial_store
+from neuroclip_hf.data.builders import things_eeg2, trial_store
 from neuroclip_hf.data.builders.things_eeg2 import ThingsEEG2
 from neuroclip_hf.data.builders.trial_store import TrialStoreBuilder, content_key
 from neuroclip_hf.data.epochs import EpochSettings
@@ -72,8 +74,6 @@ def test_pictures_without_their_files(store_folder, tmp_path):
 
 
 def test_another_store_in_the_same_place_is_not_taken_from_the_cache(array_store, tmp_path):
-    import shutil
-
     found = []
     for seed in (0, 1):
         shutil.rmtree(tmp_path / "arrays", ignore_errors=True)
@@ -125,6 +125,26 @@ def test_things_eeg2_from_its_files_is_what_prepare_makes(simulated, store_folde
     expected = TrialStore(store_folder).pictures[columns.IMAGE_ID].tolist()
     assert [row["image_id"] for row in pictures] == expected
     assert len(list((tmp_path / "trial_stores").glob("things_eeg2-sub-0?-????????????????"))) == 2
+
+
+def test_other_settings_give_another_result_and_equal_ones_are_not_prepared_twice(simulated, tmp_path, monkeypatch):
+    settings = EpochSettings(window=(0.0, 0.2), baseline=None, sampling_rate=50.0)
+
+    def build(**options):
+        options = {"channels": ("Oz",), "epochs": settings, "whitening": "none", **options}
+        made = ThingsEEG2(config_name="sub-01", data_dir=str(simulated), cache_dir=str(tmp_path), **options)
+        made.download_and_prepare()
+        return made, np.shape(made.as_dataset("test")[0]["eeg_values"])
+
+    first, shape = build()
+    other, of_other = build(channels=("Oz", "O1"))
+    longer, of_longer = build(epochs=replace(settings, window=(0.0, 0.4)))
+    assert (shape, of_other, of_longer) == ((1, 10), (2, 10), (1, 20))
+    assert len({one.cache_dir for one in (first, other, longer)}) == 3
+    shutil.rmtree(first.cache_dir)
+    monkeypatch.setattr(things_eeg2, "prepare_things_eeg2", None)
+    again, shape = build()
+    assert (again.cache_dir, shape) == (first.cache_dir, (1, 10))
 
 
 def test_things_eeg2_from_a_store_and_under_a_wrong_name(simulated, store_folder, tmp_path):

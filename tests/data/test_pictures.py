@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from neuroclip_hf.data import pictures as module
-from neuroclip_hf.data.pictures import PictureFolder, Target, as_rgb, open_picture
+from neuroclip_hf.data.pictures import PictureFolder, Target, as_rgb, check_picture, open_picture
 from neuroclip_hf.errors import InputError
 
 
@@ -162,7 +162,8 @@ def test_every_suffix_has_its_format_and_no_other_format_is_opened(tmp_path: Pat
         open_picture(tmp_path / "x.jpg")
 
 
-def test_damaged_pictures_are_named(tmp_path: Path):
+@pytest.mark.parametrize("look", [open_picture, check_picture])
+def test_damaged_pictures_are_named(tmp_path: Path, look):
     generator = np.random.default_rng(0)
     noise = Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8))
     for suffix in ("png", "jpg", "gif", "bmp", "tif", "webp"):
@@ -174,17 +175,25 @@ def test_damaged_pictures_are_named(tmp_path: Path):
             with pytest.raises(
                 InputError, match=rf"noise\.{suffix} cannot be read as a picture .*: replace or remove it"
             ):
-                open_picture(path)
+                look(path)
     with pytest.raises(InputError, match=r"none\.png does not exist: put the picture there"):
-        open_picture(tmp_path / "none.png")
+        look(tmp_path / "none.png")
 
 
-def test_a_picture_larger_than_memory_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize("look", [open_picture, check_picture])
+def test_a_picture_larger_than_memory_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch, look):
     Image.new("L", (40, 50)).save(tmp_path / "large.png")
     monkeypatch.setattr(module, "MAX_PIXELS", 1999)
     started = time.monotonic()
     with pytest.raises(InputError, match=r"large\.png has 40 x 50 pixels, more than the 1,999 .*: make it smaller"):
-        open_picture(tmp_path / "large.png")
+        look(tmp_path / "large.png")
     assert time.monotonic() - started < 1
     monkeypatch.setattr(module, "MAX_PIXELS", 2000)
     assert open_picture(tmp_path / "large.png").size == (40, 50)
+
+
+def test_a_sound_picture_of_any_kind_passes_the_check(tmp_path: Path):
+    modes = {"a.jpg": "RGB", "b.jpg": "CMYK", "c.png": "LA", "d.png": "P", "e.tif": "F", "f.gif": "L"}
+    for name, mode in modes.items():
+        Image.new(mode, (33, 9)).save(tmp_path / name)
+        check_picture(tmp_path / name)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from neuroclip_hf.data import things_eeg2
+from neuroclip_hf.data.epochs import EpochSettings
+from neuroclip_hf.data.simulated import CAPTIONS_FILE
 from neuroclip_hf.data.simulation import simulate_things_eeg2
 from neuroclip_hf.data.sources import resume
 from neuroclip_hf.data.sources.layouts import LAYOUTS
@@ -20,7 +22,7 @@ from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_writer import StoreWriter
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json
+from neuroclip_hf.files import read_json, write_json
 
 SMALL = {
     "channels": ("P7", "Oz", "O2"),
@@ -122,16 +124,75 @@ def test_killed_and_started_again(sources, tmp_path, snapshot, opened, owner, na
 
 
 @needs_fork
-def test_killed_when_all_was_done(sources, tmp_path, snapshot):
+def test_killed_when_all_was_done(sources, tmp_path, snapshot, caplog):
     out = tmp_path / "killed" / "store"
     killed(lambda: prepare(sources["raw"], out), Path, "rename", 1, False)
     whole = snapshot(out)
     assert TrialStore(out).subjects == ["sub-01", "sub-02"]
+    assert beside(out) == [".store.unfinished", "store", "store.log"]
     with pytest.raises(InputError, match="store already exists"):
-        prepare(sources["raw"], out)
+        prepare(sources["raw"], out, subjects=[1])
+    assert beside(out) == [".store.unfinished", "store", "store.log"]
+    caplog.set_level("INFO", logger="neuroclip_hf")
+    prepare(sources["raw"], out)
+    assert "store is complete: it was made with the same settings from the same files" in caplog.text
+    assert beside(out) == ["store", "store.log"]
     prepare(sources["raw"], out, overwrite=True)
     assert snapshot(out) == whole
+
+
+@pytest.mark.parametrize("name", ["raw", "nice"])
+def test_the_same_command_again_touches_nothing(sources, tmp_path, opened, name):
+    out = prepare(sources[name], tmp_path / "store")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    opened.clear()
+    assert prepare(sources[name], out) == out
+    assert len(opened) == 1  # it is looked at for its channels
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def change_picture(data: Path) -> None:
+    one, other = sorted((data / "training_images").rglob("*.jpg"))[:2]
+    shutil.copy(other, one)
+
+
+def change_captions(data: Path) -> None:
+    write_json(data / CAPTIONS_FILE, {})
+
+
+def swap_sessions(data: Path) -> None:
+    shutil.copy(things_eeg2.raw_path(data, 1, 1, "test"), things_eeg2.raw_path(data, 1, 2, "test"))
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "differs"),
+    [
+        (None, {"channels": ["P7"]}, "its channels are other than what is asked for"),
+        (None, {"whitening": "none"}, "its unit is other than what is asked for"),
+        (None, {"subjects": [1]}, "it was made from other files"),
+        (None, {"epochs": EpochSettings(sampling_rate=50.0)}, "its sampling_rate is other"),
+        (swap_sessions, {}, r"raw_eeg_test\.npy has changed since"),
+        (change_picture, {}, r"\.jpg has changed since"),
+        (change_captions, {}, "the table of pictures has changed since"),
+    ],
+)
+def test_another_store_is_not_taken_for_the_one_asked_for(sources, tmp_path, snapshot, change, options, differs):
+    data = Path(shutil.copytree(sources["raw"], tmp_path / "data"))
+    out = prepare(data, tmp_path / "store")
+    whole = snapshot(out)
+    if change is not None:
+        change(data)
+    with pytest.raises(InputError, match=rf"store already exists: pass --overwrite .*{differs}"):
+        prepare(data, out, **options)
+    assert snapshot(out) == whole
     assert beside(out) == ["store", "store.log"]
+
+
+def test_a_store_of_another_version_is_not_taken_either(sources, tmp_path, monkeypatch):
+    out = prepare(sources["nice"], tmp_path / "store")
+    monkeypatch.setattr("neuroclip_hf.data.sources.finished.library_versions", lambda: {"numpy": "0"})
+    with pytest.raises(InputError, match="it was made by other versions of the libraries"):
+        prepare(sources["nice"], out)
 
 
 @needs_fork
@@ -176,12 +237,14 @@ def test_a_killed_command_goes_on(sources, tmp_path, snapshot):
 
 
 @needs_fork
-def test_another_command_starts_anew(sources, tmp_path, snapshot, opened):
+def test_another_command_starts_anew(sources, tmp_path, snapshot, caplog):
     out = tmp_path / "killed" / "store"
     for options in ({"channels": ["P7", "Oz", "O2"]}, {"subjects": [1]}, {"whitening": "none"}, {}):
         whole = prepare(sources["raw"], tmp_path / str(len(options)) / "store", overwrite=True, **options)
         killed(lambda: prepare(sources["raw"], out), resume, "write_json", 4, False)
+        caplog.clear()
         prepare(sources["raw"], out, **options)
+        assert ("was left by a preparation with other settings" in caplog.text) == ("whitening" in options)
         assert snapshot(out) == snapshot(whole)
         shutil.rmtree(out)
 
@@ -268,13 +331,19 @@ def test_the_log_lies_beside_the_store_and_has_the_times(sources, tmp_path):
 
 
 @needs_fork
-def test_a_damaged_leftover_is_named(sources, tmp_path):
+def test_a_damaged_leftover_is_named_and_goes_where_it_may(sources, tmp_path, opened, snapshot, caplog):
     out = tmp_path / "killed" / "store"
     killed(lambda: prepare(sources["raw"], out), resume, "write_json", 3, False)
     array = out.parent / ".store.unfinished" / "store" / "sub-01" / "train.npy"
     array.write_bytes(array.read_bytes()[:-1000])
-    with pytest.raises(InputError, match=r"\.store\.unfinished is damaged .*train.npy holds fewer than \d+ rows.*"):
+    message = r"\.store\.unfinished is damaged .*train.npy holds fewer than \d+ rows.*: remove it, or pass --overwrite"
+    with pytest.raises(InputError, match=message):
         prepare(sources["raw"], out)
+    opened.clear()
+    prepare(sources["raw"], out, overwrite=True)
+    assert "is damaged" in caplog.text
+    assert len(opened) == 1 + 8
+    assert snapshot(out) == snapshot(prepare(sources["raw"], tmp_path / "whole" / "store"))
 
 
 def test_records_are_plain(sources, tmp_path, monkeypatch):

@@ -330,3 +330,10 @@ def test_plain_data_imports_no_torch(tmp_path: Path) -> None:
         check=True,
         cwd=Path(__file__).parents[2],
     )
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.pt", "a.pkl"])
+def test_empty_files_are_called_so(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=rf"{name} is empty \(0 bytes\): get it again\.$"):
+        load(tmp_path / name)

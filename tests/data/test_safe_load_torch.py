@@ -42,6 +42,17 @@ def test_reads_torch_containers(tmp_path: Path) -> None:
     assert (tmp_path / "a.pt").read_bytes() == before
 
 
+def test_the_format_before_zip_files_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "old.pt"
+    torch.save({"eeg": torch.arange(4.0)}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(
+        InputError, match=r"old\.pt was saved by torch in the format that came before .*: save it anew"
+    ):
+        load(path)
+    torch.save(torch.load(path, weights_only=True), path)  # as the message says
+    assert load(path)["eeg"].tolist() == [0, 1, 2, 3]
+
+
 def _change_torch_file(source: Path, to: Path, change: Callable[[str, bytes], bytes], compression: int = 0) -> None:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(to, "w", compression) as new:
         for entry in old.infolist():

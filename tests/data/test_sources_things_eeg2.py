@@ -7,6 +7,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.utils import shuffle
 
 from neuroclip_hf import columns
@@ -194,19 +195,49 @@ def test_missing_and_damaged_files_are_named(copied: Path, tmp_path: Path):
             prepare_things_eeg2(copied, tmp_path / "store", channels=OCCIPITAL)
         assert not (tmp_path / "store").exists()
 
-    picture = next((copied / "test_images").rglob("*.jpg"))
-    whole = picture.read_bytes()
-    picture.write_bytes(whole[: len(whole) // 2])
-    refuse(rf"{picture.name} cannot be read as a picture")
-    picture.unlink()
-    refuse(rf"{picture.name} is missing: put test_images there")
-    picture.write_bytes(whole)
     path = things_eeg2.raw_path(copied, 2, 2, "test")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     refuse(r"sub-02/ses-02/raw_eeg_test\.npy")
     path.unlink()
     refuse(r"raw_eeg_test\.npy is missing: get it, leave the subject out with --subjects, or .* --allow-missing")
+
+
+def bomb(path: Path) -> None:
+    Image.new("1", (9000, 9000)).save(path, "PNG")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "cannot be read as a picture"),
+        (lambda path: path.write_bytes(b"GIF89a, no more"), "cannot be read as a picture"),
+        (lambda path: path.write_bytes(b""), "cannot be read as a picture"),
+        (bomb, "has 9000 x 9000 pixels, more than the 64,000,000 that are opened: make it smaller"),
+        (lambda path: path.unlink(), "is missing: put test_images there, or name their folder with --images"),
+    ],
+)
+def test_pictures_are_looked_at_before_any_trial(copied: Path, tmp_path: Path, monkeypatch, spoil, message: str):
+    started = []
+    monkeypatch.setattr(recorded, "cut_epochs", lambda *arguments: started.append(arguments))
+    picture = sorted((copied / "test_images").rglob("*.jpg"))[-1]
+    spoil(picture)
+    with pytest.raises(InputError, match=rf"{picture.name} {message}"):
+        prepare_things_eeg2(copied, tmp_path / "store", channels=OCCIPITAL)
+    assert started == []
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_picture_that_may_be_missing_must_not_have_been_shown(copied: Path, tmp_path: Path):
+    options = {"channels": OCCIPITAL, "allow_missing": True}
+    picture = sorted((copied / "training_images").rglob("*.jpg"))[0]
+    picture.unlink()
+    with pytest.raises(InputError, match=rf"{picture.name} is missing: put training_images there"):
+        prepare_things_eeg2(copied, tmp_path / "store", **options)
+    for path in copied.glob("sub-0?/ses-02"):  # in the other session nobody sees it
+        shutil.rmtree(path)
+    store = TrialStore(prepare_things_eeg2(copied, tmp_path / "store", **options))
+    assert picture.relative_to(copied).as_posix() not in set(store.pictures[columns.IMAGE_ID])
 
 
 class Unshrunk:

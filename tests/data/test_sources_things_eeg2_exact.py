@@ -1,5 +1,6 @@
 """What the numbers of a store must not depend on, and what they must be to the last bit of float16."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -162,7 +163,8 @@ def test_a_session_that_nobody_has_is_seen_from_the_pictures(copied, tmp_path):
     for subject in SUBJECTS:
         shutil.rmtree(copied / f"sub-{subject:02d}" / "ses-02")
     message = (
-        "sub-01: 6 of 12 train pictures were shown less often .*: stimulus codes or a session are missing: get it"
+        r"sub-01: 6 of 12 train pictures were shown less often .*: 12 showings \(stimulus codes or a session\) are "
+        "missing: get it"
     )
     with pytest.raises(InputError, match=message):
         prepare_things_eeg2(copied, tmp_path / "store", channels=CHANNELS)
@@ -201,6 +203,49 @@ def test_too_few_stimulus_codes_are_an_error_or_a_warning(copied, tmp_path, spli
         prepare_things_eeg2(copied, tmp_path / "store", **options)
     store = TrialStore(prepare_things_eeg2(copied, tmp_path / "store", allow_missing=True, **options))
     assert any(f"{word} pictures were shown less often" in warning for warning in store.info.warnings)
+
+
+@pytest.mark.parametrize(
+    ("split", "lost", "message"),
+    [
+        (TRAIN, 1, r"ses-01/raw_eeg_training\.npy: 1 of 4 train pictures .*2 times instead of 3.*: 1 stimulus codes"),
+        (TEST, 1, r"ses-01/raw_eeg_test\.npy: 1 of 2 test pictures .*21 times instead of 22.*: 1 stimulus codes"),
+        (TEST, 2, r"sub-01/ses-01: test pictures were shown 21 times, and 22 times in other sessions"),
+    ],
+)
+def test_lost_codes_are_told_where_enough_repeats_remain(tmp_path, split, lost, message):
+    source = tmp_path / "data"
+    sizes = {"concepts": 4, "images_per_concept": 2, "train_repeats": 3, "test_concepts": 2, "test_repeats": 44}
+    simulate_things_eeg2(
+        source, subjects=(1,), sessions=2, sampling_rate=250, channels=CHANNELS, image_size=16,
+        **sizes,
+    )  # fmt: skip
+
+    def lose(content):
+        codes = content["raw_eeg_data"][-1]
+        for code in sorted(set(codes) - {0, 99999})[:lost]:
+            codes[np.flatnonzero(codes == code)[0]] = 0
+
+    rewrite(things_eeg2.raw_path(source, 1, 1, split), lose)
+    with pytest.raises(InputError, match=message):
+        prepare_things_eeg2(source, tmp_path / "store", channels=CHANNELS)
+    store = TrialStore(prepare_things_eeg2(source, tmp_path / "store", channels=CHANNELS, allow_missing=True))
+    (warning,) = store.info.warnings
+    assert re.search(message, warning)
+    counts = store.trials.groupby([columns.SPLIT, columns.IMAGE_ID]).size()
+    assert set(counts[TRAIN]) == {2}
+    assert set(counts[TEST]) == {40}
+
+
+def test_pictures_that_were_shown_more_often_are_no_fault(copied, tmp_path):
+    def add(content):
+        codes = content["raw_eeg_data"][-1]
+        onsets = np.flatnonzero(codes)
+        codes[onsets[-1] - 40] = codes[onsets[0]]
+
+    rewrite(things_eeg2.raw_path(copied, 1, 1, TRAIN), add)
+    store = TrialStore(prepare_things_eeg2(copied, tmp_path / "store", channels=CHANNELS, subjects=[1]))
+    assert store.info.warnings == []
 
 
 def test_recordings_without_codes_are_named(copied, tmp_path):

@@ -1,7 +1,7 @@
 """The trial store: what goes in comes out, to float16, and nothing half-written stays."""
 
 import pickle
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import neuroclip_hf
 from neuroclip_hf import columns
 from neuroclip_hf.data import store_writer
 from neuroclip_hf.data.store import StoreInfo, TrialStore
@@ -133,7 +134,7 @@ def test_a_pickled_store_carries_no_arrays_and_reads_on(tmp_path: Path):
     carried = pickle.dumps(store)
     assert store.trials.memory_usage(deep=True).sum() > 0
     np.testing.assert_array_equal(pickle.loads(carried).read([0, 5]), store.read([0, 5]))
-    assert pickle.loads(carried)._arrays == {}
+    assert store.read_stored([0]).tobytes() not in carried
 
 
 @pytest.mark.parametrize(
@@ -178,6 +179,20 @@ def test_a_subject_that_cannot_name_a_folder_is_refused(tmp_path: Path, subject:
     message = "cannot name a folder: use letters"
     with pytest.raises(InputError, match=message), new_store(tmp_path / "store", INFO) as writer:
         writer.add_trials(subject, "train", make_values(1, 1), [row("cat/1.png")], "a.fif")
+
+
+@pytest.mark.parametrize("subject", ["pictures", "Pictures", "store.json", "trials.parquet", "pictures.parquet"])
+def test_a_subject_that_is_called_as_a_part_of_the_store_is_refused(tmp_path: Path, subject: str):
+    message = f"a.fif: subject '{subject}' is called as a part of the store itself: call it otherwise"
+    with pytest.raises(InputError, match=message), new_store(tmp_path / "store", INFO) as writer:
+        writer.add_trials(subject, "train", make_values(1, 1), [row("cat/1.png")], "a.fif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_versions_name_this_package_first_of_all(tmp_path: Path):
+    versions = TrialStore(write(tmp_path / "store")).info.versions
+    assert versions["neuroclip_hf"] == neuroclip_hf.__version__
+    assert set(versions) == {"python", "neuroclip_hf", "numpy", "mne", "scikit-learn"}
 
 
 def test_pictures_outside_the_store_twice_or_in_both_galleries_are_refused(tmp_path: Path):
@@ -280,3 +295,55 @@ def test_covariances_of_the_subjects_asked_for(tmp_path: Path):
     (path / "sub-02" / "covariance.npy").unlink()
     with pytest.raises(InputError, match=r"covariance.npy cannot be read .*: make the store again"):
         store.covariances()
+
+
+def test_trials_are_read_as_they_are_stored(tmp_path: Path):
+    info = replace(INFO, unit="au", scale=[2.0, 3.0], offset=[10.0, -5.0])
+    path = tmp_path / "store"
+    values = 1e5 * make_values(3, 1) * [[2.0], [3.0]] + [[10.0], [-5.0]]
+    with new_store(path, info) as writer:
+        writer.add_trials("sub-01", "train", values, [row("cat/1.png", place) for place in range(3)], "a.npz")
+        writer.add_picture("cat/1.png", "cat", "train", Image.new("RGB", (4, 4)), "")
+    store = TrialStore(path)
+    stored = store.read_stored([2, 0, 2])
+    assert (stored.dtype, stored.shape, stored.flags.writeable) == (np.float16, (3, 2, 50), True)
+    np.testing.assert_array_equal(stored, np.load(path / "sub-01" / "train.npy")[[2, 0, 2]])
+    scale, offset = (np.array(numbers, np.float32)[:, None] for numbers in (info.scale, info.offset))
+    np.testing.assert_array_equal(store.read([2, 0, 2]), stored.astype(np.float32) * scale + offset)
+    assert store.read_stored([]).shape == (0, 2, 50)
+
+
+def test_means_are_over_any_number_of_trials_of_any_file(tmp_path: Path):
+    store = TrialStore(write(tmp_path / "store"))
+    trials = store.read(np.arange(6))
+    means = store.read_means([[0, 2], [4], [5, 3, 1, 0, 2, 4], [1, 1]])
+    assert (means.dtype, means.shape) == (np.float32, (4, 2, 50))
+    expected = [trials[[0, 2]].mean(0), trials[4], trials.mean(0), trials[1]]
+    np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-11)
+    assert store.read_means([]).shape == (0, 2, 50)
+    mixed = [5, 2, 4, 0, 3, 2]  # of three files, none in its order
+    np.testing.assert_array_equal(store.read(mixed), trials[mixed])
+    np.testing.assert_array_equal(store.read_stored(mixed), [store.read_stored([trial])[0] for trial in mixed])
+    with pytest.raises(InputError, match="a mean of no trials was asked for: name at least one"):
+        store.read_means([[0], []])
+
+
+@pytest.mark.parametrize("trial", [-1, 6])
+def test_a_trial_that_is_not_there_is_named(tmp_path: Path, trial: int):
+    store = TrialStore(write(tmp_path / "store"))
+    for read in (store.read, store.read_stored, lambda trials: store.read_means([trials])):
+        with pytest.raises(InputError, match=f"holds 6 trials, counted from 0, and trial {trial} was asked for"):
+            read([0, trial])
+
+
+def test_a_fingerprint_stays_when_a_version_adds_a_field():
+    @dataclass(frozen=True)
+    class Later(StoreInfo):
+        license: str = ""
+        authors: list[str] = field(default_factory=list)
+
+    later = Later(**INFO.to_dict())
+    assert later.fingerprint == INFO.fingerprint == "20b7f3236c863792"
+    said = [replace(later, license="CC0"), replace(later, authors=["a"]), replace(later, warnings=["b"])]
+    said += [replace(later, unit="sd"), replace(later, redistribute_pictures=True)]
+    assert len({one.fingerprint for one in said} - {INFO.fingerprint}) == 5

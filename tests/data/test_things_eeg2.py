@@ -95,7 +95,7 @@ def test_reads_a_simulated_recording(source: Path) -> None:
     assert sorted(codes.tolist()) == [1, 2, 3]
     assert (np.diff(onsets) >= 20).all()
     metadata = things_eeg2.read_image_metadata(source)
-    paths = {things_eeg2.picture_path(source, metadata, TEST, code) for code in codes}
+    paths = {source / metadata.image_id(TEST, code) for code in codes}
     assert paths == set((source / "test_images").glob("*/*.jpg"))
 
 
@@ -158,12 +158,10 @@ def test_wrong_tables_are_refused(tmp_path: Path, changes: dict[str, Any], messa
         things_eeg2.read_image_metadata(tmp_path)
 
 
-def test_missing_tables_pictures_and_codes_are_named(source: Path, tmp_path: Path) -> None:
+def test_missing_tables_and_codes_are_named(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"image_metadata\.npy"):
         things_eeg2.read_image_metadata(tmp_path)
     metadata = things_eeg2.read_image_metadata(source)
-    with pytest.raises(InputError, match="is missing"):
-        things_eeg2.picture_path(tmp_path, metadata, TRAIN, 1)
     for code in (0, 4, 99999):
         with pytest.raises(InputError, match=f"number {code}"):
             metadata.image_id(TEST, code)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.layout import EXPORT_FILE, ExportInfo, read_export_info
-from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, StoreInfo, TrialStore, _read_info
+from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, StoreInfo, TrialStore, read_store_info
 from neuroclip_hf.data.store_writer import sha256
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, refuse_existing, write_json
@@ -65,7 +65,7 @@ class _Rebuild:
         path = export / layout.STORE / STORE_FILE
         if not path.is_file() or sha256(path) != info.digest:
             raise InputError(f"{path} is missing or has changed since the export: export again.")
-        store_info = _read_info(path.parent)
+        store_info = read_store_info(path.parent)
         made = cls(export, folder, info, store_info)
         missing = set(store_info.checksums) - set(info.files) - set(info.shards)
         missing = {name for name in missing if not name.startswith("pictures/")}

@@ -164,6 +164,11 @@ class EpochedPlan:
             whitening_fit=self.like.whitening_fit,
         )
 
+    @property
+    def files(self) -> list[Path]:
+        """All sources that are read; several may share one."""
+        return list(dict.fromkeys(file for part in self._parts() for file in part.files))
+
     def write(self, store: UnfinishedStore) -> None:
         """Write all trials."""
         store.do(self._parts())

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
@@ -163,6 +162,21 @@ class RecordedPlan:
             store.writer.add_covariances(subject_folder(subject), covariances)
         store.info = replace(store.info, warnings=warnings)
 
+    @property
+    def used_sessions(self) -> list[SessionFiles]:
+        """Sessions with recordings; one without training recording is left out where it cannot be whitened."""
+        return [
+            session
+            for session in self.sessions
+            if columns.TRAIN in session.paths or (session.paths and self.whitening != SESSION)
+        ]
+
+    @property
+    def files(self) -> list[Path]:
+        """All sources that are read."""
+        paths = (path for session in self.used_sessions for path in session.paths.values())
+        return [file for path in paths for file in self.layout.sources(path)]
+
     def measuring_parts(self) -> list[Part]:
         """Covariances, which come first where subjects are whitened by each other; otherwise none."""
         if self.whitening != TRAINING_SUBJECTS:
@@ -174,12 +188,11 @@ class RecordedPlan:
         ]
 
     def parts(self, subject: int, store: UnfinishedStore) -> list[Part]:
-        """The sessions of a subject; one without training recording is left out where it cannot be whitened."""
+        """The sessions of a subject."""
         return [
             self._part("", session, _SPLITS, partial(self._write, store=store))
-            for session in self.sessions
+            for session in self.used_sessions
             if session.subject == subject
-            and (columns.TRAIN in session.paths or (session.paths and self.whitening != SESSION))
         ]
 
     def covariances(self, store: UnfinishedStore) -> dict[int, NDArray[np.float64]]:
@@ -193,13 +206,18 @@ class RecordedPlan:
         return {subject: np.stack(several) for subject, several in found.items()}
 
     def check_subject(self, subject: int, store: UnfinishedStore) -> list[str]:
-        """Whether all sessions together used every picture of the table equally often; if not, a warning or an error.
+        """Whether all sessions showed pictures equally often, and used every one of the table so; if not, warnings.
 
         Raises:
             InputError: if not, and nothing may be missing.
         """
-        name = subject_folder(subject)
-        return [warning for split in _SPLITS for warning in self._uneven(name, split, store.shown(name, split))]
+        name, warnings = subject_folder(subject), list[str]()
+        for split in _SPLITS:
+            used = store.shown(name, split)
+            most, what = max(used.values(), default=0), "showings (stimulus codes or a session)"
+            warnings += self._fewer_than_other_sessions(name, split, store)
+            warnings += self._uneven(name, split, used, self._pictures(split), most, what)
+        return warnings
 
     def _part(self, prefix: str, session: SessionFiles, splits: Sequence[str], run: Any) -> Part:
         paths = [session.paths[split] for split in splits if split in session.paths]
@@ -232,9 +250,10 @@ class RecordedPlan:
         recording = self.layout.open(file, split, self.metadata)
         channels = choose_channels(recording.raw, self.epochs.channels, path)
         check_signal(recording, channels)
-        chosen = choose_repeats(recording.events[NAME].tolist(), REPEATS_PER_SESSION[split])
+        shown = recording.events[NAME].tolist()
+        result.warnings += self._check_session(path, split, shown, result)
+        chosen = choose_repeats(shown, REPEATS_PER_SESSION[split])
         events = recording.events.iloc[np.sort(np.concatenate(chosen))]
-        result.warnings += self._check_session(path, split, events)
         samples, names = events[columns.SAMPLE].to_numpy(), events[NAME].to_numpy()
         left = np.ones(len(events), dtype=bool)
         for kept, values in cut_epochs(recording.raw, samples, self.epochs, channels):
@@ -249,26 +268,47 @@ class RecordedPlan:
                 "recording or a mark, or hold no signal."
             )
 
-    def _check_session(self, path: Path, split: str, events: pd.DataFrame) -> list[str]:
-        used = Counter(events[NAME])
-        if split == columns.TRAIN:  # not every training picture is shown in every session
-            return self._uneven(_short(path), split, used, set(used))
-        return self._uneven(_short(path), split, used)
+    def _check_session(self, path: Path, split: str, shown: Sequence[str], result: Result) -> list[str]:
+        """Whether every picture was shown as often as most were, however many of its repeats are used."""
+        used = Counter(shown)
+        # Not every training picture is shown in every session.
+        expected = set(used) if split == columns.TRAIN else self._pictures(split)
+        counts = Counter(used[name] for name in expected)
+        plan = max(counts, key=lambda count: (counts[count], count))
+        result.repeats[split] = plan
+        return self._uneven(_short(path), split, used, expected, plan, "stimulus codes")
 
-    def _uneven(self, where: str, split: str, used: Mapping[str, int], expected: set[str] | None = None) -> list[str]:
-        if expected is None:
-            expected = {self.metadata.image_id(split, code) for code in range(1, self.metadata.size(split) + 1)}
-        most = max(used.values(), default=0)
-        few = sorted(name for name in expected if used.get(name, 0) < most)
+    def _fewer_than_other_sessions(self, subject: str, split: str, store: UnfinishedStore) -> list[str]:
+        """Sessions that showed each picture less often than others of the subject did."""
+        repeats = {one.name: one.repeats[split] for one in store.records if split in one.repeats}
+        mine = {name: count for name, count in repeats.items() if name.startswith(f"{subject}/")}
+        most = max(mine.values(), default=0)
+        return [
+            self._allowed(f"{name}: {split} pictures were shown {count} times, and {most} times in other sessions")
+            for name, count in mine.items()
+            if count < most
+        ]
+
+    def _uneven(
+        self, where: str, split: str, used: Counter[str], expected: set[str], most: int, what: str
+    ) -> list[str]:
+        few = sorted(name for name in expected if used[name] < most)
         if not few:
             return []
+        lost = sum(most - used[name] for name in few)
         text = (
             f"{where}: {len(few)} of {len(expected)} {split} pictures were shown less often than the others "
-            f"({used.get(few[0], 0)} times instead of {most}: {few[0]})"
+            f"({used[few[0]]} times instead of {most}: {few[0]}): {lost} {what} are missing"
         )
+        return [self._allowed(text)]
+
+    def _allowed(self, text: str) -> str:
         if not self.allow_missing:
-            raise InputError(f"{text}: stimulus codes or a session are missing: {_REMEDY}.")
-        return [f"{text}."]
+            raise InputError(f"{text}: {_REMEDY}.")
+        return f"{text}."
+
+    def _pictures(self, split: str) -> set[str]:
+        return {self.metadata.image_id(split, code) for code in range(1, self.metadata.size(split) + 1)}
 
     def _matrix_of_others(self, subject: int, store: UnfinishedStore) -> NDArray[np.float64]:
         own = self.covariances(store)

@@ -26,21 +26,20 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.leftovers import sweep, unfinished_folder
+from neuroclip_hf.data.sources.locking import JOB, LOCK, locked
 from neuroclip_hf.data.store import STORE_FILE, StoreInfo
 from neuroclip_hf.data.store_writer import StoreWriter, library_versions, sha256
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, read_json, refuse_existing, write_json
 from neuroclip_hf.logging import get_logger, progress
-
-_JOB = "job.json"
-_OURS = (_JOB, "lock", "store", "parts", "scratch")
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,14 @@ class Result:
         scratch (`Path`): a folder for what only this part needs.
         warnings (`list` of `str`): what had to be left out.
         dropped (`list`): (split, image id) of every epoch that could not be cut.
+        repeats (`dict`): split -> how often a session showed most of its pictures.
         covariance (`numpy.ndarray`, *optional*): the noise covariance of a session, (channels, channels).
     """
 
     scratch: Path
     warnings: list[str] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
+    repeats: dict[str, int] = field(default_factory=dict)
     covariance: NDArray[np.float64] | None = None
 
 
@@ -87,6 +88,7 @@ class Record:
     rows: dict[str, int]
     warnings: list[str]
     dropped: list[list[str]] | list[tuple[str, str]]
+    repeats: dict[str, int]
     has_covariance: bool
 
 
@@ -186,7 +188,8 @@ class UnfinishedStore:
         if result.covariance is not None:
             np.save(self._part(place, ".npy"), result.covariance)
         has_covariance = result.covariance is not None
-        record = Record(part.name, part.group, sources, rows, result.warnings, result.dropped, has_covariance)
+        said = (result.warnings, result.dropped, result.repeats)
+        record = Record(part.name, part.group, sources, rows, *said, has_covariance)
         write_json(self._part(place, ".json"), asdict(record))
         self.records.append(record)
         for warning in result.warnings:
@@ -197,10 +200,7 @@ class UnfinishedStore:
         self._clear(rows)
         writer = StoreWriter(self.folder / "store", self.info)
         if self.records:
-            try:
-                writer.restore(rows, [self._table(place) for place in range(len(self.records))])
-            except (OSError, ValueError) as error:
-                raise InputError(f"{self.folder} is damaged ({error}): remove it, and start again.") from None
+            writer.restore(rows, [self._table(place) for place in range(len(self.records))])
             self._blocks = writer.trials_from(0)[1]
             self.note(f"went on after {self.records[-1].name}")
         return writer
@@ -220,8 +220,7 @@ class UnfinishedStore:
                     _remove(inner)
 
     def _table(self, place: int) -> pd.DataFrame:
-        path = self._part(place, ".parquet")
-        return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+        return _read_table(self.folder, place)
 
     def _part(self, place: int, suffix: str) -> Path:
         return self.folder / "parts" / f"{place:04d}{suffix}"
@@ -246,10 +245,11 @@ def unfinished_store(
     Raises:
         InputError: if another process is making the same store, or the disk is full.
     """
-    path = out.resolve()
-    folder = path.parent / f".{path.name}.unfinished"
-    with _locked(folder, out):
+    path, folder = out.resolve(), unfinished_folder(out)
+    with locked(folder, out):
+        sweep(out, overwrite)
         _begin(folder, _job(info, depends_on))
+        _check_left(folder, info, overwrite)
         store = UnfinishedStore(folder, info, source, path.parent / f"{path.name}.log")
         try:
             yield store
@@ -267,14 +267,57 @@ def unfinished_store(
 
 
 def _begin(folder: Path, job: str) -> None:
-    known = read_json(folder / _JOB) if (folder / _JOB).is_file() else None
+    known = read_json(folder / JOB) if (folder / JOB).is_file() else None
     if known != {"job": job} or not (folder / "store").is_dir():
-        for path in folder.iterdir():
-            if path.name != "lock":
-                _remove(path)
-        write_json(folder / _JOB, {"job": job})
+        if known is not None:
+            get_logger().warning(
+                "%s was left by a preparation with other settings, or by other versions of the libraries: it is "
+                "removed, and everything done anew.",
+                folder,
+            )
+        _empty(folder)
+        write_json(folder / JOB, {"job": job})
     for name in ("parts", "store"):
         (folder / name).mkdir(exist_ok=True)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name != LOCK:
+            _remove(path)
+
+
+def _check_left(folder: Path, info: StoreInfo, overwrite: bool) -> None:
+    """Whether one can go on from what was left; what is damaged goes where the store may be overwritten."""
+    records = list(_read_records(folder / "parts"))
+    if not records:
+        return
+    get_logger().info("%s keeps %d finished parts; going on after them.", folder, len(records))
+    writer = StoreWriter(folder / "store", info)
+    try:
+        writer.restore(records[-1].rows, [_read_table(folder, place) for place in range(len(records))])
+    except (OSError, ValueError) as error:
+        if not overwrite:
+            raise InputError(
+                f"{folder} is damaged ({error}): remove it, or pass --overwrite, and start again."
+            ) from None
+        get_logger().warning("%s is damaged (%s): it is removed, and everything done anew.", folder, error)
+        for name in ("parts", "store"):
+            _empty(folder / name)
+    finally:
+        writer.close()
+
+
+def discard_finished(out: Path) -> None:
+    """Remove what was left beside a store that is whole: its process was killed between its last two steps.
+
+    Raises:
+        InputError: if another process is making the store anew.
+    """
+    folder = unfinished_folder(out)
+    if folder.is_dir():
+        with locked(folder, out):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _job(info: StoreInfo, depends_on: Any) -> str:
@@ -313,37 +356,6 @@ def _leave(store: UnfinishedStore) -> None:
         shutil.rmtree(store.folder, ignore_errors=True)
 
 
-@contextmanager
-def _locked(folder: Path, out: Path) -> Iterator[None]:
-    """Hold the folder for this process alone; the system frees the lock of a process that was killed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file: BinaryIO = (folder / "lock").open("wb")
-    except OSError as error:
-        raise InputError(
-            f"{out} cannot be written ({error.strerror}): name an output in a folder you may write to."
-        ) from None
-    strange = [path.name for path in folder.iterdir() if path.name not in _OURS and not path.name.startswith(".")]
-    if strange:
-        file.close()
-        (folder / "lock").unlink()
-        raise InputError(f"{folder} holds {strange[0]}, which no preparation leaves there: move the folder away.")
-    with file:
-        try:
-            _lock(file)
-        except OSError:
-            raise InputError(f"{out} is being made by another process: wait for it, or name another output.") from None
-        yield
-
-
-def _lock(file: BinaryIO) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: there nobody guards against two processes
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def _read_records(folder: Path) -> Iterator[Record]:
     """Records of finished parts up to the first that is missing or cannot be read."""
     for place in range(len(list(folder.iterdir()))):
@@ -351,6 +363,11 @@ def _read_records(folder: Path) -> Iterator[Record]:
             yield Record(**read_json(folder / f"{place:04d}.json"))
         except (InputError, TypeError):
             return
+
+
+def _read_table(folder: Path, place: int) -> pd.DataFrame:
+    path = folder / "parts" / f"{place:04d}.parquet"
+    return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
 
 
 def _remove(path: Path) -> None:

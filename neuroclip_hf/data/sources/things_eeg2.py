@@ -1,26 +1,28 @@
 """`neuroclip prepare things-eeg2`: THINGS-EEG2, in whatever form one has it, into a trial store."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from neuroclip_hf import columns
 from neuroclip_hf.data import things_eeg2
 from neuroclip_hf.data.epochs import EpochSettings
-from neuroclip_hf.data.pictures import open_picture
+from neuroclip_hf.data.pictures import check_picture
 from neuroclip_hf.data.simulated import CAPTIONS_FILE
 from neuroclip_hf.data.sources.epoched import EpochedPlan, epochs_of, first_container, plan_containers
+from neuroclip_hf.data.sources.finished import ShownPicture, difference
 from neuroclip_hf.data.sources.layouts import EpochedLayout, Layout, RecordedLayout, recognise
 from neuroclip_hf.data.sources.recorded import SESSION, WHITENINGS, RecordedPlan, plan_recordings
-from neuroclip_hf.data.sources.resume import unfinished_store
+from neuroclip_hf.data.sources.resume import discard_finished, unfinished_store
 from neuroclip_hf.data.store import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter
 from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, refuse_existing
-from neuroclip_hf.logging import progress
+from neuroclip_hf.logging import get_logger, progress
 
-__all__ = ["WHITENINGS", "default_epochs", "prepare_things_eeg2"]
+__all__ = ["WHITENINGS", "choose_epochs", "default_epochs", "prepare_things_eeg2"]
 
 
 def prepare_things_eeg2(
@@ -47,7 +49,8 @@ def prepare_things_eeg2(
     and `sample` the number of the trial in its file where a container does not say more.
 
     A process that is killed leaves `.OUT.unfinished` beside `out`; the same call goes on after the last session that
-    was finished, and ends with the same bytes. `OUT.log` gets the times.
+    was finished, and ends with the same bytes. `OUT.log` gets the times. Where `out` is whole already, made with the
+    same settings from the same files, nothing is done.
 
     Args:
         source (path): folder of the subjects.
@@ -60,23 +63,61 @@ def prepare_things_eeg2(
             session; "training-subjects" whitens every subject by the mean covariance of all other subjects of the
             store, as a subject is that nobody has recorded before; "none".
         allow_missing (`bool`): what is missing (a recording, stimulus codes) becomes a warning in store.json.
-        overwrite (`bool`): replace an existing store.
+        overwrite (`bool`): replace an existing store, also one that is the same.
 
     Raises:
         InputError: naming file, value and remedy; nothing is left under `out`.
     """
-    refuse_existing(out, overwrite, STORE_FILE)
     source, out = Path(source), Path(out)
+    refuse_existing(out, overwrite or (out / STORE_FILE).is_file(), STORE_FILE)
     layout = recognise(source)
     numbers = _subjects(source, layout, subjects)
     images = source if images is None else Path(images)
-    _check_pictures(images)
+    _check_picture_folders(images)
     metadata = _read_metadata(layout, source, images)
     plan = _plan(layout, source, metadata, numbers, channels, epochs, whitening, allow_missing)
+    pictures = _list_pictures(images, metadata)
+    if out.exists() and not overwrite:
+        _refuse_other(out, difference(out, plan.info, source, plan.files, pictures))
+        return out
+    _check_pictures(pictures, allow_missing)
     with unfinished_store(out, plan.info, source, overwrite, depends_on=asdict(metadata)) as store:
         plan.write(store)
-        _write_pictures(store.writer, images, metadata)
+        _write_pictures(store.writer, pictures)
     return out
+
+
+def _refuse_other(out: Path, differs: str | None) -> None:
+    if differs is not None:
+        raise InputError(
+            f"{out} already exists: pass --overwrite to replace it, or name another output; it is not taken for the "
+            f"store that was asked for, since {differs}."
+        )
+    discard_finished(out)
+    get_logger().info("%s is complete: it was made with the same settings from the same files; nothing is done.", out)
+
+
+def choose_epochs(source: str | Path, images: str | Path | None = None, **given: Any) -> EpochSettings:
+    """How epochs of a folder are cut where somebody says a part of it.
+
+    Args:
+        source (path): as [`prepare_things_eeg2`] takes it.
+        images (path, *optional*): likewise.
+        given: settings of `EpochSettings`; the others are those of [`default_epochs`].
+
+    Raises:
+        InputError: if nothing in the folder is recognised, or a container's baseline is named: nobody can know whether
+            it is the one that was subtracted, and it can no longer be changed.
+    """
+    source = Path(source)
+    layout = recognise(source)
+    if "baseline" in given and isinstance(layout, EpochedLayout):
+        text = "none" if given["baseline"] is None else "{:g},{:g}".format(*given["baseline"])
+        raise InputError(
+            f"{source} holds {layout.description}, whose baseline was subtracted before they were whitened and can no "
+            f"longer be changed: leave --baseline {text} out, or prepare the recordings."
+        )
+    return replace(default_epochs(source, images), **given)
 
 
 def default_epochs(source: str | Path, images: str | Path | None = None) -> EpochSettings:
@@ -147,20 +188,40 @@ def _channels(names: Sequence[str]) -> tuple[str, ...]:
     return FACTS.occipital_channels if list(names) in ([], ["occipital"]) else tuple(names)
 
 
-def _check_pictures(images: Path) -> None:
-    """Whether the pictures are there at all; each of those that were shown is opened when it is copied."""
+def _check_picture_folders(images: Path) -> None:
     for name in PICTURE_FOLDERS.values():
         if not (images / name).is_dir():
             raise InputError(f"{images / name} is missing: put {name} there, or name their folder with --images.")
 
 
-def _write_pictures(writer: StoreWriter, images: Path, metadata: ImageMetadata) -> None:
-    shown = {image_id for image_id, _, _ in writer.targets()}
+def _list_pictures(images: Path, metadata: ImageMetadata) -> list[ShownPicture]:
+    """All pictures of the table, in the order in which a store has them."""
     captions = read_json(images / CAPTIONS_FILE) if (images / CAPTIONS_FILE).is_file() else {}
+    found = []
     for split in (columns.TRAIN, columns.TEST):
-        for code in progress(range(1, metadata.size(split) + 1), desc=f"{split} pictures", unit="picture"):
-            if metadata.image_id(split, code) in shown:
-                path = things_eeg2.picture_path(images, metadata, split, code)
-                open_picture(path)
-                image_id, concept = metadata.image_id(split, code), metadata.concept(split, code)
-                writer.add_picture(image_id, concept, split, path, captions.get(image_id, ""))
+        for code in range(1, metadata.size(split) + 1):
+            image_id, concept = metadata.image_id(split, code), metadata.concept(split, code)
+            found.append(ShownPicture(image_id, concept, captions.get(image_id, ""), split, images / image_id))
+    return found
+
+
+def _check_pictures(pictures: Sequence[ShownPicture], allow_missing: bool) -> None:
+    """Look at every picture before hours of work; which of them were shown is not known yet."""
+    for picture in progress(pictures, desc="pictures", unit="picture"):
+        if picture.path.is_file():
+            check_picture(picture.path)
+        elif not allow_missing:
+            _refuse_missing(picture)
+
+
+def _refuse_missing(picture: ShownPicture) -> None:
+    folder = PICTURE_FOLDERS[picture.gallery]
+    raise InputError(f"{picture.path} is missing: put {folder} there, or name their folder with --images.")
+
+
+def _write_pictures(writer: StoreWriter, pictures: Sequence[ShownPicture]) -> None:
+    shown = {image_id for image_id, _, _ in writer.targets()}
+    for picture in progress([one for one in pictures if one.image_id in shown], desc="pictures", unit="picture"):
+        if not picture.path.is_file():
+            _refuse_missing(picture)
+        writer.add_picture(picture.image_id, picture.concept, picture.gallery, picture.path, picture.caption)

@@ -7,6 +7,17 @@ import numpy as np
 
 from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data._torch_container import save_torch
+from neuroclip_hf.data.containers import (
+    NEUROBRIDGE_FILES,
+    NEUROBRIDGE_INFO,
+    NEUROBRIDGE_KEYS,
+    NEUROBRIDGE_WHITENED,
+    PICKLED_FILES,
+    PICKLED_KEYS,
+    UBP_FILES,
+    UBP_FURTHER_KEYS,
+    UBP_KEYS,
+)
 from neuroclip_hf.data.simulation.formats import pickles
 from neuroclip_hf.data.simulation.formats.base import Simulation
 from neuroclip_hf.data.simulation.formats.epoched import EpochedFormat, MergedEpochs
@@ -14,8 +25,6 @@ from neuroclip_hf.data.simulation.settings import SimulationSettings
 from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_json
-
-_PICKLED_FILES = {TRAIN: "preprocessed_eeg_training.npy", TEST: "preprocessed_eeg_test.npy"}
 
 
 class Release(EpochedFormat):
@@ -52,7 +61,7 @@ class Release(EpochedFormat):
     def write_epochs(self, folder: Path, simulation: Simulation, merged: MergedEpochs) -> None:
         """Write the dictionary of one split."""
         content = _pickled_content(self, simulation.settings, merged)
-        pickles.write_object(folder / _PICKLED_FILES[merged.split], content)
+        pickles.write_object(folder / PICKLED_FILES[merged.split], content)
 
 
 class Nice(EpochedFormat):
@@ -68,7 +77,7 @@ class Nice(EpochedFormat):
     def write_epochs(self, folder: Path, simulation: Simulation, merged: MergedEpochs) -> None:
         """Write the dictionary of one split."""
         content = _pickled_content(self, simulation.settings, merged)
-        pickles.write_plain(folder / _PICKLED_FILES[merged.split], content)
+        pickles.write_plain(folder / PICKLED_FILES[merged.split], content)
 
 
 class Ubp(EpochedFormat):
@@ -90,17 +99,19 @@ class Ubp(EpochedFormat):
         folders = [metadata.concept(split, code) for code in codes]
         labels = {name: place for place, name in enumerate(sorted(set(folders)))}
         images = [metadata.image_id(split, code) for code in codes]
+        eeg, image, session, channels, times = UBP_KEYS
+        label, text = UBP_FURTHER_KEYS
         columns = {
-            "label": np.array([labels[name] for name in folders]),
-            "img": np.array(images),
-            "text": np.array([Path(name).name.rpartition("_")[0] for name in images]),
+            label: np.array([labels[name] for name in folders]),
+            image: np.array(images),
+            text: np.array([Path(name).name.rpartition("_")[0] for name in images]),
         }
-        content: dict[str, Any] = {"eeg": merged.values}
+        content: dict[str, Any] = {eeg: merged.values}
         content |= {name: np.tile(values[:, None], merged.sessions.shape[1]) for name, values in columns.items()}
-        content["session"] = merged.sessions.astype(np.float64)
-        content["ch_names"] = list(self.channels(simulation.settings))
-        content["times"] = self.times(simulation.settings)
-        save_torch(folder / f"{split}.pt", content)
+        content[session] = merged.sessions.astype(np.float64)
+        content[channels] = list(self.channels(simulation.settings))
+        content[times] = self.times(simulation.settings)
+        save_torch(folder / UBP_FILES[split], content)
 
 
 class NeuroBridge(EpochedFormat):
@@ -117,28 +128,27 @@ class NeuroBridge(EpochedFormat):
     def write(self, folder: Path, simulation: Simulation) -> None:
         """Write the arrays and what they share."""
         super().write(folder, simulation)
+        channels, times, normalization = NEUROBRIDGE_KEYS
         content = {
-            "ch_names": list(self.channels(simulation.settings)),
-            "times": self.times(simulation.settings).tolist(),
+            channels: list(self.channels(simulation.settings)),
+            times: self.times(simulation.settings).tolist(),
             "baseline_duration": -FACTS.epoch_start,
             "after_duration": self.window[1],
-            "normalization": "mvnn",
+            normalization: NEUROBRIDGE_WHITENED,
             "sfreq": self.rate,
             "precision": "fp32",
             "seed": FACTS.repeat_seed,
         }
-        write_json(folder / "info.json", content)
+        write_json(folder / NEUROBRIDGE_INFO, content)
 
     def write_epochs(self, folder: Path, simulation: Simulation, merged: MergedEpochs) -> None:
         """Write the array of one split."""
         settings = simulation.settings
         concepts = settings.concepts if merged.split == TRAIN else settings.test_concepts
-        np.save(folder / f"{merged.split}.npy", merged.values.reshape(concepts, -1, *merged.values.shape[1:]))
+        np.save(
+            folder / NEUROBRIDGE_FILES[merged.split], merged.values.reshape(concepts, -1, *merged.values.shape[1:])
+        )
 
 
 def _pickled_content(form: EpochedFormat, settings: SimulationSettings, merged: MergedEpochs) -> dict[str, Any]:
-    return {
-        "preprocessed_eeg_data": merged.values,
-        "ch_names": list(form.channels(settings)),
-        "times": form.times(settings),
-    }
+    return dict(zip(PICKLED_KEYS, (merged.values, list(form.channels(settings)), form.times(settings)), strict=True))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroclip_hf.data.containers import RAW_FILTERS, RAW_KEYS
 from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION
 from neuroclip_hf.data.simulation.formats import pickles
 from neuroclip_hf.data.simulation.formats.base import RecordingFormat
@@ -20,13 +21,11 @@ class Raw(RecordingFormat):
 
     def write_recording(self, path: Path, settings: SimulationSettings, data: np.ndarray) -> None:
         """Write the dictionary of one recording."""
+        names, types = [*settings.channels, FACTS.stimulus_channel], ["eeg"] * len(settings.channels) + ["stim"]
+        edges = (FACTS.highpass, min(FACTS.lowpass, settings.sampling_rate / 2))
         content = {
-            "raw_eeg_data": data,
-            "ch_names": [*settings.channels, FACTS.stimulus_channel],
-            "ch_types": ["eeg"] * len(settings.channels) + ["stim"],
-            "sfreq": settings.sampling_rate,
-            "highpass": FACTS.highpass,
-            "lowpass": min(FACTS.lowpass, settings.sampling_rate / 2),
+            **dict(zip(RAW_KEYS, (data, names, types, settings.sampling_rate), strict=True)),
+            **dict(zip(RAW_FILTERS, edges, strict=True)),
             "description": SIMULATED_DESCRIPTION,  # no such key in the real files; a copy still says what it is
         }
         pickles.write_object(path, content)

@@ -5,16 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data import safe_load
+from neuroclip_hf.data.containers import (
+    NEUROBRIDGE_FILES,
+    NEUROBRIDGE_INFO,
+    NEUROBRIDGE_KEYS,
+    NEUROBRIDGE_WHITENED,
+)
 from neuroclip_hf.data.sources.layouts.base import UNKNOWN_FIT, EpochedFile, EpochedLayout, make_epoched
 from neuroclip_hf.data.things_eeg2 import ImageMetadata
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 
-INFO_FILE = "info.json"
-_KEYS = ("ch_names", "times", "normalization")
-_WHITENED = "mvnn"
+_CHANNELS, _TIMES, _NORMALIZATION = NEUROBRIDGE_KEYS
 
 
 class NeuroBridgeLayout(EpochedLayout):
@@ -25,33 +28,33 @@ class NeuroBridgeLayout(EpochedLayout):
 
     name = "neurobridge"
     description = "epochs of NeuroBridge or SAMGA"
-    file_names = {TRAIN: "train.npy", TEST: "test.npy"}
+    file_names = NEUROBRIDGE_FILES
 
     def sources(self, path: Path) -> list[Path]:
         """The array, and what it shares with the others."""
-        return [path, path.parents[1] / INFO_FILE]
+        return [path, path.parents[1] / NEUROBRIDGE_INFO]
 
     def open(self, path: Path, split: str, metadata: ImageMetadata) -> EpochedFile:
         """Map an array."""
-        info = _read_info(path.parents[1] / INFO_FILE)
+        info = _read_info(path.parents[1] / NEUROBRIDGE_INFO)
         values = safe_load.load(path)
         ids = _sorted_ids(path, values, split, metadata)
         flat = values.reshape(-1, *values.shape[2:])
         ids = np.repeat(ids.reshape(-1, 1), flat.shape[1], axis=1)
-        return make_epoched(path, flat, info["ch_names"], info["times"], split, metadata, UNKNOWN_FIT, ids)
+        return make_epoched(path, flat, info[_CHANNELS], info[_TIMES], split, metadata, UNKNOWN_FIT, ids)
 
 
 def _read_info(path: Path) -> dict[str, Any]:
     info = read_json(path)
-    missing = [key for key in _KEYS if not isinstance(info, dict) or key not in info]
+    missing = [key for key in NEUROBRIDGE_KEYS if not isinstance(info, dict) or key not in info]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}: get it again.")
-    if not all(isinstance(info[key], list) for key in _KEYS[:2]):
-        raise InputError(f"{path}: ch_names and times must be lists: get it again.")
-    if info["normalization"] != _WHITENED:
+    if not all(isinstance(info[key], list) for key in (_CHANNELS, _TIMES)):
+        raise InputError(f"{path}: {_CHANNELS} and {_TIMES} must be lists: get it again.")
+    if info[_NORMALIZATION] != NEUROBRIDGE_WHITENED:
         raise InputError(
-            f"{path}: normalization is {info['normalization']!r}, and only {_WHITENED!r} is known: prepare the raw "
-            "recordings instead."
+            f"{path}: {_NORMALIZATION} is {info[_NORMALIZATION]!r}, and only {NEUROBRIDGE_WHITENED!r} is known: "
+            "prepare the raw recordings instead."
         )
     return info
 

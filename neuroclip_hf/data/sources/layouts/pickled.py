@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data import safe_load
+from neuroclip_hf.data.containers import PICKLED_FILES, PICKLED_KEYS
 from neuroclip_hf.data.sources.layouts.base import UNKNOWN_FIT, EpochedFile, EpochedLayout, make_epoched
 from neuroclip_hf.data.things_eeg2 import ImageMetadata
 from neuroclip_hf.errors import InputError
@@ -11,21 +11,20 @@ from neuroclip_hf.errors import InputError
 _ARRAY = b"\x93NUMPY"
 _RELEASE_RATE = 100.0
 _RELEASE_FIT = "release: whitened over training and test epochs by its makers (a known leak)"
-_KEYS = ("preprocessed_eeg_data", "ch_names", "times")
 
 
 class _PickledLayout(EpochedLayout):
     """`sub-XX/preprocessed_eeg_{training,test}.npy`, a dictionary; a file is read into memory whole, one at a time."""
 
-    file_names = {TRAIN: "preprocessed_eeg_training.npy", TEST: "preprocessed_eeg_test.npy"}
+    file_names = PICKLED_FILES
 
     def open(self, path: Path, split: str, metadata: ImageMetadata) -> EpochedFile:
         """Read a dictionary through `safe_load`."""
         content = safe_load.load(path)
-        if not isinstance(content, dict) or any(key not in content for key in _KEYS):
+        if not isinstance(content, dict) or any(key not in content for key in PICKLED_KEYS):
             found = list(content) if isinstance(content, dict) else type(content).__name__
-            raise InputError(f"{path} holds {found} instead of {', '.join(_KEYS)}: get the file again.")
-        values, channels, times = (content[key] for key in _KEYS)
+            raise InputError(f"{path} holds {found} instead of {', '.join(PICKLED_KEYS)}: get the file again.")
+        values, channels, times = (content[key] for key in PICKLED_KEYS)
         opened = make_epoched(path, values, channels, times, split, metadata, UNKNOWN_FIT)
         return self.described(opened)
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data import safe_load
+from neuroclip_hf.data.containers import UBP_FILES, UBP_KEYS
 from neuroclip_hf.data.sources.layouts.base import UNKNOWN_FIT, EpochedFile, EpochedLayout, make_epoched
 from neuroclip_hf.data.things_eeg2 import ImageMetadata
 from neuroclip_hf.errors import InputError
 
-_KEYS = ("eeg", "img", "session", "ch_names", "times")
+_EEG, _IMAGE, _SESSION, _CHANNELS, _TIMES = UBP_KEYS
 
 
 class UbpLayout(EpochedLayout):
@@ -23,22 +23,22 @@ class UbpLayout(EpochedLayout):
 
     name = "ubp"
     description = "epochs of UBP (.pt)"
-    file_names = {TRAIN: "train.pt", TEST: "test.pt"}
+    file_names = UBP_FILES
 
     def open(self, path: Path, split: str, metadata: ImageMetadata) -> EpochedFile:
         """Open a dictionary through `safe_load`."""
         content = safe_load.load(path)
-        if not isinstance(content, dict) or any(key not in content for key in _KEYS):
+        if not isinstance(content, dict) or any(key not in content for key in UBP_KEYS):
             found = list(content) if isinstance(content, dict) else type(content).__name__
-            raise InputError(f"{path} holds {found} instead of {', '.join(_KEYS)}: get the file again.")
-        values = np.asarray(content["eeg"])
-        images, sessions = (_of_trials(path, key, content[key], values) for key in ("img", "session"))
+            raise InputError(f"{path} holds {found} instead of {', '.join(UBP_KEYS)}: get the file again.")
+        values = np.asarray(content[_EEG])
+        images, sessions = (_of_trials(path, key, content[key], values) for key in (_IMAGE, _SESSION))
         numbers = sessions.astype(np.float64)
         if not np.isfinite(numbers).all() or (numbers < 0).any() or (numbers % 1).any():
-            raise InputError(f"{path}: session holds numbers that count nothing: get the file again.")
+            raise InputError(f"{path}: {_SESSION} holds numbers that count nothing: get the file again.")
         ids = _image_ids(path, images, split, metadata)
         found_sessions = numbers.astype(np.int64) + 1
-        channels, times = content["ch_names"], np.asarray(content["times"])
+        channels, times = content[_CHANNELS], np.asarray(content[_TIMES])
         return make_epoched(path, values, channels, times, split, metadata, UNKNOWN_FIT, ids, found_sessions)
 
 
@@ -48,7 +48,7 @@ def _of_trials(path: Path, key: str, given: Any, values: np.ndarray) -> NDArray[
     if found.ndim == 1 and found.shape == values.shape[:1]:
         found = np.repeat(found[:, None], values.shape[1], axis=1)
     if values.ndim != 4 or found.shape != values.shape[:2]:
-        raise InputError(f"{path}: {key} has shape {found.shape} and eeg {values.shape}: get the file again.")
+        raise InputError(f"{path}: {key} has shape {found.shape} and {_EEG} {values.shape}: get the file again.")
     return found
 
 
@@ -62,6 +62,8 @@ def _image_ids(path: Path, images: NDArray[Any], split: str, metadata: ImageMeta
     for place, text in np.ndenumerate(images):
         image_id = known.get(tuple(PurePosixPath(str(text).replace("\\", "/")).parts[-2:]))
         if image_id is None:
-            raise InputError(f"{path}: img names {str(text)[:100]!r}, which is no {split} picture of the dataset.")
+            raise InputError(
+                f"{path}: {_IMAGE} names {str(text)[:100]!r}, which is no {split} picture of the dataset."
+            )
         ids[place] = image_id
     return ids
