@@ -66,6 +66,18 @@ class _NDArrayName:
 NDARRAY = _NDArrayName()
 
 
+class Mapped:
+    """Bytes that stay in the file: what a large array is made of, without a copy."""
+
+    __slots__ = ("buffer",)
+
+    def __init__(self, buffer: memoryview) -> None:
+        self.buffer = buffer
+
+    def __len__(self) -> int:
+        return len(self.buffer)
+
+
 class DataType:
     """A data type on its way: numbers, text, bytes or objects; no structures, no foreign flags."""
 
@@ -104,10 +116,13 @@ class Array:
         if dtype.hasobject:
             self._set_items(shape, count, data)
             return
-        if type(data) is not bytes or len(data) != count * dtype.itemsize:
+        if type(data) not in (bytes, Mapped) or len(data) != count * dtype.itemsize:
             raise ValueError(f"an array of shape {shape} and type {dtype} does not fit its data")
         _check_truths(dtype, data)
         self._spend(len(data))
+        if isinstance(data, Mapped):
+            self.array = np.frombuffer(data.buffer, dtype).reshape(shape, order="F" if is_fortran else "C")
+            return
         self.array = np.empty(0, np.uint8)
         # NumPy's own method uses the bytes without a copy, which keeps reading at one times the file.
         state = (1, shape, dtype, bool(is_fortran), data)
@@ -116,7 +131,7 @@ class Array:
     def set_buffer(self, buffer: Any, kind: Any, shape: Any, order: Any, axis_order: Any) -> None:
         """Take the pieces of a protocol 5 pickle, as `numpy.core.numeric._frombuffer` does."""
         dtype, count = _checked(shape, kind)
-        if type(buffer) not in (bytes, bytearray) or dtype.hasobject or len(buffer) != count * dtype.itemsize:
+        if type(buffer) not in (bytes, bytearray, Mapped) or dtype.hasobject or len(buffer) != count * dtype.itemsize:
             raise ValueError(f"an array of shape {shape} and type {dtype} does not fit its data")
         if type(order) is not str or order not in ("C", "F", "K"):
             raise ValueError(f"memory order {shown(order)} does not exist")
@@ -124,7 +139,7 @@ class Array:
             raise ValueError("an order of axes is no tuple of axes")
         _check_truths(dtype, buffer)
         self._spend(len(buffer))
-        flat = np.frombuffer(buffer, dtype)
+        flat = np.frombuffer(_plain(buffer), dtype)
         if axis_order is not None:
             self.array = flat.reshape(shape).transpose(axis_order)
         else:
@@ -204,6 +219,8 @@ class _Resolver:
             return tuple([self.resolve(item) for item in value])
         elif isinstance(value, DataType):
             return value.dtype
+        elif isinstance(value, Mapped):  # bytes that belong to no array
+            return self._resolve_leaf(bytes(value.buffer))
         elif isinstance(value, Array):
             return self._resolve_array(value)
         elif type(value).__module__ != "torch":  # tensors are made by our own code and hold nothing else
@@ -231,7 +248,11 @@ def _checked(shape: Any, kind: Any) -> tuple[np.dtype, int]:
     return kind.dtype, count
 
 
-def _check_truths(dtype: np.dtype, data: bytes | bytearray) -> None:
+def _check_truths(dtype: np.dtype, data: bytes | bytearray | Mapped) -> None:
     # Compiled code counts on truth values being 0 or 1 when it makes room for what a mask selects.
-    if dtype.kind == "b" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
+    if dtype.kind == "b" and np.frombuffer(_plain(data), np.uint8).max(initial=0) > 1:
         raise ValueError("a truth value is neither 0 nor 1")
+
+
+def _plain(data: bytes | bytearray | Mapped) -> bytes | bytearray | memoryview:
+    return data.buffer if isinstance(data, Mapped) else data

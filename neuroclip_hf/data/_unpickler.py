@@ -1,6 +1,8 @@
 """The pickle interpreter of `safe_load`: a short list of instructions and names, and a budget of memory."""
 
 import codecs
+import io
+import mmap
 import pickle
 import pickletools
 import struct
@@ -19,7 +21,7 @@ _ALLOWED_OPCODES = {
     "framing": "PROTO FRAME STOP POP POP_MARK DUP MARK MEMOIZE BINPUT LONG_BINPUT GET BINGET LONG_BINGET",
     "numbers": "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT",
     "text": "STRING BINSTRING SHORT_BINSTRING UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8",
-    "bytes": "SHORT_BINBYTES BINBYTES BINBYTES8",
+    "bytes": "SHORT_BINBYTES",
     "containers": "EMPTY_DICT EMPTY_LIST LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3",
     "names": "GLOBAL STACK_GLOBAL EXT1 EXT2 EXT4 PERSID BINPERSID",
 }
@@ -29,6 +31,7 @@ _NAMES = {code: name for name, code in _CODES.items()}
 _KEYS = (str, int, float, bool, bytes, type(None), np.integer, np.floating, np.bool_)
 _LARGEST_KEY = (1 << 61) - 2  # hashes repeat above it: dictionaries full of such keys would take hours to fill
 _SHARED_ITEMS = 1_000_000
+_MAPPED = 1 << 20  # bytes of an array that is worth a place in the address space
 
 
 class Forbidden(Exception):
@@ -56,6 +59,20 @@ class BoundedReader:
             raise InputError(f"{self._path} ends too early: {DAMAGED}.")
         return data
 
+    def map(self, count: int) -> memoryview | None:
+        """The next `count` bytes where they lie in the file, or None where it is no file of its own.
+
+        Writing to them changes memory, never the file.
+        """
+        if not isinstance(self._file, io.BufferedReader):
+            return None
+        self.require(count)
+        self._left -= count
+        start = self._file.tell()
+        self._file.seek(count, io.SEEK_CUR)
+        whole = mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_COPY)
+        return memoryview(whole)[start : start + count]
+
     def readline(self) -> bytes:
         """The bytes up to and with the next line end."""
         line: bytes = self._file.readline()
@@ -81,6 +98,7 @@ class RestrictedUnpickler(pickle._Unpickler):
     readline: Callable[[], bytes]
     memo: dict[int, Any]
     stack: list[Any]
+    _unframer: Any
     append: Callable[[Any], None]
     pop_mark: Callable[[], list[Any]]
 
@@ -157,8 +175,29 @@ class RestrictedUnpickler(pickle._Unpickler):
         array.set_buffer(buffer, dtype, shape, order, axis_order)
         return array
 
+    def _load_bytes(self) -> None:
+        (size,) = struct.unpack("<I", self.read(4))
+        self.append(self._map(size) or self.read(size))
+
+    def _load_bytes8(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(self._map(size) or self.read(size))
+
+    def _map(self, size: int) -> "arrays.Mapped | None":
+        """Large bytes where they lie in the file; None for small ones, and inside of a frame, which was read whole."""
+        frame = self._unframer.current_frame
+        if size < _MAPPED or (frame is not None and frame.tell() < frame.getbuffer().nbytes):
+            return None
+        self._unframer.current_frame = None
+        mapped = self._reader.map(size)
+        return None if mapped is None else arrays.Mapped(mapped)
+
     def _load_bytearray(self) -> None:
         (size,) = struct.unpack("<Q", self.read(8))
+        mapped = self._map(size)
+        if mapped is not None:
+            self.append(mapped)
+            return
         if size > self._reader.size:
             raise InputError(f"{self._path} declares {size:,} bytes in one piece, more than it has: {DAMAGED}.")
         buffer = memoryview(bytearray(size))
@@ -238,6 +277,8 @@ class _Dispatch(dict[int, Any]):
 RestrictedUnpickler.dispatch = _Dispatch(
     {_CODES[name]: pickle._Unpickler.dispatch[_CODES[name]] for name in _OPCODES}
     | {
+        _CODES["BINBYTES"]: RestrictedUnpickler._load_bytes,
+        _CODES["BINBYTES8"]: RestrictedUnpickler._load_bytes8,
         _CODES["BYTEARRAY8"]: RestrictedUnpickler._load_bytearray,
         _CODES["REDUCE"]: RestrictedUnpickler._load_reduce,
         _CODES["INST"]: RestrictedUnpickler._load_inst,

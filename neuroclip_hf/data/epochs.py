@@ -9,14 +9,20 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroclip_hf.data._threads import map_blocks
+from neuroclip_hf.data.resampling import EpochMap
 from neuroclip_hf.errors import InputError
 
 CHUNK = 64
 """Epochs handed on at once (ours): 8 MB at THINGS-EEG2's size, which an allocator gives out again without clearing."""
-BLOCK_BYTES = 6_000_000
+BLOCK_BYTES = 5_000_000
 """Samples cut at once (ours): few enough to stay in a processor's cache, enough for a matrix product at full speed."""
 LARGEST_MAP = 8_000_000
 """Numbers in a resampling matrix (ours): 64 MB. Longer epochs are resampled one by one."""
+BLOCKS_READ = 8
+"""Blocks whose samples are read from the file at once (ours): 40 MB at most, of which neighbours share most."""
+IMPULSES = 4_000_000
+"""Numbers in the unit impulses that are resampled at once (ours): 32 MB."""
 MODALITIES = {"eeg": ("eeg", "eog", "ecg", "emg", "ecog", "seeg", "dbs"), "meg": ("mag", "grad", "ref_meg")}
 """Channel types that are measured in volts, and in tesla (gradiometers: tesla per metre)."""
 
@@ -158,19 +164,12 @@ def cut_epochs(
     raw = _filtered(raw, settings.band, channels)
     span = _Span.of(settings, raw.info["sfreq"])
     picks = np.array([raw.ch_names.index(name) for name in channels])
-    mixing = _projection(raw, picks)
+    cutter = _Cutter(raw, picks, settings, span, _projection(raw, picks), _resampling(settings, span))
     rows = _usable(raw, samples, span)
-    block = max(1, BLOCK_BYTES // (8 * len(picks) * span.count))
     for chunk in (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)):
-        kept, parts = [], []
-        for part in (chunk[start : start + block] for start in range(0, len(chunk), block)):
-            values = _read(raw, picks, samples[part] + span.first, span.count)
-            values = values if mixing is None else mixing @ values
-            good = _is_good(raw, picks, values, settings.reject)
-            kept.append(part[good])
-            parts.append(_finish(values if good.all() else values[good], settings, span))
-        if sum(map(len, kept)):
-            yield np.concatenate(kept), np.concatenate(parts)
+        good, values = cutter.cut(samples[chunk] + span.first)
+        if good.any():
+            yield chunk[good], values if good.all() else values[good]
 
 
 @dataclass(frozen=True)
@@ -248,68 +247,112 @@ def _usable(raw: mne.io.BaseRaw, samples: NDArray[np.int64], span: _Span) -> NDA
     return np.flatnonzero(usable)
 
 
-def _read(raw: mne.io.BaseRaw, picks: NDArray[np.int64], starts: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Samples `(epochs, channels, count)` from each of `starts`; what epochs share is read from the file once."""
-    values = np.empty((len(starts), len(picks), count))
-    order = np.argsort(starts)
-    gaps = np.flatnonzero(np.diff(starts[order]) > count) + 1
-    for rows in np.split(order, gaps):
-        first = starts[rows[0]]
-        stretch = raw.get_data(picks, first, starts[rows[-1]] + count)
-        for row in rows:
-            values[row] = stretch[:, starts[row] - first : starts[row] - first + count]
-    return values
+@dataclass(frozen=True)
+class _Cutter:
+    """What the epochs of one recording have in common.
+
+    Args:
+        raw (`mne.io.BaseRaw`): the recording, filtered; picks (`numpy.ndarray`): its channels.
+        settings (`EpochSettings`), span (`_Span`): how to cut.
+        mixing (`numpy.ndarray` of shape `(channels, channels)` or None): the projection.
+        resampling (`EpochMap` or None): baseline, resampling and crop; None leaves them to MNE.
+    """
+
+    raw: mne.io.BaseRaw
+    picks: NDArray[np.int64]
+    settings: EpochSettings
+    span: _Span
+    mixing: NDArray[np.float64] | None
+    resampling: EpochMap | None
+
+    def cut(self, starts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Which epochs that are read from the samples `starts` on are good, and all of them, finished."""
+        good = np.empty(len(starts), dtype=bool)
+        finished = np.empty((len(starts), len(self.picks), self.settings.num_timesteps(self.span.rate)))
+        block = max(1, BLOCK_BYTES // (8 * len(self.picks) * self.span.count))
+        for first in range(0, len(starts), BLOCKS_READ * block):
+            part = slice(first, first + BLOCKS_READ * block)
+            self._cut_part(starts[part], block, good[part], finished[part])
+        return good, finished
+
+    def _cut_part(
+        self, starts: NDArray[np.int64], block: int, good: NDArray[np.bool_], out: NDArray[np.float64]
+    ) -> None:
+        pieces, levels = self._read(starts)
+
+        def finish(first: int) -> None:
+            rows = slice(first, first + block)
+            good[rows] = [self._is_good(piece) for piece in pieces[rows]]
+            if self.resampling is None:
+                out[rows] = _finish_by_mne(np.stack(pieces[rows]), self.settings, self.span)
+            else:
+                self.resampling.apply(pieces[rows], levels[rows], out[rows])
+
+        blocks = range(0, len(starts), block)
+        if self.resampling is None:  # MNE is not made for threads
+            for first in blocks:
+                finish(first)
+        else:
+            map_blocks(finish, blocks)
+
+    def _read(self, starts: NDArray[np.int64]) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+        """Epochs `(channels, span.count)` from each of `starts` on, and the levels `(channels,)` taken off each.
+
+        What epochs share is read from the file once, and they are views of it.
+        """
+        pieces: dict[int, NDArray[np.float64]] = {}
+        levels = np.zeros((len(starts), len(self.picks)))
+        order = np.argsort(starts)
+        gaps = np.flatnonzero(np.diff(starts[order]) > self.span.count) + 1
+        for rows in np.split(order, gaps):
+            first, last = starts[rows[0]], starts[rows[-1]]
+            stretch = self.raw.get_data(self.picks, first, last + self.span.count)
+            if self.mixing is not None:
+                stretch = self.mixing @ stretch
+            if self.resampling is not None:
+                level = np.where(np.isfinite(stretch[:, 0]), stretch[:, 0], 0.0)
+                levels[rows] = level
+                stretch -= level[:, None]
+            pieces |= {row: stretch[:, starts[row] - first :][:, : self.span.count] for row in rows}
+        return [pieces[row] for row in range(len(starts))], levels
+
+    def _is_good(self, values: NDArray[np.float64]) -> bool:
+        """Whether an epoch has a signal and, where asked for, no channel that moves too far (marked bad ones may)."""
+        # The first samples say yes of nearly all, at once.
+        if not (values[:, :8] != values[:, :1]).any() and not (values != values[:, :1]).any():
+            return False
+        if self.settings.reject is None:
+            return True
+        bad = self.raw.info["bads"]
+        asked = [place for place, pick in enumerate(self.picks) if self.raw.ch_names[pick] not in bad]
+        return not (np.ptp(values[asked], axis=1) > self.settings.reject).any()
 
 
-def _is_good(
-    raw: mne.io.BaseRaw, picks: NDArray[np.int64], values: NDArray[np.float64], reject: float | None
-) -> NDArray[np.bool_]:
-    """Which epochs have a signal and, where asked for, no channel that moves too far (marked bad ones may)."""
-    good = (values[..., :8] != values[..., :1]).any(axis=(1, 2))  # says yes of nearly all, at once
-    for row in np.flatnonzero(~good):
-        good[row] = (values[row] != values[row][:, :1]).any()
-    if reject is not None:
-        asked = [place for place, pick in enumerate(picks) if raw.ch_names[pick] not in raw.info["bads"]]
-        good &= ~(np.ptp(values[:, asked], axis=2) > reject).any(axis=1)
-    return good
-
-
-def _finish(values: NDArray[np.float64], settings: EpochSettings, span: _Span) -> NDArray[np.float64]:
-    """Baseline, resampling and crop of `(epochs, channels, span.count)`."""
-    window, baseline, rate = tuple(settings.window), settings.baseline, settings.sampling_rate
-    timesteps = settings.num_timesteps(span.rate)
-    if rate is None or rate == span.rate or span.count * timesteps > LARGEST_MAP:
-        return _finish_by_mne(values, span, window[0], timesteps, baseline, rate)
-    weights = _resampling_matrix(span, window[0], timesteps, baseline and tuple(baseline), rate)
-    return (values.reshape(-1, span.count) @ weights).reshape(*values.shape[:2], timesteps)
+def _resampling(settings: EpochSettings, span: _Span) -> EpochMap | None:
+    """Baseline, resampling and crop as one map; None where MNE resamples nothing or too many samples for a matrix."""
+    rate = settings.sampling_rate
+    if rate is None or rate == span.rate or span.count * settings.num_timesteps(span.rate) > LARGEST_MAP:
+        return None
+    return _resampling_map(EpochSettings(settings.window, settings.baseline, rate), span)
 
 
 @lru_cache(maxsize=4)  # the files of a dataset are cut alike
-def _resampling_matrix(
-    span: _Span, window_start: float, timesteps: int, baseline: tuple[float, float] | None, rate: float
-) -> NDArray[np.float64]:
-    """Baseline, resampling and crop as a matrix (span.count, timesteps): what MNE makes of each unit impulse."""
-    weights = np.empty((span.count, timesteps))
-    for start in range(0, span.count, CHUNK):
-        impulses = np.eye(min(CHUNK, span.count - start), span.count, start)[None]
-        weights[start : start + CHUNK] = _finish_by_mne(impulses, span, window_start, timesteps, baseline, rate)[0]
-    weights.flags.writeable = False  # it is shared
-    return weights
+def _resampling_map(settings: EpochSettings, span: _Span) -> EpochMap:
+    """What MNE makes of each unit impulse."""
+    step = max(1, IMPULSES // span.count)
+    starts = range(0, span.count, step)
+    impulses = (np.eye(min(step, span.count - start), span.count, start)[:, None] for start in starts)
+    weights = np.concatenate([_finish_by_mne(several, settings, span)[:, 0] for several in impulses])
+    times = (span.first + np.arange(span.count)) / span.rate - settings.window[0]
+    return EpochMap(weights, times * (settings.sampling_rate or span.rate))
 
 
-def _finish_by_mne(
-    values: NDArray[np.float64],
-    span: _Span,
-    window_start: float,
-    timesteps: int,
-    baseline: tuple[float, float] | None,
-    rate: float | None,
-) -> NDArray[np.float64]:
-    if not len(values):
-        return np.empty((*values.shape[:2], timesteps))
+def _finish_by_mne(values: NDArray[np.float64], settings: EpochSettings, span: _Span) -> NDArray[np.float64]:
+    """Baseline, resampling and crop of `(epochs, channels, span.count)`."""
     info = mne.create_info(values.shape[1], span.rate, "eeg", verbose="ERROR")
-    epochs = mne.EpochsArray(values, info, tmin=span.start, baseline=baseline, proj=False, verbose="ERROR")
-    if rate is not None and rate != span.rate:
-        epochs = epochs.resample(rate, verbose="ERROR")
-    first = round((window_start - epochs.tmin) * epochs.info["sfreq"])
-    return epochs.get_data(copy=False)[..., first : first + timesteps]
+    epochs = mne.EpochsArray(values, info, tmin=span.start, baseline=settings.baseline, proj=False, verbose="ERROR")
+    if settings.sampling_rate is not None and settings.sampling_rate != span.rate:
+        epochs = epochs.resample(settings.sampling_rate, verbose="ERROR")
+    # A window that starts between two samples may start half of one before the first.
+    first = max(0, round((settings.window[0] - epochs.tmin) * epochs.info["sfreq"]))
+    return epochs.get_data(copy=False)[..., first : first + settings.num_timesteps(span.rate)]

@@ -32,8 +32,8 @@ def load(path: str | Path) -> Any:
 
     Allowed inside: NumPy arrays and scalars of numbers, text and bytes, or of allowed objects; `dict` (with plain
     keys), `list`, `tuple`, `str`, `int`, `float`, `bool`, `bytes`, `None`, `collections.OrderedDict`; tensors in a
-    torch container. The file is read once; an array of a protocol 3 or newer pickle uses the bytes as they were read,
-    without a copy.
+    torch container. The file is read once; a large array of a protocol 3 or newer pickle stays in the file and is
+    mapped from it like torch's.
 
     Args:
         path (`str` or `Path`): the file.

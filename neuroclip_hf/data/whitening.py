@@ -5,8 +5,10 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroclip_hf.data._threads import map_blocks
+
 BLOCK = 16
-"""Epochs whose covariances are estimated at once (ours): few enough to stay in a processor's cache."""
+"""Epochs that are measured or whitened at once (ours): few enough to stay in a processor's cache."""
 
 
 class NoiseCovariance:
@@ -41,10 +43,14 @@ class NoiseCovariance:
         if self._channels not in (0, epochs.shape[1]):
             raise ValueError(f"epochs have {epochs.shape[1]} channels, those before them {self._channels}")
         self._channels = epochs.shape[1]
-        upper = np.triu_indices(self._channels)
-        for start in range(0, len(epochs), BLOCK):
+        upper = np.ravel_multi_index(np.triu_indices(self._channels), (self._channels, self._channels))
+
+        def measure(start: int) -> NDArray[np.float64]:
             covariances = _epoch_covariances(np.asarray(epochs[start : start + BLOCK], dtype=np.float64))
-            halves = covariances[:, upper[0], upper[1]]
+            return covariances.reshape(len(covariances), -1).take(upper, axis=1)
+
+        starts = range(0, len(epochs), BLOCK)
+        for start, halves in zip(starts, map_blocks(measure, starts), strict=True):
             if not np.isfinite(halves).all():
                 raise ValueError("epochs hold NaN or infinite values")
             for condition, half in zip(conditions[start : start + BLOCK], halves, strict=True):
@@ -104,7 +110,14 @@ def whitening_matrix(covariance: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def whiten(epochs: NDArray[np.floating], matrix: NDArray[np.floating]) -> NDArray[np.floating]:
     """Apply a whitening matrix to epochs `(..., channels, samples)`; the result is in standard deviations."""
-    return np.matmul(matrix, epochs)
+    several = epochs.reshape(-1, *epochs.shape[-2:])
+    whitened = np.empty(several.shape, dtype=np.result_type(matrix, epochs))
+
+    def apply(start: int) -> None:
+        np.matmul(matrix, several[start : start + BLOCK], out=whitened[start : start + BLOCK])
+
+    map_blocks(apply, range(0, len(several), BLOCK))
+    return whitened.reshape(epochs.shape)
 
 
 def _epoch_covariances(epochs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,8 +133,10 @@ def _epoch_covariances(epochs: NDArray[np.float64]) -> NDArray[np.float64]:
         covariances = centred @ centred.transpose(0, 2, 1) / samples
         variances = np.diagonal(covariances, axis1=1, axis2=2).copy()  # (trials, channels)
         precisions = np.divide(1.0, variances, out=np.zeros_like(variances), where=variances != 0)
-        squares = np.einsum("nij,nij,ni,nj->n", covariances, covariances, precisions, precisions, optimize=True)
-        powers = np.matmul(precisions[:, None], np.square(centred))[:, 0]  # of every sample, (trials, samples)
+        squares = np.matmul(np.square(covariances), precisions[..., None])[..., 0]
+        squares = np.sum(squares * precisions, axis=1)  # of the correlations, (trials,)
+        np.square(centred, out=centred)  # the samples themselves are not needed any more
+        powers = np.matmul(precisions[:, None], centred)[:, 0]  # of every sample, (trials, samples)
         level = np.mean(variances * precisions, axis=1)
         scatter = (np.square(powers).sum(axis=1) / samples - squares) / (channels * samples)
         distance = squares / channels - np.square(level)

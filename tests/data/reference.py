@@ -57,7 +57,7 @@ def cut(raw, samples, channels, window=(0.0, 1.0), baseline=(-0.2, 0.0), rate=25
         places = epochs.events[:, 2] - 1
         if rate is not None:
             epochs.resample(rate, verbose="ERROR")
-        first = round((window[0] - epochs.tmin) * epochs.info["sfreq"])
+        first = max(0, round((window[0] - epochs.tmin) * epochs.info["sfreq"]))
         values = epochs.get_data(copy=True)[:, :, first : first + length]
         if values.shape[2] == length:
             return places, values

@@ -86,6 +86,25 @@ def test_many_events_are_cut_in_chunks_and_keep_their_numbers(ramp, monkeypatch)
     np.testing.assert_allclose(values[:, 0, 0], 1e-6 * samples)
 
 
+@pytest.mark.parametrize("rate", [None, 125.0])
+def test_a_window_may_start_half_a_sample_before_the_first_one(make_raw, rate):
+    raw = make_raw(["cat"] * 4, rate=250.0)
+    rows, values = cut(raw, [100, 300], window=(0.15, 0.65), sampling_rate=rate)
+    assert rows == [0, 1]
+    assert values.shape == (2, 4, round(0.5 * (rate or 250.0)))
+    if rate is None:
+        np.testing.assert_array_equal(values[1], raw.get_data()[:, 338:463])
+
+
+def test_a_damaged_sample_spoils_only_the_epochs_that_hold_it(make_raw):
+    raw = make_raw(["cat"] * 4)
+    _, expected = cut(raw, [100, 130, 160], window=(0.0, 0.5), sampling_rate=50.0)
+    raw._data[1, 100] = np.nan
+    _, values = cut(raw, [100, 130, 160], window=(0.0, 0.5), sampling_rate=50.0)
+    assert np.isnan(values[0, 1]).all()
+    np.testing.assert_allclose(values[1:], expected[1:], rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
 def test_resampling_is_that_of_mne(make_raw):
     raw = make_raw(["cat"] * 4, rate=500.0)
     samples = np.array([500, 1000])
