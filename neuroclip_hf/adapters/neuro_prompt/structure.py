@@ -6,7 +6,7 @@ prompts if there are any, patches row by row.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -26,6 +26,8 @@ class TowerStructure:
         norm_name (`str`): attribute path of the layer norm above the last layer.
         pooling (`str`): how the tower's `pooler_output` is made: "class_then_norm" and "norm_then_class" read the
             class token, "head" asks the tower's own pooling head.
+        convolution_name (`str`): attribute path, inside the embedding layer, of the convolution that turns each patch
+            of a picture into a token; its stride is its kernel size, and it pads nothing.
         pre_norm_name (`str`, *optional*): attribute path of a layer norm between the embeddings and the first layer.
         embeddings_name (`str`): attribute path of the embedding layer inside the tower.
         resizes_always (`bool`): whether the embedding layer fits its positions to the picture unasked; the others
@@ -37,6 +39,7 @@ class TowerStructure:
     layers_name: str
     norm_name: str
     pooling: Literal["class_then_norm", "norm_then_class", "head"]
+    convolution_name: str
     pre_norm_name: str | None = None
     embeddings_name: str = "embeddings"
     resizes_always: bool = False
@@ -118,25 +121,34 @@ def find_structure(tower: nn.Module) -> TowerStructure:
         ValueError: for a module of another kind.
     """
     if isinstance(tower, CLIPVisionModel):
-        return TowerStructure(
-            CLIPVisionModel, 1, "encoder.layers", "post_layernorm", "class_then_norm", pre_norm_name="pre_layrnorm"
-        )
+        return _CLIP
     if isinstance(tower, SiglipVisionModel):
-        return TowerStructure(SiglipVisionModel, 0, "encoder.layers", "post_layernorm", "head")
+        return _SIGLIP
     if isinstance(tower, Dinov2Model):
-        return TowerStructure(Dinov2Model, 1, "encoder.layer", "layernorm", "norm_then_class", resizes_always=True)
+        return _DINOV2
     if isinstance(tower, Dinov2WithRegistersModel):
-        num_prefix_tokens = 1 + tower.config.num_register_tokens
-        return TowerStructure(
-            Dinov2WithRegistersModel,
-            num_prefix_tokens,
-            "encoder.layer",
-            "layernorm",
-            "norm_then_class",
-            resizes_always=True,
-        )
+        return replace(_DINOV2, kind=Dinov2WithRegistersModel, num_prefix_tokens=1 + tower.config.num_register_tokens)
     raise ValueError(f"{type(tower).__name__} is not a vision tower whose structure is known: {KNOWN_TOWERS}.")
 
 
+_CLIP = TowerStructure(
+    CLIPVisionModel,
+    num_prefix_tokens=1,
+    layers_name="encoder.layers",
+    norm_name="post_layernorm",
+    pooling="class_then_norm",
+    convolution_name="patch_embedding",
+    pre_norm_name="pre_layrnorm",
+)
+_SIGLIP = replace(_CLIP, kind=SiglipVisionModel, num_prefix_tokens=0, pooling="head", pre_norm_name=None)
+_DINOV2 = TowerStructure(
+    Dinov2Model,
+    num_prefix_tokens=1,
+    layers_name="encoder.layer",
+    norm_name="layernorm",
+    pooling="norm_then_class",
+    convolution_name="patch_embeddings.projection",
+    resizes_always=True,
+)
 _KINDS = (CLIPVisionModel, SiglipVisionModel, Dinov2Model, Dinov2WithRegistersModel)
 KNOWN_TOWERS = "towers of the classes " + ", ".join(kind.__name__ for kind in _KINDS) + " can be read and prompted"
