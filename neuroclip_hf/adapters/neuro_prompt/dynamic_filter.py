@@ -120,7 +120,7 @@ class SpectralFilter(nn.Module):
         self.network.reset_parameters()
 
     def responses(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """The gains (pictures, channels, height, width // 2 + 1) for these pictures, ordered as by `torch.fft.rfft2`."""
+        """The gains (pictures, channels, height, width // 2 + 1) in the order of `torch.fft.rfft2`."""
         return 1 + self._deviations(pixel_values)
 
     def change(self, pixel_values: torch.Tensor) -> torch.Tensor:

@@ -13,10 +13,10 @@ class CrossAttentionFusion(nn.Module):
     """Static patch tokens plus a gated multi-head cross-attention to the dynamic ones.
 
     `static + gate * attention(static, dynamic)`; the second term is the instance-level prompt. Queries come from the
-    static tokens, keys and values from the dynamic ones, both layer-normalised. Weights that could add nothing are left
-    out: a bias on the keys is lost in the softmax, one on the values is the output's, and the layer norms' own weights
-    and biases are the projections'. The gate, one number per feature, starts at zero, so that the start is the tower
-    itself.
+    static tokens, keys and values from the dynamic ones, both layer-normalised. Weights that could add nothing are
+    left out: a bias on the keys is lost in the softmax, one on the values is the output's, and the layer norms' own
+    weights and biases are the projections'. The gate, one number per feature, starts at zero, so that the start is the
+    tower itself.
 
     Args:
         width (`int`): length of a token.

@@ -15,9 +15,9 @@ from neuroclip_hf.adapters.neuro_prompt.structure import KNOWN_TOWERS, find_stru
 class NeuroPromptModel(BaseTuner):
     """A model whose vision towers carry prompts; made by `peft.get_peft_model(model, NeuroPromptConfig())`.
 
-    Works on the towers of CLIP, SigLIP and DINOv2 and on any model that holds one or more. The weights of the model are
-    frozen, as with every method of `peft`. Several adapters can be added and one of them is active; disabling gives the
-    tower's own output to the bit. Merging is refused.
+    Works on the towers of CLIP, SigLIP and DINOv2 and on any model that holds one or more. The weights of the model
+    are frozen, as with every method of `peft`. Several adapters can be added and one of them is active; disabling
+    gives the tower's own output to the bit. Merging is refused.
 
     Raises:
         ValueError: if the model holds no vision tower of a known kind, a target is not a tower's embedding layer, or
