@@ -27,8 +27,8 @@ class FilterNetwork(nn.Module):
     def __init__(self, num_channels: int, input_size: int, num_outputs: int) -> None:
         super().__init__()
         self.input_size = input_size
-        self.first = nn.Conv2d(num_channels, _HIDDEN[0], kernel_size=3, stride=2, padding=1)
-        self.second = nn.Conv2d(_HIDDEN[0], _HIDDEN[1], kernel_size=3, stride=2, padding=1)
+        self.fine = nn.Conv2d(num_channels, _HIDDEN[0], kernel_size=3, stride=2, padding=1)
+        self.coarse = nn.Conv2d(_HIDDEN[0], _HIDDEN[1], kernel_size=3, stride=2, padding=1)
         self.to_outputs = nn.Linear(_HIDDEN[1], num_outputs)
 
     def reset_parameters(self) -> None:
@@ -42,8 +42,8 @@ class FilterNetwork(nn.Module):
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Pictures (pictures, channels, height, width) to logits (pictures, num_outputs) of the same dtype."""
         reduced = functional.adaptive_avg_pool2d(pixel_values, self.input_size)
-        features = functional.gelu(self.first(reduced.to(self.first.weight.dtype)))
-        features = functional.gelu(self.second(features))
+        features = functional.gelu(self.fine(reduced.to(self.fine.weight.dtype)))
+        features = functional.gelu(self.coarse(features))
         return self.to_outputs(features.mean(dim=(2, 3))).to(pixel_values.dtype)
 
 

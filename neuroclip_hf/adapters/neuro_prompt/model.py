@@ -11,6 +11,13 @@ from neuroclip_hf.adapters.neuro_prompt.config import NeuroPromptConfig
 from neuroclip_hf.adapters.neuro_prompt.layer import MERGE_REFUSED, PromptedEmbeddings
 from neuroclip_hf.adapters.neuro_prompt.structure import KNOWN_TOWERS, find_structure, is_tower
 
+# Names of modules and weights inside the method's parts. When peft saves one adapter, it leaves out every key with
+# another adapter's name in it, wherever that stands; an adapter of such a name would cost the others their weights.
+RESERVED_NAMES = frozenset(
+    {"bias", "coarse", "fine", "gate", "network", "tables", "to_keys", "to_outputs", "to_queries", "to_tokens"}
+    | {"to_values", "weight"}
+)
+
 
 class NeuroPromptModel(BaseTuner):
     """A model whose vision towers carry prompts; made by `peft.get_peft_model(model, NeuroPromptConfig())`.
@@ -21,12 +28,18 @@ class NeuroPromptModel(BaseTuner):
 
     Raises:
         ValueError: if the model holds no vision tower of a known kind, a target is not a tower's embedding layer, or
-            `prompt_depth` exceeds the number of layers.
+            `prompt_depth` exceeds the number of layers, or an adapter is named as a part of the method.
     """
 
     prefix = "neuro_prompt_"
     tuner_layer_cls = PromptedEmbeddings
     target_module_mapping: dict[str, list[str]] = {}
+
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        """Put one more adapter into the model, as `peft` does, but under no name that a weight of the method has."""
+        if adapter_name in RESERVED_NAMES:
+            raise ValueError(f"adapter name {adapter_name!r} is taken by a weight of the method: use another.")
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
 
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict[str, Any]) -> PeftConfig:
         return peft_config  # which modules are meant depends on the modules: see _prepare_model
