@@ -24,7 +24,9 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
     Raises:
         InputError: for an unknown encoder or a setting that it or the tower does not have.
     """
-    sizes = encoder_class(settings.encoder).sizes(trials.trial_shape, trials.sampling_rate, trials.channel_names)
+    sizes = encoder_class(settings.encoder).sizes(
+        trials.trial_shape, trials.sampling_rate, trials.channel_names, len(trials.subjects)
+    )
     fixed = sorted(set(sizes) & set(settings.encoder_settings))
     if fixed:
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
