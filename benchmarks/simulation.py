@@ -169,7 +169,7 @@ def fit(model: NeuroCLIPModel, brain: torch.Tensor, repeats: list[torch.Tensor],
             if len(rows) < batch:
                 continue
             values = [brain[some(repeats[row], random)].mean(dim=0) for row in rows.tolist()]
-            loss = model(eeg_values=torch.stack(values), frozen_image_embeds=pictures[rows]).loss
+            loss = model(eeg_values=torch.stack(values), image_features=pictures[rows]).loss
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

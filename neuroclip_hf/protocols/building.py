@@ -12,8 +12,8 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.models.registry import encoder_class, encoder_config
+from neuroclip_hf.models.tower_loading import read_tower_config
 from neuroclip_hf.models.towers import tower_location
-from neuroclip_hf.models.vision import read_tower_config
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
 from neuroclip_hf.training.settings import ModelSettings
 

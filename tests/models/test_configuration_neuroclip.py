@@ -13,7 +13,12 @@ from neuroclip_hf.models.encoders.ts_conv import TSConvConfig
 def test_defaults_are_the_documented_ones():
     config = NeuroCLIPConfig()
     assert config.encoder_config.model_type == "eeg_project"
-    assert config.prompt_config == {"num_prompt_tokens": 8, "prompt_depth": None, "init_std": 0.02}
+    prompts = {"num_prompt_tokens": 8, "prompt_depth": None, "init_std": 0.02}
+    assert prompts.items() <= config.prompt_config.items()
+    parts = ("shared_prompts", "instance_prompts", "dual_stream", "dynamic_filter", "cross_attention")
+    assert all(config.prompt_config[part] is True for part in parts)
+    assert (config.vision_feature_layers, config.vision_feature_token) == (None, "cls")
+    assert (config.brain_projection, config.image_projection) == ("linear", "linear")
     assert (config.softening, config.softening_temperature, config.projection_dim) == (0.2, 0.05, 512)
     assert config.logit_scale_init_value == pytest.approx(2.65926)
 

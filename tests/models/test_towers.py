@@ -25,7 +25,7 @@ def test_a_model_stands_on_the_small_clip_where_none_is_named(capfd):
     model = NeuroCLIPModel.from_vision_pretrained(encoder_settings=ENCODER)
     whole = CLIPModel.from_pretrained(SMALL_CLIP_FOLDER, dtype=torch.float32).vision_model.eval()
     pixels = torch.randn(3, 3, 32, 32)
-    assert torch.equal(model.get_frozen_image_features(pixels), whole(pixels).pooler_output)
+    assert torch.equal(model.get_frozen_image_features(pixels), whole(pixels).pooler_output[:, None])
     assert model.config.tower == SMALL_CLIP
     assert str(SMALL_CLIP_FOLDER.parent) not in model.config.to_json_string()
     assert "UNEXPECTED" not in "".join(capfd.readouterr())  # the text tower's weights are no news to anybody

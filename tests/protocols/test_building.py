@@ -50,7 +50,7 @@ def test_the_small_clip_is_the_tower_where_none_is_named(recipe, trials):
     model = build_model(recipe.model, trials)
     shipped = CLIPVisionModel.from_pretrained(SMALL_CLIP_FOLDER, dtype=torch.float32).eval()
     pixels = torch.randn(2, 3, 32, 32)
-    assert torch.equal(model.get_frozen_image_features(pixels), shipped(pixels).pooler_output)
+    assert torch.equal(model.get_frozen_image_features(pixels), shipped(pixels).pooler_output[:, None])
     assert model.config.tower == SMALL_CLIP  # and not where it lies
 
 
