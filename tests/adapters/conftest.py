@@ -120,3 +120,9 @@ def gradients():
         return {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
 
     return compute
+
+
+@pytest.fixture
+def tower_makers():
+    """What makes one small tower of each kind that the tests run over."""
+    return list(TOWERS.values())

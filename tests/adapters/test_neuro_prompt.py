@@ -139,12 +139,11 @@ def test_sdpa_equals_eager(make_tower, settings, pixel_values, prompt, read):
     torch.testing.assert_close(*outputs, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_compiles_in_one_graph(make_tower, settings, pixel_values, prompt, gradients, backend):
+def test_compiles_in_one_graph(make_tower, settings, pixel_values, prompt, gradients):
     expected = gradients(prompt(make_tower(), settings), pixel_values)
     model = prompt(make_tower(), settings)
     torch._dynamo.reset()
-    compiled = torch.compile(model.base_model.model, fullgraph=True, backend=backend)
+    compiled = torch.compile(model.base_model.model, fullgraph=True, backend="aot_eager")
     gradients(compiled, pixel_values)
     found = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
