@@ -135,7 +135,7 @@ def frozen_eeg_project(
     scaled = {
         split: torch.as_tensor((part[0].reshape(-1, *shape) - centre) / spread) for split, part in trials.items()
     }
-    pictures = {split: torch.as_tensor(part) for split, part in features.items()}
+    pictures = {split: torch.as_tensor(part)[:, None] for split, part in features.items()}  # of one layer
     torch.manual_seed(0)
     with without_weight_bars():
         model = NeuroCLIPModel.from_vision_pretrained(

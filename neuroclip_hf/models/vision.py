@@ -1,6 +1,6 @@
 """The frozen vision tower: how it is prompted, kept frozen, and read."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,7 +69,21 @@ def set_tower_dtype(tower: PreTrainedModel, dtype: torch.dtype) -> None:
 
 def has_active_adapter(tower: PreTrainedModel) -> bool:
     """Whether anything beside the frozen weights shapes what the tower says of a picture."""
-    return any(not layer.disable_adapters and layer.active_adapters for layer in _adapter_layers(tower))
+    layers = (layer for layer in _adapter_layers(tower) if not layer.disable_adapters)
+    return any(layer._get_available_adapters() & set(layer.active_adapters) for layer in layers)
+
+
+def active_adapters(tower: PreTrainedModel) -> list[str]:
+    """Names of the adapters that shape what the tower says, sorted."""
+    layers = (layer for layer in _adapter_layers(tower) if not layer.disable_adapters)
+    return sorted({name for layer in layers for name in layer._get_available_adapters() & set(layer.active_adapters)})
+
+
+def set_active_adapters(tower: PreTrainedModel, names: Collection[str]) -> None:
+    """Let these adapters, and no others, shape what the tower says; those of different methods together."""
+    for layer in _adapter_layers(tower):
+        layer._disable_adapters = False
+        layer.set_adapter(sorted(layer._get_available_adapters() & set(names)))
 
 
 def tower_features(

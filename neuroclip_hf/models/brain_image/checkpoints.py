@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from neuroclip_hf.adapters.neuro_prompt.config import NeuroPeftType
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models import vision
 from neuroclip_hf.models.tower_loading import (
     HUB_OPTIONS,
     StoredTower,
@@ -113,6 +114,8 @@ class SmallCheckpoints(PreTrainedModel):
         before = {name: getattr(self, name, None) for name in ("_keys_to_ignore_on_save", "_hf_peft_config_loaded")}
         self.config.tower_included = included
         self.config.tower_adapters = dict(self._added_adapters())
+        if self.vision_model is not None:
+            self.config.active_adapters = vision.active_adapters(self.vision_model)
         # Kept afterwards: transformers' Trainer expects these to be missing from the checkpoints that it reads.
         self._keys_to_ignore_on_save = None if included else self._tower_keys()
         if before["_hf_peft_config_loaded"]:
@@ -150,6 +153,22 @@ class SmallCheckpoints(PreTrainedModel):
             except (KeyError, TypeError, ValueError) as error:
                 raise InputError(f"tower_adapters.{name} cannot be used ({error}): restore config.json.") from error
             inject_adapter_in_model(config, place, name)
+        if self.config.active_adapters is not None:
+            vision.set_active_adapters(self.vision_model, self.config.active_adapters)
+
+    def add_adapter(self, adapter_config: PeftConfig, adapter_name: str | None = None) -> None:
+        """Add an adapter of `peft` beside those that there are, which stay switched on; see transformers' own.
+
+        Unlike there, everything that learnt goes on learning.
+        """
+        active = [] if self.vision_model is None else vision.active_adapters(self.vision_model)
+        learning = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        super().add_adapter(adapter_config, adapter_name)
+        if self.vision_model is not None:
+            vision.set_active_adapters(self.vision_model, [*active, adapter_name or "default"])
+        for name, parameter in self.named_parameters():
+            if name in learning:
+                parameter.requires_grad_(True)
 
     def _finish_tower(self) -> list[str]:
         """After loading: forget what waited, and name weights that the checkpoint held though it says otherwise."""

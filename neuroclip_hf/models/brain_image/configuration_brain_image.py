@@ -48,6 +48,8 @@ class BrainImageConfig(StrictConfig):
         tower_dtype (`str`, *optional*): precision of the tower's own weights; `None` is that of the rest.
         tower_adapters (`dict`): other adapters of `peft` on the model (a LoRA): name -> settings, in the order in
             which they were added. Written by `save_pretrained`.
+        active_adapters (`list[str]`, *optional*): which adapters of the tower are switched on, the model's own prompts
+            being "default"; `None` for all. Written by `save_pretrained`.
 
     Raises:
         InputError: for an unknown name or an impossible value.
@@ -76,6 +78,7 @@ class BrainImageConfig(StrictConfig):
     tower_included: bool = True
     tower_dtype: str | None = None
     tower_adapters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    active_adapters: list[str] | None = None
 
     def __post_init__(self, **unknown: Any) -> None:
         self.encoder_config = _as_encoder_config(self.encoder_config)

@@ -74,12 +74,12 @@ class BrainImageModel(SmallCheckpoints):
             self.brain_projection = build_projection(config.brain_projection, width, config.projection_dim, "brain")
             self._build_image_side(config, vision_model)
             self.scale = LogitScale(config.logit_scale_init_value)
-        if stored_tower is not None:
-            self.expect_tower(stored_tower)
         self.post_init()
-        if self.vision_model is not None and config.tower_adapters:
+        if self.vision_model is not None and (config.tower_adapters or config.active_adapters is not None):
             self.add_recorded_adapters()
             self._mark_what_learns()
+        if stored_tower is not None:
+            self.expect_tower(stored_tower)
         self.train(self.training)
 
     def _build_image_side(self, config: BrainImageConfig, vision_model: PreTrainedModel | None) -> None:
@@ -136,7 +136,7 @@ class BrainImageModel(SmallCheckpoints):
         tower = load_tower(location, config.vision_config, revision, "auto", **hub)
         stored = StoredTower.of(config.tower, tower)
         config.tower_fingerprint = stored.fingerprint
-        model = cls(config, vision_model=tower.to(tower_dtype_of(config) or torch.float32))
+        model = cls(config, vision_model=tower.float())
         model.remember_tower(stored)
         return model
 
