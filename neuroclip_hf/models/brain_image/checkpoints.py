@@ -1,10 +1,11 @@
 """Small checkpoints: what was trained is stored, and the tower is named where it can be fetched again."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from os import PathLike
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Self
 
 import torch
 from peft import PeftConfig, inject_adapter_in_model
@@ -13,16 +14,22 @@ from peft.utils import ModulesToSaveWrapper
 from transformers import PretrainedConfig, PreTrainedModel
 
 from neuroclip_hf.adapters.neuro_prompt.config import NeuroPeftType
+from neuroclip_hf.columns import SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
+from neuroclip_hf.models.registry import encoder_config
 from neuroclip_hf.models.tower_loading import (
     HUB_OPTIONS,
     StoredTower,
     base_weights,
     can_be_fetched,
     fetch_tower,
+    load_tower,
+    read_tower_config,
+    resolve_commit,
     tower_fingerprint,
 )
+from neuroclip_hf.models.towers import tower_location, tower_name
 
 _TOWER, _MODEL = "tower", "model"  # where an adapter was added
 # What peft writes into a config about the machine, and not about the adapter.
@@ -78,6 +85,50 @@ class SmallCheckpoints(PreTrainedModel):
                 f"{', ...' if len(wrong) > 5 else ''}. Copy the whole checkpoint, or train it again."
             )
         return (model, report) if wants_report else model
+
+    @classmethod
+    def from_vision_pretrained(
+        cls,
+        name_or_path: str | PathLike[str] = SMALL_CLIP,
+        *,
+        revision: str | None = None,
+        encoder: str = "eeg_project",
+        encoder_settings: Mapping[str, Any] | None = None,
+        prompt: Mapping[str, Any] | None = MappingProxyType({}),
+        **settings: Any,
+    ) -> Self:
+        """A new model on a pretrained vision tower.
+
+        Args:
+            name_or_path (`str` or path): a CLIP, SigLIP or DINOv2 checkpoint with safetensors, on the Hub or in a
+                folder; "small-clip" ships with the package.
+            revision (`str`, *optional*): branch, tag or commit.
+            encoder (`str`): name of the brain encoder.
+            encoder_settings (`Mapping`, *optional*): its settings that differ from its defaults.
+            prompt (`Mapping`, *optional*): settings of [`NeuroPromptConfig`]; `None` for no prompts.
+            settings: further fields of the config, such as `vision_feature_layers`; and for the Hub `cache_dir`,
+                `local_files_only`, `token`, as everywhere in transformers.
+
+        Raises:
+            InputError: if the checkpoint cannot be used, or a setting is unknown or impossible.
+        """
+        hub = {name: settings.pop(name) for name in HUB_OPTIONS if name in settings}
+        location = tower_location(str(name_or_path))
+        revision = resolve_commit(location, revision, **hub)
+        config = cls.config_class(
+            encoder_config=encoder_config(encoder, **(encoder_settings or {})),
+            vision_config=read_tower_config(location, revision, **hub),
+            prompt_config=None if prompt is None else dict(prompt),
+            tower=tower_name(str(name_or_path)),
+            tower_revision=revision,
+            **settings,
+        )
+        tower = load_tower(location, config.vision_config, revision, "auto", **hub)
+        stored = StoredTower.of(config.tower, tower)
+        config.tower_fingerprint = stored.fingerprint
+        model = cls(config, vision_model=tower.float())
+        model.remember_tower(stored)
+        return model
 
     @classmethod
     def _fetch_named_tower(cls, name_or_path: Any, options: dict[str, Any]) -> StoredTower | None:

@@ -1,32 +1,21 @@
 """Brain encoder, frozen vision tower and projections: what our models of recordings and pictures share."""
 
-from collections.abc import Mapping
-from os import PathLike
-from types import MappingProxyType
 from typing import Any, Self
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel, initialization
 
-from neuroclip_hf.columns import SMALL_CLIP
+from neuroclip_hf.adapters.neuro_prompt.structure import find_structure
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
 from neuroclip_hf.models.brain_image.checkpoints import SmallCheckpoints, tower_dtype_of
 from neuroclip_hf.models.brain_image.configuration_brain_image import BrainImageConfig
 from neuroclip_hf.models.initialisation import initialise_as_torch
 from neuroclip_hf.models.projections import ImageProjection, LogitScale, build_projection
-from neuroclip_hf.models.registry import build_encoder, encoder_config
-from neuroclip_hf.models.tower_loading import (
-    HUB_OPTIONS,
-    StoredTower,
-    load_tower,
-    read_tower_config,
-    resolve_commit,
-    tower_fingerprint,
-)
+from neuroclip_hf.models.registry import build_encoder
+from neuroclip_hf.models.tower_loading import StoredTower, tower_fingerprint
 from neuroclip_hf.models.tower_types import build_tower
-from neuroclip_hf.models.towers import tower_location, tower_name
 
 
 class BrainImageModel(SmallCheckpoints):
@@ -96,50 +85,6 @@ class BrainImageModel(SmallCheckpoints):
         # What all pictures of the frozen tower share; zero until `centre_pictures` measures it.
         self.register_buffer("image_features_mean", torch.zeros(config.num_feature_layers, width))
 
-    @classmethod
-    def from_vision_pretrained(
-        cls,
-        name_or_path: str | PathLike[str] = SMALL_CLIP,
-        *,
-        revision: str | None = None,
-        encoder: str = "eeg_project",
-        encoder_settings: Mapping[str, Any] | None = None,
-        prompt: Mapping[str, Any] | None = MappingProxyType({}),
-        **settings: Any,
-    ) -> Self:
-        """A new model on a pretrained vision tower.
-
-        Args:
-            name_or_path (`str` or path): a CLIP, SigLIP or DINOv2 checkpoint with safetensors, on the Hub or in a
-                folder; "small-clip" ships with the package.
-            revision (`str`, *optional*): branch, tag or commit.
-            encoder (`str`): name of the brain encoder.
-            encoder_settings (`Mapping`, *optional*): its settings that differ from its defaults.
-            prompt (`Mapping`, *optional*): settings of [`NeuroPromptConfig`]; `None` for no prompts.
-            settings: further fields of the config, such as `vision_feature_layers`; and for the Hub `cache_dir`,
-                `local_files_only`, `token`, as everywhere in transformers.
-
-        Raises:
-            InputError: if the checkpoint cannot be used, or a setting is unknown or impossible.
-        """
-        hub = {name: settings.pop(name) for name in HUB_OPTIONS if name in settings}
-        location = tower_location(str(name_or_path))
-        revision = resolve_commit(location, revision, **hub)
-        config = cls.config_class(
-            encoder_config=encoder_config(encoder, **(encoder_settings or {})),
-            vision_config=read_tower_config(location, revision, **hub),
-            prompt_config=None if prompt is None else dict(prompt),
-            tower=tower_name(str(name_or_path)),
-            tower_revision=revision,
-            **settings,
-        )
-        tower = load_tower(location, config.vision_config, revision, "auto", **hub)
-        stored = StoredTower.of(config.tower, tower)
-        config.tower_fingerprint = stored.fingerprint
-        model = cls(config, vision_model=tower.float())
-        model.remember_tower(stored)
-        return model
-
     @property
     def picture_chunk_size(self) -> int | None:
         """Pictures that go through the tower at once; `None` for all of a batch."""
@@ -155,6 +100,11 @@ class BrainImageModel(SmallCheckpoints):
     def needs_pictures(self) -> bool:
         """Whether adapters shape what the tower says of a picture; if not, its features can be computed once."""
         return vision.has_active_adapter(self._tower())
+
+    @property
+    def takes_any_picture_size(self) -> bool:
+        """Whether the tower fits its positions to the pictures; if not, they are all of its `image_size`."""
+        return find_structure(self._tower()).resizes_always
 
     def get_brain_features(self, eeg_values: torch.Tensor, subject_index: torch.Tensor | None = None) -> torch.Tensor:
         """Recordings (batch, num_channels, num_timesteps) to (batch, projection_dim), not normalised."""
