@@ -19,8 +19,9 @@ SETTINGS = {"braindecode:StandIn": {"dead_weights": ["filters.bias"]}}
 class StandIn(nn.Module):
     """A model with the habits of braindecode's.
 
-    Its start weights are its own; it finds its sizes by running once, which needs numbers; it keeps a buffer that no
-    checkpoint holds; and it has a bias in front of batch norm, which is dead.
+    Its start weights are its own, and it takes what torch's functions for them return; it finds its sizes by running
+    once, which needs numbers; it keeps a buffer that no checkpoint holds; and it has a bias in front of batch norm,
+    which is dead.
     """
 
     def __init__(self, n_chans=None, n_outputs=None, n_times=None, sfreq=None, n_filters=6):
@@ -28,7 +29,8 @@ class StandIn(nn.Module):
         self.sfreq = sfreq
         self.filters = nn.Conv1d(n_chans, n_filters, 9)
         self.norm = nn.BatchNorm1d(n_filters)
-        self.gain = nn.Parameter(torch.randn(n_filters, 1))
+        self.gain = nn.Parameter(nn.init.normal_(torch.empty(n_filters, 1)))
+        self.shift = nn.Parameter(torch.randn(n_filters, 1))
         self.register_buffer("window", torch.hann_window(n_times - 8, periodic=False) + 1, persistent=False)
         with torch.no_grad():
             flat = self.read(torch.ones(2, n_chans, n_times)).numpy().size // 2
@@ -37,7 +39,11 @@ class StandIn(nn.Module):
         nn.init.constant_(self.final_layer.bias, 0.5)
 
     def read(self, eeg):
-        return torch.tanh(self.norm(self.filters(eeg)) * self.gain * self.window).unfold(-1, 8, 8).mean(dim=-1)
+        return (
+            torch.tanh(self.norm(self.filters(eeg)) * self.gain * self.window + self.shift)
+            .unfold(-1, 8, 8)
+            .mean(dim=-1)
+        )
 
     def forward(self, eeg):
         return self.final_layer(self.read(eeg).flatten(1))
