@@ -2,6 +2,7 @@
 
 import cmath
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -195,6 +196,23 @@ def test_gradients_are_those_of_finite_differences(make_filter):
         return torch.func.functional_call(Change(made), replaced, pixel_values)
 
     assert torch.autograd.gradcheck(change, tuple(weights.values()), fast_mode=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+)  # torch 2.13's inductor
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a compiler")
+@pytest.mark.parametrize("make_filter", [lambda: SpatialFilter(2, 3, 0.5, 4), lambda: SpectralFilter(2, 2, 3, 4)])
+def test_inductor_computes_the_same_gradients(make_filter):
+    made, pixel_values, gradients = make(make_filter), pictures(8, 8, channels=2), []
+    weight = torch.randn(pixel_values.shape, dtype=torch.float64)
+    torch._dynamo.reset()
+    for change in (made.change, torch.compile(made.change, fullgraph=True)):
+        made.zero_grad()
+        (change(pixel_values) * weight).square().sum().backward()
+        gradients.append({name: each.grad.clone() for name, each in made.named_parameters()})
+    torch.testing.assert_close(gradients[0], gradients[1])
 
 
 class Change(torch.nn.Module):

@@ -150,6 +150,9 @@ def test_compiles_in_one_graph(make_tower, settings, pixel_values, prompt, gradi
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+)  # torch 2.13's inductor
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a compiler")
 def test_compiles_with_inductor(make_tower, settings, pixel_values, prompt, gradients):
     expected = gradients(prompt(make_tower(), settings), pixel_values)

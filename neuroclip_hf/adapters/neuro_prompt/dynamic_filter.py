@@ -127,8 +127,11 @@ class SpectralFilter(nn.Module):
         """What filtering adds to the pictures, in their shape."""
         pixel_values = at_least_float32(pixel_values)
         with torch.autocast(pixel_values.device.type, enabled=False):
-            spectrum = torch.fft.rfft2(pixel_values)
-            return torch.fft.irfft2(spectrum * self._deviations(pixel_values), s=pixel_values.shape[-2:])
+            # Real gains times real and imaginary parts: of a complex product, torch 2.13's inductor computes the
+            # gradient wrongly here, without a word.
+            spectrum = torch.view_as_real(torch.fft.rfft2(pixel_values))
+            filtered = torch.view_as_complex(spectrum * self._deviations(pixel_values)[..., None])
+            return torch.fft.irfft2(filtered, s=pixel_values.shape[-2:])
 
     def _deviations(self, pixel_values: torch.Tensor) -> torch.Tensor:
         height, width = pixel_values.shape[-2:]
