@@ -76,9 +76,12 @@ def test_the_logit_scale_stays_in_its_bounds_and_can_come_back(make_model, batch
     assert model.scale().item() == pytest.approx(2.0)
 
 
-def test_bf16_autocast(make_model, batch):
-    model = make_model().train()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("settings", [{}, {"vision_feature_layers": [1, 3], "image_projection": "mlp"}])
+def test_autocast(make_model, batch, dtype, settings):
+    model = make_model(**settings).train()
+    model.picture_chunk_size = 2  # whose second pass must be in the same precision
+    with torch.autocast("cpu", dtype=dtype):
         loss = model(**batch).loss
     loss.backward()
     assert loss.isfinite()

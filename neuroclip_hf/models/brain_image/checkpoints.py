@@ -1,6 +1,7 @@
 """Small checkpoints: what was trained is stored, and the tower is named where it can be fetched again."""
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from os import PathLike
@@ -167,7 +168,7 @@ class SmallCheckpoints(PreTrainedModel):
         self.config.tower_adapters = dict(self._added_adapters())
         if self.vision_model is not None:
             self.config.active_adapters = vision.active_adapters(self.vision_model)
-        # Kept afterwards: transformers' Trainer expects these to be missing from the checkpoints that it reads.
+        # Kept afterwards: transformers' Trainer does not miss these in the checkpoints that it goes on from.
         self._keys_to_ignore_on_save = None if included else self._tower_keys()
         if before["_hf_peft_config_loaded"]:
             self._hf_peft_config_loaded = False  # transformers would write the adapter alone
@@ -188,6 +189,8 @@ class SmallCheckpoints(PreTrainedModel):
         weights = base_weights(self.vision_model)
         as_stored = all(tensor.dtype == stored.weights[name].dtype for name, _, tensor in weights)
         self._tower_as_loaded = stored.fingerprint if as_stored else tower_fingerprint(self.vision_model)
+        if can_be_fetched(self.config.tower, self.config.tower_revision):
+            self._keys_to_ignore_on_save = self._tower_keys()
 
     def fill_tower(self) -> None:
         """Copy the waiting tower in; called when transformers would draw what the checkpoint did not hold."""
@@ -203,7 +206,9 @@ class SmallCheckpoints(PreTrainedModel):
                 config = PEFT_TYPE_TO_CONFIG_MAPPING[settings.pop("peft_type")](**settings)
             except (KeyError, TypeError, ValueError) as error:
                 raise InputError(f"tower_adapters.{name} cannot be used ({error}): restore config.json.") from error
-            inject_adapter_in_model(config, place, name)
+            with warnings.catch_warnings():  # of peft: that there are several adapters, which is what is meant
+                warnings.filterwarnings("ignore", "Already found a `peft_config` attribute", UserWarning)
+                inject_adapter_in_model(config, place, name)
         if self.config.active_adapters is not None:
             vision.set_active_adapters(self.vision_model, self.config.active_adapters)
 
