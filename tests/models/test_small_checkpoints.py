@@ -309,6 +309,8 @@ def test_the_fingerprint_sees_names_shapes_bits_and_precision_but_no_order():
         {"a": weights["a"]},
     ]
     assert len({found, *map(fingerprint_of, others)}) == 6
+    zeros = torch.zeros(3)
+    assert fingerprint_of({"a": zeros}) != fingerprint_of({"a": zeros.view(torch.int32)})  # the same bits
 
 
 def test_the_fingerprint_does_not_see_adapters(make_model):

@@ -213,18 +213,11 @@ class SmallCheckpoints(PreTrainedModel):
             vision.set_active_adapters(self.vision_model, self.config.active_adapters)
 
     def add_adapter(self, adapter_config: PeftConfig, adapter_name: str | None = None) -> None:
-        """Add an adapter of `peft` beside those that there are, which stay switched on; see transformers' own.
-
-        Unlike there, everything that learnt goes on learning.
-        """
+        """Add an adapter of `peft` beside the prompts; see transformers' own, which would switch the prompts off."""
         active = [] if self.vision_model is None else vision.active_adapters(self.vision_model)
-        learning = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         super().add_adapter(adapter_config, adapter_name)
         if self.vision_model is not None:
             vision.set_active_adapters(self.vision_model, [*active, adapter_name or "default"])
-        for name, parameter in self.named_parameters():
-            if name in learning:
-                parameter.requires_grad_(True)
 
     def _finish_tower(self) -> list[str]:
         """After loading: forget what waited, and name weights that the checkpoint held though it says otherwise."""

@@ -66,7 +66,6 @@ class BrainImageModel(SmallCheckpoints):
         self.post_init()
         if self.vision_model is not None and (config.tower_adapters or config.active_adapters is not None):
             self.add_recorded_adapters()
-            self._mark_what_learns()
         if stored_tower is not None:
             self.expect_tower(stored_tower)
         self.train(self.training)
@@ -207,14 +206,9 @@ class BrainImageModel(SmallCheckpoints):
         with torch.no_grad(), initialization.guard_torch_init_functions():
             vision.reset_prompts(self.vision_model)
             initialization.zeros_(self.image_features_mean)
-        self._mark_what_learns()
+        vision.freeze_tower(self.vision_model)  # here, because loading makes every parameter trainable
         if (dtype := tower_dtype_of(self.config)) is not None:
             vision.set_tower_dtype(self.vision_model, dtype)
-
-    def _mark_what_learns(self) -> None:
-        """Because loading makes every parameter trainable, and adding a LoRA none of them."""
-        self.requires_grad_(True)
-        vision.freeze_tower(self.vision_model)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
