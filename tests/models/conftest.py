@@ -50,6 +50,12 @@ def make_model(make_config):
     return make
 
 
+@pytest.fixture
+def tower_kinds():
+    """The kinds of tower that `any_tower` goes through."""
+    return list(TOWERS)
+
+
 @pytest.fixture(params=list(TOWERS))
 def any_tower(request):
     """Settings of a small tower of each kind."""
