@@ -82,6 +82,7 @@ def test_several_adapters(tower, settings, pixel_values, prompt, shake, read):
     model.delete_adapter("second")
     assert torch.equal(read(model, pixel_values), first)
     assert not any("second" in name for name in model.state_dict())
+    assert tower.embeddings.adapter_names == ["first"]
     model.delete_adapter("first")  # which leaves a PeftModel, of any method, without one to ask
     assert torch.equal(read(tower, pixel_values), plain)
 

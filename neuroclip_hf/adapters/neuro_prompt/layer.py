@@ -33,8 +33,9 @@ class FilteredPictures(NamedTuple):
 class PromptedEmbeddings(nn.Module, BaseTunerLayer):
     """A vision tower's embedding layer with instance-level and shared-level prompts.
 
-    Patch tokens are adjusted by what [`InstancePrompts`] adds to them; shared tokens stand between the tower's own
-    prefix (CLIP's class token, which keeps index 0) and the patches.
+    Patch tokens are adjusted by what the fusion of both streams adds to them; shared tokens stand between the tower's
+    own prefix (CLIP's class token, which keeps index 0) and the patches. The dynamic stream is that of the whole
+    picture: patches that a DINOv2 tower is told to mask are masked in the static one only.
 
     Only the embedding layer is replaced. Deeper prompts come in through pre-hooks on the tower's layers, which leaves
     every other name of the tower as it was, so that a LoRA beside the prompts can be saved and loaded alone. The hooks
