@@ -135,7 +135,7 @@ def frozen_eeg_project(
     scaled = {
         split: torch.as_tensor((part[0].reshape(-1, *shape) - centre) / spread) for split, part in trials.items()
     }
-    pictures = {split: torch.as_tensor(part) for split, part in features.items()}
+    pictures = {split: torch.as_tensor(part)[:, None] for split, part in features.items()}  # of one layer
     torch.manual_seed(0)
     with without_weight_bars():
         model = NeuroCLIPModel.from_vision_pretrained(
@@ -169,7 +169,7 @@ def fit(model: NeuroCLIPModel, brain: torch.Tensor, repeats: list[torch.Tensor],
             if len(rows) < batch:
                 continue
             values = [brain[some(repeats[row], random)].mean(dim=0) for row in rows.tolist()]
-            loss = model(eeg_values=torch.stack(values), frozen_image_embeds=pictures[rows]).loss
+            loss = model(eeg_values=torch.stack(values), image_features=pictures[rows]).loss
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -35,7 +35,8 @@ def main() -> None:
     torch.set_num_threads(parser.parse_args().threads)
     torch.manual_seed(0)
     model = NeuroCLIPModel.from_vision_pretrained(
-        encoder_settings={"num_channels": 17, "num_timesteps": 250}, prompt={"num_prompt_tokens": 8}
+        encoder_settings={"num_channels": 17, "num_timesteps": 250},
+        prompt={"num_prompt_tokens": 8, "instance_prompts": False},
     ).train()
     pixels, wanted = torch.randn(PICTURES, 3, 32, 32), torch.randn(PICTURES, model.config.projection_dim)
 

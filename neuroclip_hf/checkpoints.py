@@ -147,11 +147,13 @@ def _present(folder: Path, name: str) -> Path:
 
 
 def _check_sizes(model: NeuroCLIPModel, processor: NeuroCLIPProcessor, folder: Path) -> None:
-    encoder, trials = model.config.encoder_config, processor.feature_extractor
-    wanted = (encoder.num_channels, encoder.num_timesteps)
-    given = (len(trials.channel_names), trials.num_timesteps)
-    if wanted != given or len(trials.mean) != given[0]:
+    trials, wanted = processor.feature_extractor, model.config.encoder_config.trial_shape
+    if trials.trial_shape != wanted or len(trials.mean) != wanted[0]:
+        names = ("channels", "samples") if len(wanted) == 2 else ("voxels",)
+        given, expected = (
+            " and ".join(f"{size} {name}" for size, name in zip(shape, names, strict=False))
+            for shape in (trials.trial_shape, wanted)
+        )
         raise InputError(
-            f"{folder / 'processor_config.json'} is of {given[0]} channels and {given[1]} samples, config.json of "
-            f"{wanted[0]} and {wanted[1]}: copy the whole run."
+            f"{folder / 'processor_config.json'} is of {given}, config.json of {expected}: copy the whole run."
         )

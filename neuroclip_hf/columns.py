@@ -37,7 +37,7 @@ EEG_VALUES = "eeg_values"  # (batch, num_channels, num_timesteps)
 FMRI_VALUES = "fmri_values"  # (batch, num_voxels)
 PIXEL_VALUES = "pixel_values"  # (pictures, 3, height, width); each picture of the batch once
 PICTURE_INDEX = "picture_index"  # (batch,) rows of PIXEL_VALUES
-FROZEN_IMAGE_EMBEDS = "frozen_image_embeds"  # (pictures, width) of the unprompted tower
+IMAGE_FEATURES = "image_features"  # (pictures, num_layers, width) of the unprompted tower
 SUBJECT_INDEX = "subject_index"  # (batch,) place of the subject in the checkpoint's list
 
 # Protocols: what training and test may share (a trial never).

@@ -82,3 +82,18 @@ def require_number(config: PretrainedConfig, name: str, low: float, high: float,
     if not low <= value <= high or (open_low and value == low):
         bound = "above" if open_low else "at least"
         raise InputError(f"{name} is {value}: it must be {bound} {low:g}, and at most {high:g}.")
+
+
+def require_choice(config: PretrainedConfig, name: str, choices: Iterable[str]) -> None:
+    """Raise [`InputError`] unless the field is one of these words."""
+    value = getattr(config, name)
+    if not isinstance(value, str) or value not in set(choices):
+        raise InputError(f"{name} is {value!r}: it must be one of {', '.join(choices)}.")
+
+
+def require_type(config: PretrainedConfig, kind: type, *names: str) -> None:
+    """Raise [`InputError`] unless each of these fields is of a type."""
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, kind):
+            raise InputError(f"{name} is {value!r}: it must be a {kind.__name__}.")

@@ -7,15 +7,25 @@ from typing import Any
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.encoders.atm_s import ATMSConfig, ATMSEncoder
 from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig
+from neuroclip_hf.models.encoders.braindecode import BraindecodeConfig, BraindecodeEncoder
+from neuroclip_hf.models.encoders.eeg_conformer import EEGConformerConfig, EEGConformerEncoder
 from neuroclip_hf.models.encoders.eeg_project import EEGProjectConfig, EEGProjectEncoder
+from neuroclip_hf.models.encoders.eegnet import EEGNetConfig, EEGNetEncoder
+from neuroclip_hf.models.encoders.shallow_fbcsp import ShallowFBCSPConfig, ShallowFBCSPEncoder
 from neuroclip_hf.models.encoders.ts_conv import TSConvConfig, TSConvEncoder
 
-# The name is the folder's, the config's `model_type` and what a recipe says.
+# The name is the folder's, the config's `model_type` and what a recipe says (of braindecode, with a class behind it).
 ENCODERS: Mapping[str, tuple[type[BrainEncoderConfig], type[BrainEncoder]]] = MappingProxyType(
     {
         "eeg_project": (EEGProjectConfig, EEGProjectEncoder),
         "ts_conv": (TSConvConfig, TSConvEncoder),
+        "atm_s": (ATMSConfig, ATMSEncoder),
+        "eegnet": (EEGNetConfig, EEGNetEncoder),
+        "shallow_fbcsp": (ShallowFBCSPConfig, ShallowFBCSPEncoder),
+        "eeg_conformer": (EEGConformerConfig, EEGConformerEncoder),
+        "braindecode": (BraindecodeConfig, BraindecodeEncoder),
     }
 )
 
@@ -23,15 +33,24 @@ ENCODERS: Mapping[str, tuple[type[BrainEncoderConfig], type[BrainEncoder]]] = Ma
 def encoder_config(name: str, **settings: Any) -> BrainEncoderConfig:
     """The config of the encoder called `name`, with these settings changed.
 
+    Args:
+        name (`str`): of [`ENCODERS`]; "braindecode:EEGNeX" for the class EEGNeX of an installed braindecode.
+        settings: of that encoder.
+
     Raises:
         InputError: for an unknown encoder, an unknown setting or an impossible value.
     """
     config_class, _ = _find(name)
-    return config_class(**settings)
+    _, colon, model_class = name.partition(":")
+    if not colon:
+        return config_class(**settings)
+    if settings.get("model_class", model_class) != model_class:
+        raise InputError(f"the encoder is {name}, but model_class is {settings['model_class']!r}: leave it out.")
+    return config_class(**{**settings, "model_class": model_class})
 
 
 def encoder_class(name: str) -> type[BrainEncoderConfig]:
-    """The config class of the encoder called `name`.
+    """The config class of the encoder called `name`, as for [`encoder_config`].
 
     Raises:
         InputError: for an unknown encoder.
@@ -56,9 +75,11 @@ def register_auto_classes(config_class: type[PretrainedConfig], model_class: typ
 
 
 def _find(name: str) -> tuple[type[BrainEncoderConfig], type[BrainEncoder]]:
-    if name not in ENCODERS:
-        raise InputError(f"there is no encoder {name!r}: choose one of {', '.join(ENCODERS)}.")
-    return ENCODERS[name]
+    key, colon, _ = name.partition(":")
+    if key not in ENCODERS or (colon and key != BraindecodeConfig.model_type):
+        names = [f"{each}:CLASS" if each == BraindecodeConfig.model_type else each for each in ENCODERS]
+        raise InputError(f"there is no encoder {name!r}: choose one of {', '.join(names)}.")
+    return ENCODERS[key]
 
 
 for _config_class, _model_class in ENCODERS.values():

@@ -1,7 +1,6 @@
-"""The frozen vision tower: how it is loaded, prompted, kept frozen, and read."""
+"""The frozen vision tower: how it is prompted, kept frozen, and read."""
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,89 +8,46 @@ import torch
 from peft import inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
-from transformers import CLIPVisionConfig, CLIPVisionModel, PretrainedConfig
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig, PromptedEmbeddings
+from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig
+from neuroclip_hf.adapters.neuro_prompt.structure import find_structure
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.models.loading import without_load_report, without_weight_bars
-
-# Configs of these types describe, or hold, a CLIP vision tower.
-_CLIP_TYPES = ("clip", "clip_vision_model")
+from neuroclip_hf.models.tower_loading import base_weights
 
 
-def read_tower_config(name_or_path: str, revision: str | None = None) -> CLIPVisionConfig:
-    """The config of the vision tower of a CLIP checkpoint on the Hub or in a folder.
+def prompt_tower(tower: PreTrainedModel, prompt: Mapping[str, Any] | None) -> None:
+    """Freeze a tower in place and, unless `prompt` is `None`, put prompts with these settings into it.
 
     Raises:
-        InputError: if there is no such checkpoint, or it is no CLIP.
+        InputError: if the tower cannot be prompted so.
     """
-    try:
-        model_type = PretrainedConfig.get_config_dict(name_or_path, revision=revision)[0].get("model_type")
-        if model_type not in _CLIP_TYPES:
-            raise InputError(
-                f"tower {name_or_path} is of type {model_type!r}: only CLIP vision towers can be used "
-                f"({' or '.join(_CLIP_TYPES)})."
-            )
-        return clean_vision_config(CLIPVisionConfig.from_pretrained(name_or_path, revision=revision))
-    except OSError as error:
-        raise InputError(f"tower {name_or_path} cannot be loaded: {error}") from error
-
-
-def load_tower(name_or_path: str, config: CLIPVisionConfig, revision: str | None = None) -> CLIPVisionModel:
-    """The vision tower of a CLIP checkpoint in float32; safetensors only, never remote code.
-
-    Raises:
-        InputError: if its weights cannot be read, or do not fill the tower exactly.
-    """
-    try:
-        with without_weight_bars(), without_load_report():  # it lists a text tower's weights; see below for what lacks
-            tower, report = CLIPVisionModel.from_pretrained(
-                name_or_path,
-                config=config,
-                revision=revision,
-                dtype=torch.float32,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
-    except OSError as error:
-        raise InputError(f"tower {name_or_path} cannot be loaded: {error}") from error
-    tower.config._name_or_path = ""  # NeuroCLIPConfig says where the tower is from
-    wrong = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in report[kind])
-    if wrong:
-        raise InputError(f"tower {name_or_path} lacks weights, or has them in another shape: {', '.join(wrong[:5])}.")
-    return tower
-
-
-def clean_vision_config(config: CLIPVisionConfig) -> CLIPVisionConfig:
-    """A copy that holds the fields of a CLIP vision tower only; old checkpoints carry many that mean nothing."""
-    known = {field.name: getattr(config, field.name) for field in dataclasses.fields(CLIPVisionConfig)}
-    return CLIPVisionConfig(**known, attn_implementation=config._attn_implementation)
-
-
-def prompt_tower(tower: CLIPVisionModel, prompt: Mapping[str, Any] | None) -> None:
-    """Freeze a tower in place and, unless `prompt` is `None`, put prompts with these settings into it."""
     if prompt is not None:
-        inject_adapter_in_model(NeuroPromptConfig(**prompt), tower)
+        try:
+            inject_adapter_in_model(NeuroPromptConfig(**prompt), tower)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"prompt_config does not fit the tower ({tower.config.model_type}): {error}") from error
     freeze_tower(tower)
 
 
-def freeze_tower(tower: CLIPVisionModel) -> None:
-    """Let nothing of a tower learn but its active prompts."""
+def freeze_tower(tower: PreTrainedModel) -> None:
+    """Let nothing of a tower learn but its active adapters."""
     tower.requires_grad_(False)
-    if isinstance(tower.embeddings, PromptedEmbeddings):
-        tower.embeddings.set_adapter(tower.embeddings.active_adapters)
+    for layer in _adapter_layers(tower):
+        layer.set_adapter(layer.active_adapters)
 
 
-def reset_prompts(tower: CLIPVisionModel) -> None:
-    """Draw all prompts of a tower afresh."""
-    if isinstance(tower.embeddings, PromptedEmbeddings):
-        for adapter_name in tower.embeddings.neuro_prompt_tokens:
-            tower.embeddings.reset_adapter(adapter_name)
+def reset_prompts(tower: PreTrainedModel) -> None:
+    """Draw all NeuroPrompt adapters of a tower afresh."""
+    for layer in _adapter_layers(tower):
+        if hasattr(layer, "reset_adapter"):
+            for adapter_name in layer._get_available_adapters():
+                layer.reset_adapter(adapter_name)
 
 
-def set_tower_mode(tower: CLIPVisionModel, training: bool) -> None:
+def set_tower_mode(tower: PreTrainedModel, training: bool) -> None:
     """Put a frozen tower in eval mode; only what an adapter added to it follows `training`."""
     tower.eval()
     for module in tower.modules():
@@ -104,27 +60,60 @@ def set_tower_mode(tower: CLIPVisionModel, training: bool) -> None:
             module.training = training and module.gradient_checkpointing
 
 
-def has_active_adapter(tower: CLIPVisionModel) -> bool:
+def set_tower_dtype(tower: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Bring a tower's own weights, not those of its adapters, into a precision."""
+    for _, _, tensor in base_weights(tower):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype)
+
+
+def has_active_adapter(tower: PreTrainedModel) -> bool:
     """Whether anything beside the frozen weights shapes what the tower says of a picture."""
-    layers = (module for module in tower.modules() if isinstance(module, BaseTunerLayer))
-    return any(not layer.disable_adapters and layer.active_adapters for layer in layers)
+    layers = (layer for layer in _adapter_layers(tower) if not layer.disable_adapters)
+    return any(layer._get_available_adapters() & set(layer.active_adapters) for layer in layers)
 
 
-def tower_features(tower: CLIPVisionModel, pixel_values: torch.Tensor) -> torch.Tensor:
-    """Pictures (pictures, 3, height, width) to the tower's pooled output (pictures, width)."""
-    return tower(pixel_values=pixel_values).pooler_output
+def active_adapters(tower: PreTrainedModel) -> list[str]:
+    """Names of the adapters that shape what the tower says, sorted."""
+    layers = (layer for layer in _adapter_layers(tower) if not layer.disable_adapters)
+    return sorted({name for layer in layers for name in layer._get_available_adapters() & set(layer.active_adapters)})
 
 
-@torch.no_grad()
-def frozen_tower_features(tower: CLIPVisionModel, pixel_values: torch.Tensor) -> torch.Tensor:
-    """The same of the tower without prompts or any other adapter, without gradient."""
-    with _without_adapters(tower):
-        return tower_features(tower, pixel_values)
+def set_active_adapters(tower: PreTrainedModel, names: Collection[str]) -> None:
+    """Let these adapters, and no others, shape what the tower says; those of different methods together."""
+    for layer in _adapter_layers(tower):
+        layer._disable_adapters = False
+        layer.set_adapter(sorted(layer._get_available_adapters() & set(names)))
+
+
+def tower_features(
+    tower: PreTrainedModel, pixel_values: torch.Tensor, layers: Sequence[int] | None = None, token: str = "cls"
+) -> torch.Tensor:
+    """What a tower says of pictures; the part of it above the highest layer asked for is not run.
+
+    Args:
+        tower (`PreTrainedModel`): with or without adapters.
+        pixel_values (`torch.Tensor`): (pictures, 3, height, width).
+        layers (sequence of `int`, *optional*): whose outputs are read, 1 being the lowest; `None` reads the tower's
+            own pooled output.
+        token (`str`): "cls" for the class token, "mean" for the mean of the patches; prompts are never among them.
+
+    Returns:
+        `torch.Tensor` of shape `(pictures, num_layers, width)`, in ascending order; the pooled output is one layer.
+    """
+    structure = find_structure(tower)
+    output, read = structure.embed(tower, pixel_values), []
+    depth = None if layers is None else max(layers)
+    for number, output in enumerate(structure.run_layers(tower, output, depth), start=1):  # noqa: B020 - the input
+        if layers is not None and number in layers:
+            read.append(output[:, 0] if token == "cls" else structure.patches(tower, output).mean(dim=1))
+    return torch.stack(read, dim=1) if read else structure.pool(tower, output)[:, None]
 
 
 @contextmanager
-def _without_adapters(tower: CLIPVisionModel) -> Iterator[None]:
-    layers = [module for module in tower.modules() if isinstance(module, BaseTunerLayer)]
+def without_adapters(tower: PreTrainedModel) -> Iterator[None]:
+    """Inside, the tower is as it was before anything was added to it."""
+    layers = list(_adapter_layers(tower))
     before = [layer.disable_adapters for layer in layers]
     # Not by enable_adapters(): that would also switch gradients on for adapters that somebody froze.
     try:
@@ -134,3 +123,29 @@ def _without_adapters(tower: CLIPVisionModel) -> Iterator[None]:
     finally:
         for layer, disabled in zip(layers, before, strict=True):
             layer._disable_adapters = disabled
+
+
+def in_chunks(
+    encode: Callable[[torch.Tensor], torch.Tensor], pixel_values: torch.Tensor, size: int | None
+) -> torch.Tensor:
+    """Encode pictures a few at a time, keeping no activations; the result and its gradient are those of all at once.
+
+    Where a gradient is wanted this is gradient caching (GradCache: Gao et al. 2021, section 3.2): the backward pass
+    encodes each chunk once more, from the random state that it had the first time, and goes through it at once. Memory
+    is that of one chunk, time that of one more forward pass.
+
+    Args:
+        encode (callable): pictures (pictures, 3, height, width) to features (pictures, ...).
+        pixel_values (`torch.Tensor`): all pictures.
+        size (`int`, *optional*): pictures a chunk; `None` for all at once.
+    """
+    if size is None or len(pixel_values) <= size:
+        return encode(pixel_values)
+    if not torch.is_grad_enabled():
+        return torch.cat([encode(chunk) for chunk in pixel_values.split(size)])
+    chunks = pixel_values.split(size)
+    return torch.cat([checkpoint(encode, chunk, use_reentrant=False, preserve_rng_state=True) for chunk in chunks])
+
+
+def _adapter_layers(tower: PreTrainedModel) -> Iterator[Any]:
+    return (module for module in tower.modules() if isinstance(module, BaseTunerLayer))

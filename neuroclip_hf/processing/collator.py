@@ -1,5 +1,6 @@
 """Rows of a training dataset -> one batch, each picture once."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.trials import PICTURE, VALUES
+from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import progress
 from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
 
@@ -30,6 +32,7 @@ class PictureSet:
     ) -> None:
         self._open, self._ids, self._processor = open_picture, list(image_ids), processor
         self._cache: dict[str, torch.Tensor] = {}
+        self._digests: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -37,8 +40,22 @@ class PictureSet:
     def subset(self, numbers: Iterable[int]) -> "PictureSet":
         """Some of the pictures; they share what is kept in memory."""
         part = PictureSet(self._open, [self._ids[int(number)] for number in numbers], self._processor)
-        part._cache = self._cache
+        part._cache, part._digests = self._cache, self._digests
         return part
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """Settings of what is done to a picture after it is opened."""
+        return self._processor.image_processor.to_dict()
+
+    def digests(self, description: str) -> list[str]:
+        """A digest of each picture's pixels as opened, in order, with a progress bar; equal ones are one picture."""
+        for name in progress([name for name in self._ids if name not in self._digests], desc=description):
+            picture = self._open(name)
+            digest = hashlib.sha256(f"{picture.mode} {picture.size}\n".encode())
+            digest.update(picture.tobytes())
+            self._digests[name] = digest.hexdigest()
+        return [self._digests[name] for name in self._ids]
 
     def pixel_values(self, numbers: Iterable[int]) -> torch.Tensor:
         """Preprocessed pictures, `(pictures, 3, height, width)`, float32."""
@@ -64,29 +81,36 @@ class BrainImageCollator:
 
     Args:
         processor (`NeuroCLIPProcessor`): standardises the trials.
-        pictures (`PictureSet`): the pictures that items number.
-        frozen_image_embeds (`torch.Tensor` of shape `(pictures, width)`, *optional*): of the unprompted tower, for
-            softened targets; without it the model computes them.
+        pictures (`PictureSet`, *optional*): the pictures that items number; `None` opens none, for a model whose
+            tower carries no adapter, to which `image_features` say all.
+        image_features (`torch.Tensor` of shape `(pictures, num_layers, width)`, *optional*): what the tower without
+            adapters says of them; without it the model computes what it needs.
+
+    Raises:
+        InputError: if neither is given.
     """
 
     def __init__(
         self,
         processor: NeuroCLIPProcessor,
-        pictures: PictureSet,
-        frozen_image_embeds: torch.Tensor | None = None,
+        pictures: PictureSet | None,
+        image_features: torch.Tensor | None = None,
     ) -> None:
-        self._processor, self._pictures, self._frozen = processor, pictures, frozen_image_embeds
+        if pictures is None and image_features is None:
+            raise InputError("the collator was given neither pictures nor their image_features: pass one of them.")
+        self._processor, self._pictures, self._features = processor, pictures, image_features
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Make a batch; its keys are arguments of `forward`, each picture of it stands in `pixel_values` once."""
+        """Make a batch; its keys are arguments of `forward`, each picture of it stands there once."""
         numbers, places = np.unique([item[PICTURE] for item in items], return_inverse=True)
         batch = {
             **self._processor.feature_extractor(np.stack([item[VALUES] for item in items])),
-            columns.PIXEL_VALUES: self._pictures.pixel_values(numbers),
             columns.PICTURE_INDEX: torch.from_numpy(places),
             columns.IMAGE_ID: torch.tensor([item[columns.IMAGE_ID] for item in items]),
             columns.SUBJECT_INDEX: torch.tensor([item[columns.SUBJECT_INDEX] for item in items]),
         }
-        if self._frozen is not None:
-            batch[columns.FROZEN_IMAGE_EMBEDS] = self._frozen[torch.from_numpy(numbers)]
+        if self._pictures is not None:
+            batch[columns.PIXEL_VALUES] = self._pictures.pixel_values(numbers)
+        if self._features is not None:
+            batch[columns.IMAGE_FEATURES] = self._features[torch.from_numpy(numbers)]
         return batch

@@ -10,6 +10,7 @@ import torch
 from neuroclip_hf.data.queries import Query
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.processing.collator import PictureSet
+from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
 
 BATCH = 64
@@ -84,8 +85,29 @@ def embed_pictures(model: Any, pictures: PictureSet, description: str = "picture
         return torch.cat([model.get_image_features(batch.to(model.device)).float().cpu() for batch in batches])
 
 
-def embed_pictures_frozen(model: Any, pictures: PictureSet) -> torch.Tensor:
-    """Embed pictures through the frozen tower without prompts: `(pictures, width)` on the CPU."""
-    with inference(model):
-        batches = pictures.batches(BATCH, "frozen features")
-        return torch.cat([model.get_frozen_image_features(batch.to(model.device)).float().cpu() for batch in batches])
+def embed_pictures_frozen(model: Any, pictures: PictureSet, cache: ImageFeatureCache | None = None) -> torch.Tensor:
+    """Read pictures off the tower without adapters.
+
+    Args:
+        model (`NeuroCLIPModel`): whose tower it is.
+        pictures (`PictureSet`): each is encoded once.
+        cache (`ImageFeatureCache`, *optional*): where pictures that were encoded before are looked up.
+
+    Returns:
+        `torch.Tensor` of shape `(pictures, num_layers, width)` on the CPU, float32.
+    """
+
+    def encode(part: PictureSet) -> torch.Tensor:
+        with inference(model):
+            batches = part.batches(BATCH, "frozen features")
+            read = [model.get_frozen_image_features(batch.to(model.device)).float().cpu() for batch in batches]
+        return torch.cat(read)
+
+    if cache is None:
+        return encode(pictures)
+    tower = {
+        "tower": model.tower_fingerprint(),
+        "layers": model.config.feature_layers,
+        "token": model.config.vision_feature_token,
+    }
+    return cache.features(pictures, tower, encode)

@@ -1,10 +1,11 @@
 """Recipe + what the trials look like -> model and image processor."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from transformers import AutoImageProcessor, CLIPImageProcessorPil, CLIPVisionConfig
+from transformers import AutoImageProcessor, CLIPImageProcessorPil, PretrainedConfig
 from transformers.activations import ACT2FN
 
 from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
@@ -12,8 +13,9 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.models.registry import encoder_class, encoder_config
+from neuroclip_hf.models.tower_loading import read_tower_config
+from neuroclip_hf.models.tower_types import TOWER_TYPES
 from neuroclip_hf.models.towers import tower_location
-from neuroclip_hf.models.vision import read_tower_config
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
 from neuroclip_hf.training.settings import ModelSettings
 
@@ -24,7 +26,9 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
     Raises:
         InputError: for an unknown encoder or a setting that it or the tower does not have.
     """
-    sizes = encoder_class(settings.encoder).sizes(trials.trial_shape, trials.sampling_rate, trials.channel_names)
+    sizes = encoder_class(settings.encoder).sizes(
+        trials.trial_shape, trials.sampling_rate, trials.channel_names, len(trials.subjects)
+    )
     fixed = sorted(set(sizes) & set(settings.encoder_settings))
     if fixed:
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
@@ -53,7 +57,7 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
         )
     config = NeuroCLIPConfig(
         encoder_config=encoder_config(settings.encoder, **encoder_settings),
-        vision_config={**_small_sizes(), **settings.tower_settings},
+        vision_config={**_small_sizes(settings.tower_settings.get("model_type")), **settings.tower_settings},
         prompt_config=settings.prompt,
         **shared,
     )
@@ -61,22 +65,24 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
     return NeuroCLIPModel(config)
 
 
-def _small_sizes() -> dict[str, Any]:
+def _small_sizes(model_type: str | None) -> dict[str, Any]:
     """What a tower with random weights is like where the recipe does not say: like the one that ships."""
     small = read_tower_config(tower_location(SMALL_CLIP))
     pictures, layers = ("image_size", "patch_size"), ("hidden_size", "num_hidden_layers")
     names = (*pictures, *layers, "intermediate_size", "num_attention_heads")
-    return {name: getattr(small, name) for name in names}
+    kind = TOWER_TYPES.get(model_type or small.model_type)
+    known = {field.name for field in fields(kind.config_class)} if kind is not None else set()
+    return {name: getattr(small, name) for name in names if name in known}
 
 
 def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1
 
 
-def _check_random_tower(config: CLIPVisionConfig) -> None:
+def _check_random_tower(config: PretrainedConfig) -> None:
     # transformers checks types only; what it cannot build ends in errors of torch that name no setting.
     for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size"):
-        if getattr(config, name) < 1:
+        if getattr(config, name, 1) < 1:
             raise InputError(f"tower_settings.{name} is {getattr(config, name)}: it must be at least 1.")
     if config.hidden_size % config.num_attention_heads:
         raise InputError(
@@ -101,11 +107,11 @@ def image_processor_for(settings: ModelSettings, model: NeuroCLIPModel) -> Any:
         return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
     location = tower_location(tower)
     try:
-        processor = AutoImageProcessor.from_pretrained(location, revision=settings.tower_revision, backend="pil")
+        processor = AutoImageProcessor.from_pretrained(location, revision=model.config.tower_revision, backend="pil")
     except (OSError, ValueError) as error:
         raise InputError(f"{tower} has no image processor ({error}): name a complete checkpoint.") from None
     made = tuple(processor(Image.new("RGB", (size + 1, size)), return_tensors="pt")["pixel_values"].shape[1:])
-    if made != (3, size, size):
+    if made != (3, size, size) and not (made[0] == 3 and model.takes_any_picture_size):
         raise InputError(
             f"{tower}: its image processor makes pictures of shape {made}, its tower takes "
             f"{(3, size, size)}: correct preprocessor_config.json."

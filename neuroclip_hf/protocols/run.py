@@ -131,7 +131,7 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
     result = train(
         model,
         dataset,
-        BrainImageCollator(processor, pictures, frozen),
+        BrainImageCollator(processor, pictures if model.needs_pictures else None, frozen),
         recipe.training,
         batches,
         validate,

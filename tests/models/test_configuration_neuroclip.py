@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from transformers import AutoConfig, CLIPVisionConfig
+from transformers import AutoConfig, CLIPVisionConfig, ViTConfig
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import NeuroCLIPConfig
@@ -13,7 +13,12 @@ from neuroclip_hf.models.encoders.ts_conv import TSConvConfig
 def test_defaults_are_the_documented_ones():
     config = NeuroCLIPConfig()
     assert config.encoder_config.model_type == "eeg_project"
-    assert config.prompt_config == {"num_prompt_tokens": 8, "prompt_depth": None, "init_std": 0.02}
+    prompts = {"num_prompt_tokens": 8, "prompt_depth": None, "init_std": 0.02}
+    assert prompts.items() <= config.prompt_config.items()
+    parts = ("shared_prompts", "instance_prompts", "dual_stream", "dynamic_filter", "cross_attention")
+    assert all(config.prompt_config[part] is True for part in parts)
+    assert (config.vision_feature_layers, config.vision_feature_token) == (None, "cls")
+    assert (config.brain_projection, config.image_projection) == ("linear", "linear")
     assert (config.softening, config.softening_temperature, config.projection_dim) == (0.2, 0.05, 512)
     assert config.logit_scale_init_value == pytest.approx(2.65926)
 
@@ -47,6 +52,7 @@ def test_transformers_own_fields_are_accepted(make_config):
         ({"softning": 0.1}, "no setting softning: .*softening"),
         ({"encoder_config": {"hiden_size": 3}}, "EEGProjectConfig has no setting hiden_size"),
         ({"vision_config": {"num_layers": 3}}, "CLIPVisionConfig has no setting num_layers"),
+        ({"vision_config": {"model_type": "dinov2", "intermediate_size": 3}}, "Dinov2Config has no setting inter"),
         ({"prompt_config": {"depth": 3}}, "prompt_config has no setting depth: .*prompt_depth"),
         ({"prompt_config": {"target_modules": ["x"]}}, "prompt_config has no setting target_modules"),
         ({"temperature": 0.1}, "no setting temperature"),
@@ -61,6 +67,26 @@ def test_misspelt_names_are_refused(make_config, settings, named):
     ("settings", "named"),
     [
         ({"projection_dim": 0}, "projection_dim is 0"),
+        ({"vision_feature_layers": 2}, "vision_feature_layers is 2"),
+        ({"vision_feature_layers": []}, r"vision_feature_layers is \[\]"),
+        ({"vision_feature_layers": [4]}, "vision_feature_layers names 4: the tower has 3 layers"),
+        ({"vision_feature_layers": [0]}, "vision_feature_layers names 0"),
+        ({"vision_feature_layers": [-4]}, "vision_feature_layers names -4"),
+        ({"vision_feature_layers": [1.0]}, r"vision_feature_layers names 1\.0"),
+        ({"vision_feature_layers": [True]}, "vision_feature_layers names True"),
+        ({"vision_feature_layers": [1, 3, -1]}, r"vision_feature_layers is \[1, 3, -1\]: it names layer 3 more"),
+        ({"vision_feature_token": "max"}, "vision_feature_token is 'max'"),
+        ({"vision_feature_token": "mean"}, "vision_feature_token is 'mean', but the pooled output is read"),
+        ({"vision_config": {"model_type": "siglip_vision_model", "vision_use_head": False}}, "vision_use_head"),
+        ({"vision_config": {"model_type": "resnet"}}, "of type 'resnet'"),
+        ({"vision_config": ViTConfig()}, "of type 'vit'"),
+        ({"vision_config": "clip"}, "vision_config is 'clip'"),
+        ({"brain_projection": "cubic"}, "brain_projection is 'cubic'"),
+        ({"image_projection": None}, "image_projection is None"),
+        ({"tower_dtype": "int8"}, "tower_dtype is 'int8'"),
+        ({"vision": "no"}, "vision is 'no'"),
+        ({"tower_adapters": ["lora"]}, "tower_adapters is"),
+        ({"tower": None}, "tower is None"),
         ({"softening": 1.2}, "softening is 1.2"),
         ({"softening": "much"}, "softening is 'much'"),
         ({"softening_temperature": 0}, "softening_temperature is 0"),
@@ -85,6 +111,35 @@ def test_a_misspelt_name_in_a_saved_file_is_refused(make_config, tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"projection_size": 4}))
     with pytest.raises(InputError, match="no setting projection_size"):
         AutoConfig.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(None, None), ([2], [2]), ([-1], [3]), ((3, 1), [1, 3]), ([-1, -3, 2], [1, 2, 3])]
+)
+def test_layers_are_counted_from_the_bottom(make_config, tmp_path, given, kept):
+    config = make_config(vision_feature_layers=given)
+    assert config.vision_feature_layers == config.feature_layers == kept
+    assert config.num_feature_layers == len(kept or [None])
+    config.save_pretrained(tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path).vision_feature_layers == kept
+    config.vision_feature_layers = [7]  # assigned later: seen when a model is built
+    with pytest.raises(InputError, match="names 7"):
+        config.check()
+
+
+def test_every_kind_of_tower_survives_saving(make_config, any_tower, tmp_path):
+    config = make_config(vision_config=any_tower)
+    config.save_pretrained(tmp_path)
+    loaded = AutoConfig.from_pretrained(tmp_path)
+    assert type(loaded.vision_config) is type(config.vision_config)
+    assert loaded.to_diff_dict() == config.to_diff_dict()
+    assert loaded.vision_config.hidden_size == 16
+
+
+@pytest.mark.parametrize("side", ["brain", "image"])
+def test_no_projection_between_different_widths(make_model, side):
+    with pytest.raises(InputError, match=f"{side}_projection is 'none', but the features are .* projection_dim is 8"):
+        make_model(**{f"{side}_projection": "none"})
 
 
 def test_what_old_clip_configs_carry_is_dropped(make_config):

@@ -30,7 +30,7 @@ def test_the_output_is_put_together_from_its_parts(make_model, batch):
     output = model(**batch)
     brain = model.get_brain_features(batch["eeg_values"])
     image = model.get_image_features(batch["pixel_values"])[batch["picture_index"]]
-    frozen = model.get_frozen_image_features(batch["pixel_values"])[batch["picture_index"]]
+    frozen = model.get_frozen_image_features(batch["pixel_values"])[batch["picture_index"], 0]
     cosines = functional.normalize(brain, dim=-1) @ functional.normalize(image, dim=-1).T
     assert torch.equal(output.brain_embeds, brain)
     assert torch.equal(output.image_embeds, image)
@@ -49,15 +49,15 @@ def test_pictures_in_order_need_no_index(make_model, batch):
 def test_frozen_features_can_be_handed_in(make_model, batch):
     model = make_model()
     frozen = model.get_frozen_image_features(batch["pixel_values"])
-    assert torch.equal(model(**batch, frozen_image_embeds=frozen).loss, model(**batch).loss)
-    other = model(**batch, frozen_image_embeds=torch.eye(3, 16)).loss
+    assert torch.equal(model(**batch, image_features=frozen).loss, model(**batch).loss)
+    other = model(**batch, image_features=torch.eye(3, 16)[:, None]).loss
     assert not torch.equal(other, model(**batch).loss)
 
 
 def test_without_prompts_frozen_features_stand_in_for_pictures(make_model, batch):
     model = make_model(prompt_config=None)
     frozen = model.get_frozen_image_features(batch["pixel_values"])
-    cached = batch | {"pixel_values": None, "frozen_image_embeds": frozen}
+    cached = batch | {"pixel_values": None, "image_features": frozen}
     assert torch.equal(model(**cached).loss, model(**batch).loss)
     with pytest.raises(InputError, match="pixel_values is missing"):
         make_model()(**cached)
@@ -67,9 +67,9 @@ def test_the_frozen_features_are_clips_own_to_the_bit(clip_checkpoint, batch):
     clip, folder = clip_checkpoint
     model = NeuroCLIPModel.from_vision_pretrained(folder, encoder_settings={"num_channels": 5, "num_timesteps": 20})
     with torch.no_grad():
-        expected = clip.vision_model(batch["pixel_values"]).pooler_output
+        expected = clip.vision_model(batch["pixel_values"]).pooler_output[:, None]
     assert torch.equal(model.get_frozen_image_features(batch["pixel_values"]), expected)
-    assert not torch.equal(model.vision_model(batch["pixel_values"]).pooler_output, expected)
+    assert not torch.equal(model.vision_model(batch["pixel_values"]).pooler_output[:, None], expected)
 
 
 def test_reading_frozen_features_changes_nothing(make_model, batch):

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import Trainer, TrainingArguments
+from transformers.utils import logging as transformers_logging
 
 from neuroclip_hf.models import NeuroCLIPModel
 
@@ -13,8 +15,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 class Toy(torch.utils.data.Dataset):
     """Twelve recordings that are linear in their pictures."""
 
-    def __init__(self):
-        self.pictures = torch.randn(12, 3, 16, 16)
+    def __init__(self, size=16):
+        self.pictures = torch.randn(12, 3, size, size)
         self.recordings = self.pictures.flatten(1)[:, :100].reshape(12, 5, 20)
 
     def __len__(self):
@@ -61,3 +63,33 @@ def test_trains_evaluates_and_saves(make_model, tmp_path):
     trainer.save_model(str(tmp_path / "saved"))
     loaded = NeuroCLIPModel.from_pretrained(tmp_path / "saved")
     assert torch.equal(loaded.get_brain_features(toy.recordings), model.eval().get_brain_features(toy.recordings))
+
+
+def test_resumes_from_a_checkpoint_without_the_tower_to_the_bit(tmp_path, caplog):
+    def trained(**resume):
+        torch.manual_seed(0)
+        model = NeuroCLIPModel.from_vision_pretrained(
+            encoder_settings={"num_channels": 5, "num_timesteps": 20, "hidden_size": 8}, projection_dim=8
+        )
+        arguments = TrainingArguments(
+            output_dir=str(tmp_path),
+            max_steps=4,
+            per_device_train_batch_size=4,
+            save_steps=2,
+            report_to=[],
+            use_cpu=True,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        )
+        torch.manual_seed(1)
+        Trainer(model, arguments, train_dataset=Toy(size=32)).train(**resume)
+        return model.state_dict()
+
+    whole = trained()
+    stored = load_file(tmp_path / "checkpoint-2" / "model.safetensors")
+    assert not any("encoder.layers" in name for name in stored)
+    transformers_logging.enable_propagation()
+    resumed = trained(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    transformers_logging.disable_propagation()
+    assert "missing keys" not in caplog.text
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())

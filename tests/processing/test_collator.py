@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing import collator
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 
@@ -47,19 +48,29 @@ def item(picture: int, target: int, value: float) -> dict:
 
 
 def test_each_picture_stands_in_a_batch_once(pictures, opened):
-    frozen = torch.arange(6.0).reshape(3, 2)
+    frozen = torch.arange(6.0).reshape(3, 1, 2)
     batch = BrainImageCollator(Processor(), pictures, frozen)([item(2, 7, 0.0), item(0, 5, 1.0), item(2, 7, 2.0)])
     assert batch["picture_index"].tolist() == [1, 0, 1]
     assert batch["image_id"].tolist() == [7, 5, 7]
     assert batch["pixel_values"][:, 0, 0, 0].mul(255).round().tolist() == [0, 160]
-    assert batch["frozen_image_embeds"].tolist() == [[0, 1], [4, 5]]
+    assert batch["image_features"].tolist() == [[[0, 1]], [[4, 5]]]
     assert batch["eeg_values"][:, 0, 0].tolist() == [0, 1, 2]
     assert batch["subject_index"].tolist() == [1, 1, 1]
     assert opened.opened == ["a", "c"]
 
 
-def test_frozen_embeddings_may_be_absent(pictures):
-    assert "frozen_image_embeds" not in BrainImageCollator(Processor(), pictures)([item(0, 0, 0.0)])
+def test_features_may_be_absent(pictures):
+    assert "image_features" not in BrainImageCollator(Processor(), pictures)([item(0, 0, 0.0)])
+
+
+def test_where_features_say_all_no_picture_is_opened():
+    features = torch.arange(6.0).reshape(3, 1, 2)
+    batch = BrainImageCollator(Processor(), None, features)([item(2, 7, 0.0), item(2, 7, 2.0)])
+    assert "pixel_values" not in batch
+    assert batch["image_features"].tolist() == [[[4, 5]]]
+    assert batch["picture_index"].tolist() == [0, 0]
+    with pytest.raises(InputError, match="neither pictures nor their image_features"):
+        BrainImageCollator(Processor(), None)
 
 
 def test_a_picture_is_opened_once(pictures, opened):

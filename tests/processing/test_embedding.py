@@ -50,7 +50,7 @@ def test_the_size_of_a_batch_changes_nothing(trained, store, queries, monkeypatc
     whole = embed()
     monkeypatch.setattr(embedding, "BATCH", 4)
     assert all(torch.allclose(mine, theirs, atol=1e-5) for mine, theirs in zip(whole, embed(), strict=True))
-    assert (whole[1].shape, whole[2].shape) == ((6, 16), (6, 128))
+    assert (whole[1].shape, whole[2].shape) == ((6, 16), (6, 1, 128))
 
 
 def test_the_mode_is_put_back():

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
+from PIL import Image
+from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
 
 from neuroclip_hf.checkpoints import load_run
 from neuroclip_hf.columns import SMALL_CLIP
@@ -50,7 +51,7 @@ def test_the_small_clip_is_the_tower_where_none_is_named(recipe, trials):
     model = build_model(recipe.model, trials)
     shipped = CLIPVisionModel.from_pretrained(SMALL_CLIP_FOLDER, dtype=torch.float32).eval()
     pixels = torch.randn(2, 3, 32, 32)
-    assert torch.equal(model.get_frozen_image_features(pixels), shipped(pixels).pooler_output)
+    assert torch.equal(model.get_frozen_image_features(pixels), shipped(pixels).pooler_output[:, None])
     assert model.config.tower == SMALL_CLIP  # and not where it lies
 
 
@@ -69,9 +70,29 @@ def test_a_tower_with_random_weights(recipe, trials):
     assert image_processor_for(chosen, model).crop_size == {"height": 24, "width": 24}
 
 
+def test_a_random_tower_of_another_kind(recipe, trials):
+    chosen = settings(recipe, tower="random", tower_settings={"model_type": "dinov2", "num_hidden_layers": 2})
+    model = build_model(chosen, trials)
+    config = model.config.vision_config
+    assert (config.model_type, config.hidden_size, config.num_hidden_layers) == ("dinov2", 128, 2)
+    assert image_processor_for(chosen, model).crop_size == {"height": 32, "width": 32}
+
+
+def test_pictures_of_another_size_for_a_tower_that_takes_any(recipe, trials, tmp_path):
+    size = {"image_size": 24, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    Dinov2Model(Dinov2Config(**size)).save_pretrained(tmp_path / "dino")
+    small = {"height": 16, "width": 16}
+    CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size=small).save_pretrained(tmp_path / "dino")
+    chosen = settings(recipe, tower=str(tmp_path / "dino"))
+    model = build_model(chosen, trials)
+    pixels = image_processor_for(chosen, model)(Image.new("RGB", (20, 20)), return_tensors="pt")["pixel_values"]
+    assert model.get_image_features(pixels).isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"tower": "random", "tower_settings": {"model_type": "resnet"}}, "of type 'resnet'"),
         ({"encoder": "eeg_projekt"}, "eeg_project, ts_conv"),
         ({"encoder_settings": {"hiden_size": 3}}, "no setting hiden_size"),
         ({"encoder_settings": {"hidden_size": "wide"}}, "hidden_size is 'wide'"),

@@ -333,9 +333,9 @@ def test_training_sees_pictures_as_evaluation_does(recipe, store, prompt):
     frozen = model.get_frozen_image_features(pixels)
     values = torch.zeros(3, *trained.processor.feature_extractor.trial_shape)
     with torch.no_grad():
-        seen = model(eeg_values=values, pixel_values=pixels, frozen_image_embeds=frozen).image_embeds
+        seen = model(eeg_values=values, pixel_values=pixels, image_features=frozen).image_embeds
         assert torch.allclose(seen, model.get_image_features(pixels), atol=1e-5)
-    assert model.frozen_mean.abs().max() > 0
+    assert model.image_features_mean.abs().max() > 0
 
 
 @pytest.fixture

@@ -12,8 +12,17 @@ from peft import mapping
 from neuroclip_hf.adapters.neuro_prompt.config import NeuroPeftType, NeuroPromptConfig
 from neuroclip_hf.adapters.neuro_prompt.layer import PromptedEmbeddings
 from neuroclip_hf.adapters.neuro_prompt.model import NeuroPromptModel
+from neuroclip_hf.adapters.neuro_prompt.structure import TowerStructure, find_structure, is_tower
 
-__all__ = ["NeuroPeftType", "NeuroPromptConfig", "NeuroPromptModel", "PromptedEmbeddings"]
+__all__ = [
+    "NeuroPeftType",
+    "NeuroPromptConfig",
+    "NeuroPromptModel",
+    "PromptedEmbeddings",
+    "TowerStructure",
+    "find_structure",
+    "is_tower",
+]
 
 _METHOD = cast(Any, NeuroPeftType.NEURO_PROMPT)
 mapping.PEFT_TYPE_TO_CONFIG_MAPPING[_METHOD] = NeuroPromptConfig

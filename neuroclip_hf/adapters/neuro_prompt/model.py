@@ -1,4 +1,4 @@
-"""The tuner that finds CLIP vision towers in a model and prompts them."""
+"""The tuner that finds vision towers in a model and prompts them."""
 
 import re
 from typing import Any
@@ -6,47 +6,57 @@ from typing import Any
 from peft.config import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner
 from torch import nn
-from transformers.models.clip.modeling_clip import CLIPVisionEmbeddings, CLIPVisionModel
 
 from neuroclip_hf.adapters.neuro_prompt.config import NeuroPromptConfig
 from neuroclip_hf.adapters.neuro_prompt.layer import MERGE_REFUSED, PromptedEmbeddings
+from neuroclip_hf.adapters.neuro_prompt.structure import KNOWN_TOWERS, find_structure, is_tower
+
+# Names of modules and weights inside the method's parts. When peft saves one adapter, it leaves out every key with
+# another adapter's name in it, wherever that stands; an adapter of such a name would cost the others their weights.
+RESERVED_NAMES = frozenset(
+    {"bias", "coarse", "fine", "gate", "network", "tables", "to_keys", "to_outputs", "to_queries", "to_tokens"}
+    | {"to_values", "weight"}
+)
 
 
 class NeuroPromptModel(BaseTuner):
-    """A model whose CLIP vision towers carry prompts; made by `peft.get_peft_model(model, NeuroPromptConfig())`.
+    """A model whose vision towers carry prompts; made by `peft.get_peft_model(model, NeuroPromptConfig())`.
 
-    Works on a `CLIPVisionModel` and on any model that holds one or more. The weights of the model are frozen, as with
-    every method of `peft`. Several adapters can be added and one of them is active; disabling gives the tower's own
-    output to the bit. Merging is refused.
+    Works on the towers of CLIP, SigLIP and DINOv2 and on any model that holds one or more. The weights of the model
+    are frozen, as with every method of `peft`. Several adapters can be added and one of them is active; disabling
+    gives the tower's own output to the bit. Merging is refused.
 
     Raises:
-        ValueError: if the model holds no CLIP vision tower, a target is not its embedding layer, or `prompt_depth`
-            exceeds the number of layers.
+        ValueError: if the model holds no vision tower of a known kind, a target is not a tower's embedding layer, or
+            `prompt_depth` exceeds the number of layers, or an adapter is named as a part of the method.
     """
 
     prefix = "neuro_prompt_"
     tuner_layer_cls = PromptedEmbeddings
     target_module_mapping: dict[str, list[str]] = {}
 
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        """Put one more adapter into the model, as `peft` does, but under no name that a weight of the method has."""
+        if adapter_name in RESERVED_NAMES:
+            raise ValueError(f"adapter name {adapter_name!r} is taken by a weight of the method: use another.")
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict[str, Any]) -> PeftConfig:
         return peft_config  # which modules are meant depends on the modules: see _prepare_model
 
     def _prepare_model(self, peft_config: NeuroPromptConfig, model: nn.Module) -> None:
-        towers = {name: module for name, module in model.named_modules() if isinstance(module, CLIPVisionModel)}
+        towers = {name: module for name, module in model.named_modules() if is_tower(module)}
         if not towers:
-            raise ValueError(
-                f"{type(model).__name__} holds no CLIPVisionModel: NeuroPrompt needs the structure of CLIP's vision "
-                "tower."
-            )
-        self._towers = {f"{name}.embeddings" if name else "embeddings": tower for name, tower in towers.items()}
+            raise ValueError(f"{type(model).__name__} holds no vision tower that could be prompted: {KNOWN_TOWERS}.")
+        self._towers = {}
+        for name, tower in towers.items():
+            embeddings_name = find_structure(tower).embeddings_name
+            self._towers[f"{name}.{embeddings_name}" if name else embeddings_name] = tower
         if peft_config.target_modules is None:
             peft_config.target_modules = list(self._towers)
         for key, tower in self._towers.items():
-            depth, num_layers = peft_config.prompt_depth, len(tower.encoder.layers)
-            if depth is not None and depth > num_layers and self._check_target_module_exists(peft_config, key):
-                raise ValueError(
-                    f"prompt_depth is {depth}, but the tower has {num_layers} layers: use 1 to {num_layers}."
-                )
+            if peft_config.shared_prompts and self._check_target_module_exists(peft_config, key):
+                _check_depth(peft_config.prompt_depth, tower)
 
     @staticmethod
     def _check_target_module_exists(peft_config: NeuroPromptConfig, key: str) -> bool:
@@ -68,13 +78,12 @@ class NeuroPromptModel(BaseTuner):
         if isinstance(target, PromptedEmbeddings):
             target.add_adapter(adapter_name, peft_config)
             return
-        if not isinstance(target, CLIPVisionEmbeddings):
+        if current_key not in self._towers:
             raise ValueError(
-                f"target module {current_key} is a {type(target).__name__}: NeuroPrompt replaces "
-                "CLIPVisionEmbeddings only."
+                f"target module {current_key} is a {type(target).__name__}: NeuroPrompt replaces the embedding layers "
+                f"of vision towers only, here {', '.join(self._towers)}."
             )
-        layers = self._towers[current_key].encoder.layers
-        layer = PromptedEmbeddings(target, layers, adapter_name, peft_config)
+        layer = PromptedEmbeddings(target, self._towers[current_key], adapter_name, peft_config)
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
@@ -91,3 +100,11 @@ class NeuroPromptModel(BaseTuner):
 
     def _check_merge_allowed(self) -> None:
         raise ValueError(MERGE_REFUSED)
+
+
+def _check_depth(prompt_depth: int | None, tower: nn.Module) -> None:
+    num_layers = len(find_structure(tower).layers(tower))
+    if prompt_depth is not None and prompt_depth > num_layers:
+        raise ValueError(
+            f"prompt_depth is {prompt_depth}, but the tower has {num_layers} layers: use 1 to {num_layers}."
+        )

@@ -26,18 +26,33 @@ class BrainEncoderConfig(StrictConfig):
 
     @classmethod
     def sizes(
-        cls, trial_shape: Sequence[int], sampling_rate: float | None, channel_names: Sequence[str]
+        cls,
+        trial_shape: Sequence[int],
+        sampling_rate: float | None,
+        channel_names: Sequence[str],
+        num_subjects: int,
     ) -> dict[str, Any]:
         """The settings that follow from what trials look like.
 
         Args:
-            trial_shape (sequence of `int`): of one trial, without the batch.
+            trial_shape (sequence of `int`): of one trial, without the batch: (channels, samples), or (voxels,).
             sampling_rate (`float` or None): in Hz.
             channel_names (sequence of `str`): of the channels (or voxels).
+            num_subjects (`int`): how many subjects are trained on, for encoders that tell them apart.
 
         Raises:
             InputError: if the encoder does not read trials of that shape.
         """
+        raise NotImplementedError
+
+    @property
+    def trial_shape(self) -> tuple[int, ...]:
+        """Of one trial that the encoder reads, without the batch."""
+        raise NotImplementedError
+
+    @property
+    def batch_layout(self) -> str:
+        """The shape of a batch in words, for messages: "(batch, 63 channels, 250 samples)"."""
         raise NotImplementedError
 
     def check(self) -> None:
@@ -62,7 +77,11 @@ class EEGEncoderConfig(BrainEncoderConfig):
 
     @classmethod
     def sizes(
-        cls, trial_shape: Sequence[int], sampling_rate: float | None, channel_names: Sequence[str]
+        cls,
+        trial_shape: Sequence[int],
+        sampling_rate: float | None,
+        channel_names: Sequence[str],
+        num_subjects: int,
     ) -> dict[str, Any]:
         """See [`BrainEncoderConfig`]; trials are (channels, samples)."""
         if len(trial_shape) != 2:
@@ -77,6 +96,16 @@ class EEGEncoderConfig(BrainEncoderConfig):
             "channel_names": list(channel_names),
         }
 
+    @property
+    def trial_shape(self) -> tuple[int, ...]:
+        """(num_channels, num_timesteps)."""
+        return (self.num_channels, self.num_timesteps)
+
+    @property
+    def batch_layout(self) -> str:
+        """See [`BrainEncoderConfig`]."""
+        return f"(batch, {self.num_channels} channels, {self.num_timesteps} samples)"
+
     def check(self) -> None:
         """Raise [`InputError`] if a value is impossible."""
         super().check()
@@ -86,6 +115,8 @@ class EEGEncoderConfig(BrainEncoderConfig):
         names = self.channel_names
         if names is None:
             return
+        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"channel_names is {names!r}: it must be a list of names.")
         if len(names) != self.num_channels:
             raise InputError(f"channel_names has {len(names)} names, but num_channels is {self.num_channels}.")
         repeated = sorted({name for name in names if names.count(name) > 1})
@@ -93,6 +124,9 @@ class EEGEncoderConfig(BrainEncoderConfig):
             raise InputError(
                 f"channel_names has {', '.join(repeated)} more than once: every channel needs its own name."
             )
+
+
+_WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @dataclass
@@ -109,8 +143,10 @@ class BrainEncoderOutput(ModelOutput):
 class BrainEncoder(PreTrainedModel):
     """Base of all encoders: one brain recording to one feature vector.
 
-    `main_input_name` says which batch key an encoder reads. Start weights are torch's defaults; the same seed gives
-    the same weights whether a model is built from its config or loaded from a checkpoint that lacks them.
+    An encoder for a new kind of recording needs a `forward` whose first argument has the name of its batch key
+    (`main_input_name`) and hands it to `encode_checked`; everything else is here. Start weights are torch's defaults;
+    the same seed gives the same weights whether a model is built from its config or loaded from a checkpoint that
+    lacks them. In evaluation a row depends on no other row.
     """
 
     config: BrainEncoderConfig
@@ -132,6 +168,42 @@ class BrainEncoder(PreTrainedModel):
         """Make the layers as attributes; every encoder's own work. Start weights are drawn afterwards."""
         raise NotImplementedError
 
+    @property
+    def dead_weights(self) -> tuple[str, ...]:
+        """Names of parameters that get no gradient, whatever the loss: none, unless a wrapped model has some.
+
+        A contract test holds every encoder to this list, in both directions.
+        """
+        return ()
+
+    def encode_checked(self, values: torch.Tensor, subject_index: torch.Tensor | None) -> BrainEncoderOutput:
+        """Look at what came in, then encode it in the model's dtype.
+
+        Args:
+            values (`torch.Tensor`): (batch, *trial_shape), any floating type; named `main_input_name` in messages.
+            subject_index (`torch.Tensor`, *optional*): (batch,) whole numbers.
+
+        Raises:
+            InputError: if a shape or type is not the one of the config.
+        """
+        name = self.main_input_name
+        if tuple(values.shape[1:]) != self.config.trial_shape:
+            raise InputError(f"{name} is {tuple(values.shape)}: this encoder reads {self.config.batch_layout}.")
+        if not values.is_floating_point():
+            raise InputError(f"{name} is {values.dtype}: it must be a floating type, in standard deviations.")
+        if subject_index is not None and (
+            tuple(subject_index.shape) != (len(values),) or subject_index.dtype not in _WHOLE_NUMBERS
+        ):
+            raise InputError(
+                f"subject_index is {subject_index.dtype} of {tuple(subject_index.shape)}: it must be whole numbers of "
+                f"({len(values)},), one for each recording."
+            )
+        return BrainEncoderOutput(features=self.encode(values.to(self.dtype), subject_index))
+
+    def encode(self, values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
+        """(batch, *trial_shape) in the model's dtype to (batch, hidden_size); an encoder's own work."""
+        raise NotImplementedError
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if not initialise_as_torch(module):
@@ -139,7 +211,7 @@ class BrainEncoder(PreTrainedModel):
 
 
 class EEGEncoder(BrainEncoder):
-    """Base of encoders that read `eeg_values` (batch, num_channels, num_timesteps).
+    """Base of encoders that read `eeg_values` (batch, num_channels, num_timesteps), EEG or MEG.
 
     Values are standardised: the checkpoint's processor subtracts each channel's training mean and divides by the
     standard deviation of all.
@@ -159,15 +231,4 @@ class EEGEncoder(BrainEncoder):
         Raises:
             InputError: if the shape is not the one of the config.
         """
-        expected = (self.config.num_channels, self.config.num_timesteps)
-        if eeg_values.ndim != 3 or tuple(eeg_values.shape[1:]) != expected:
-            raise InputError(
-                f"eeg_values is {tuple(eeg_values.shape)}: this encoder reads (batch, {expected[0]} channels, "
-                f"{expected[1]} samples)."
-            )
-        features = self.encode(eeg_values.to(self.dtype), subject_index)
-        return BrainEncoderOutput(features=features)
-
-    def encode(self, eeg_values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
-        """(batch, num_channels, num_timesteps) in the model's dtype to (batch, hidden_size); an encoder's own work."""
-        raise NotImplementedError
+        return self.encode_checked(eeg_values, subject_index)

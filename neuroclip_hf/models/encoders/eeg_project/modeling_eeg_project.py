@@ -8,15 +8,17 @@ from neuroclip_hf.models.encoders.layers import ResidualProjector
 
 
 class EEGProjectEncoder(EEGEncoder):
-    """EEGProject, the encoder of UBP (Wu et al., CVPR 2025).
+    """EEGProject: the flattened trial, mapped linearly to `hidden_size`, one residual block, and layer norm.
 
-    The trial is flattened, mapped linearly to `hidden_size`, passed through a residual block (GELU, linear, dropout)
-    and layer-normalised. It is the strongest known encoder within a subject, and reads any number of channels and
-    samples.
+    It is the strongest known encoder within a subject, and reads any number of channels and samples.
+
+    Source: UBP (Wu et al., CVPR 2025, "Bridging the Vision-Brain Gap with an Uncertainty-Aware Blur Prior").
 
     Shapes: (batch, num_channels, num_timesteps) to (batch, hidden_size).
 
-    Differences from the source: none known; sizes come from the config.
+    Units: standard deviations of the training trials in; layer-normalised features out.
+
+    Differences from the source: none known in the layers; sizes come from the config.
     """
 
     config: EEGProjectConfig
@@ -27,6 +29,6 @@ class EEGProjectEncoder(EEGEncoder):
             config.num_channels * config.num_timesteps, config.hidden_size, config.dropout
         )
 
-    def encode(self, eeg_values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
-        """See [`EEGEncoder`]; subjects are treated alike."""
-        return self.projector(eeg_values.flatten(1))
+    def encode(self, values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
+        """See [`BrainEncoder`]; subjects are treated alike."""
+        return self.projector(values.flatten(1))

@@ -1,0 +1,1 @@
+"""What models of brain recordings and pictures share: encoder, tower, projections, checkpoints."""

@@ -1,0 +1,188 @@
+"""Settings of models that bring brain recordings and pictures into one space."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import field
+from itertools import pairwise
+from typing import Any
+
+from transformers import AutoConfig, PretrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig
+from neuroclip_hf.columns import RANDOM_TOWER
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.configuration import StrictConfig, require_choice, require_count, require_number, require_type
+from neuroclip_hf.models.encoders.base import BrainEncoderConfig
+from neuroclip_hf.models.projections import LOGIT_SCALE_RANGE, PROJECTIONS
+from neuroclip_hf.models.registry import encoder_config
+from neuroclip_hf.models.tower_types import DEFAULT_TOWER_TYPE, as_vision_config, tower_type
+
+TOKENS = ("cls", "mean")
+TOWER_DTYPES = ("float32", "float16", "bfloat16")
+
+
+class BrainImageConfig(StrictConfig):
+    """Settings that all our models of brain recordings and pictures have. A name that does not exist is refused.
+
+    Args:
+        encoder_config (`BrainEncoderConfig` or `dict`): the brain encoder; a dict names it as `model_type`
+            ("eeg_project" if it does not) beside that encoder's settings, and becomes a config.
+        vision_config (`PretrainedConfig` or `dict`): the frozen vision tower; a dict names its kind as `model_type`
+            ("clip_vision_model" if it does not; "siglip_vision_model", "dinov2", "dinov2_with_registers") and becomes
+            a config.
+        prompt_config (`dict`, *optional*): settings of [`NeuroPromptConfig`] that differ from its defaults; `None`
+            leaves the tower without prompts.
+        vision (`bool`): `False` leaves the whole image side out: the model encodes recordings only.
+        vision_feature_layers (`list[int]`, *optional*): whose hidden states are read, counted from the bottom from 1,
+            or from the top from -1; kept in ascending order. `None`, as in the paper: the tower's pooled output.
+        vision_feature_token (`str`): of the hidden states, "cls" or the "mean" of the patches.
+        brain_projection, image_projection (`str`): "linear", "mlp" or "none".
+        projection_dim (`int`): width of the space in which recordings meet pictures. Ours.
+        logit_scale_init_value (`float`): where the logarithm of the cosines' factor starts; CLIP's ln(1 / 0.07).
+        tower (`str`): name of the checkpoint the tower came from; "random" for start weights.
+        tower_revision (`str`, *optional*): its commit.
+        tower_fingerprint (`str`, *optional*): digest of its weights as stored.
+        tower_included (`bool`): whether a checkpoint with this config holds the tower, or only names it. Written by
+            `save_pretrained`.
+        tower_dtype (`str`, *optional*): precision of the tower's own weights; `None` is that of the rest.
+        tower_adapters (`dict`): other adapters of `peft` on the model (a LoRA): name -> settings, in the order in
+            which they were added. Written by `save_pretrained`.
+        active_adapters (`list[str]`, *optional*): which adapters of the tower are switched on, the model's own prompts
+            being "default"; `None` for all. Written by `save_pretrained`.
+
+    Raises:
+        InputError: for an unknown name or an impossible value.
+    """
+
+    sub_configs_defaults = {
+        "encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="eeg_project"),
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type=DEFAULT_TOWER_TYPE),
+    }
+    # Batch by batch, logits of different batches cannot be put side by side; metrics take the embeddings.
+    keys_to_ignore_at_inference = ["logits_per_brain", "logits_per_image"]
+
+    encoder_config: BrainEncoderConfig = None  # type: ignore[assignment] # None becomes the default encoder
+    vision_config: PretrainedConfig = None
+    prompt_config: dict[str, Any] | None = field(default_factory=dict)
+    vision: bool = True
+    vision_feature_layers: list[int] | None = None
+    vision_feature_token: str = "cls"
+    brain_projection: str = "linear"
+    image_projection: str = "linear"
+    projection_dim: int = 512
+    logit_scale_init_value: float = math.log(1 / 0.07)
+    tower: str = RANDOM_TOWER
+    tower_revision: str | None = None
+    tower_fingerprint: str | None = None
+    tower_included: bool = True
+    tower_dtype: str | None = None
+    tower_adapters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    active_adapters: list[str] | None = None
+
+    def __post_init__(self, **unknown: Any) -> None:
+        self.encoder_config = _as_encoder_config(self.encoder_config)
+        self.vision_config = as_vision_config(self.vision_config)
+        self.prompt_config = _as_prompt_settings(self.prompt_config)
+        self.vision_feature_layers = self.feature_layers
+        if self.tower_dtype is not None:
+            self.tower_dtype = str(self.tower_dtype).removeprefix("torch.")
+        super().__post_init__(**unknown)
+
+    def check(self) -> None:
+        """Raise [`InputError`] if a value is impossible."""
+        require_count(self, "projection_dim")
+        require_number(self, "logit_scale_init_value", *LOGIT_SCALE_RANGE)
+        require_choice(self, "vision_feature_token", TOKENS)
+        require_choice(self, "brain_projection", PROJECTIONS)
+        require_choice(self, "image_projection", PROJECTIONS)
+        if self.tower_dtype is not None:
+            require_choice(self, "tower_dtype", TOWER_DTYPES)
+        require_type(self, bool, "vision", "tower_included")
+        require_type(self, dict, "tower_adapters")
+        require_type(self, str, "tower")
+        self.encoder_config.check()
+        self._check_features()
+        prompt, layers = _as_prompt_settings(self.prompt_config), self.vision_config.num_hidden_layers
+        if prompt is not None and (prompt["prompt_depth"] or 1) > layers:
+            raise InputError(
+                f"prompt_depth is {prompt['prompt_depth']}, but the tower has {layers} layers: use 1 to {layers}, "
+                "or none for all of them."
+            )
+
+    @property
+    def feature_layers(self) -> list[int] | None:
+        """`vision_feature_layers` counted from the bottom, in ascending order.
+
+        Raises:
+            InputError: for layers that are no whole numbers, out of range, or named twice.
+        """
+        given, count = self.vision_feature_layers, self.vision_config.num_hidden_layers
+        if given is None:
+            return None
+        if not isinstance(given, (list, tuple)) or not given:
+            raise InputError(f"vision_feature_layers is {given!r}: it must be a list of layers, such as [{count}].")
+        for layer in given:
+            if isinstance(layer, bool) or not isinstance(layer, int) or not 1 <= abs(layer) <= count:
+                raise InputError(
+                    f"vision_feature_layers names {layer!r}: the tower has {count} layers, from 1 (the lowest) to "
+                    f"{count}, or from -{count} to -1."
+                )
+        layers = sorted(layer if layer > 0 else count + 1 + layer for layer in given)
+        twice = [layer for layer, following in pairwise(layers) if layer == following]
+        if twice:
+            raise InputError(f"vision_feature_layers is {list(given)}: it names layer {twice[0]} more than once.")
+        return layers
+
+    @property
+    def num_feature_layers(self) -> int:
+        """Layers of the tower that are read; the pooled output is one."""
+        return len(self.feature_layers or [0])
+
+    def _check_features(self) -> None:
+        kind, name = tower_type(self.vision_config), self.vision_config.model_type
+        if self.feature_layers is None:
+            if self.vision_feature_token != "cls":
+                raise InputError(
+                    f"vision_feature_token is {self.vision_feature_token!r}, but the pooled output is read: name "
+                    f"vision_feature_layers, such as [{self.vision_config.num_hidden_layers}]."
+                )
+            if not getattr(self.vision_config, "vision_use_head", True):
+                raise InputError(
+                    f"this tower ({name}) has no pooled output, since its vision_use_head is False: name "
+                    "vision_feature_layers and vision_feature_token='mean'."
+                )
+        elif self.vision_feature_token == "cls" and not kind.has_class_token:
+            raise InputError(
+                f"vision_feature_token is 'cls', but a tower of type {name} has no class token: take 'mean'."
+            )
+
+
+def _as_encoder_config(given: dict[str, Any] | BrainEncoderConfig | None) -> BrainEncoderConfig:
+    if isinstance(given, BrainEncoderConfig):
+        return given
+    settings = dict(_as_mapping("encoder_config", given))
+    return encoder_config(settings.pop("model_type", "eeg_project"), **settings)
+
+
+def _as_prompt_settings(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    if given is None:
+        return None
+    settings = _as_mapping("prompt_config", given)
+    names = NeuroPromptConfig.setting_names()
+    unknown = sorted(set(settings) - set(names))
+    if unknown:
+        raise InputError(f"prompt_config has no setting {', '.join(unknown)}: its settings are {', '.join(names)}.")
+    try:
+        checked = NeuroPromptConfig(**settings)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"prompt_config cannot be used: {error}") from error
+    return {name: getattr(checked, name) for name in names}
+
+
+def _as_mapping(name: str, given: Any) -> Mapping[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"{name} is {given!r}: it must be a dict of settings, or a config.")
+    return given

@@ -1,0 +1,206 @@
+"""Vision towers from the Hub, a folder or the package, and how one is told from another."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.utils.hub import resolve_revision
+
+from neuroclip_hf.columns import SMALL_CLIP
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.loading import without_load_report, without_weight_bars
+from neuroclip_hf.models.tower_types import TOWER_TYPES, clean_vision_config, find_tower_type, tower_type
+from neuroclip_hf.models.towers import tower_location
+
+# What `from_pretrained` passes on to the Hub when it fetches a tower too.
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "token")
+_COMMIT_LENGTH = 40
+
+
+@dataclass(frozen=True)
+class StoredTower:
+    """A tower as its checkpoint stores it.
+
+    Args:
+        name (`str`): of the tower, for messages.
+        weights (`dict`): name in the tower -> tensor, in the stored precision.
+        fingerprint (`str`): see [`tower_fingerprint`].
+    """
+
+    name: str
+    weights: dict[str, torch.Tensor]
+    fingerprint: str
+
+    @classmethod
+    def of(cls, name: str, tower: nn.Module) -> "StoredTower":
+        """What a tower fresh from its checkpoint holds."""
+        weights = {name: tensor.detach() for name, _, tensor in base_weights(tower)}
+        return cls(name, weights, fingerprint_of(weights))
+
+    def fill(self, tower: nn.Module) -> list[str]:
+        """Copy the weights into a tower, adapted or not, and mark them so that transformers does not draw them anew.
+
+        Returns:
+            Names of weights that a checkpoint had filled before; they are overwritten.
+
+        Raises:
+            InputError: if the tower is of another size.
+        """
+        places = {name: tensor for name, _, tensor in base_weights(tower)}
+        odd = sorted(set(places) ^ set(self.weights))
+        odd += [name for name in places if name in self.weights and places[name].shape != self.weights[name].shape]
+        if odd:
+            raise InputError(
+                f"tower {self.name} does not fit vision_config: {odd[0]} is missing on one side, or of another shape. "
+                "Restore config.json, or take another tower."
+            )
+        before = [name for name, tensor in places.items() if getattr(tensor, "_is_hf_initialized", False)]
+        with torch.no_grad():
+            for name, tensor in places.items():
+                tensor.copy_(self.weights[name])
+                tensor._is_hf_initialized = True  # type: ignore[attr-defined]
+        return before
+
+
+def read_tower_config(name_or_path: str, revision: str | None = None, **hub: Any) -> PretrainedConfig:
+    """The config of the vision tower of a checkpoint on the Hub or in a folder.
+
+    Raises:
+        InputError: if there is no such checkpoint, or it holds no vision tower of a known type.
+    """
+    try:
+        model_type = PretrainedConfig.get_config_dict(name_or_path, revision=revision, **hub)[0].get("model_type")
+        found = find_tower_type(model_type)
+        if found is None:
+            raise InputError(
+                f"tower {name_or_path} is of type {model_type!r}: only vision towers of the types "
+                f"{', '.join(TOWER_TYPES)} can be used, or checkpoints that hold one (clip, siglip)."
+            )
+        return clean_vision_config(found.config_class.from_pretrained(name_or_path, revision=revision, **hub))
+    except OSError as error:
+        raise InputError(f"tower {name_or_path} cannot be loaded: {error}") from error
+
+
+def load_tower(
+    name_or_path: str,
+    config: PretrainedConfig,
+    revision: str | None = None,
+    dtype: torch.dtype | str = torch.float32,
+    **hub: Any,
+) -> PreTrainedModel:
+    """The vision tower of a checkpoint; safetensors only, never remote code.
+
+    Args:
+        name_or_path (`str`): on the Hub, or a folder.
+        config (`PretrainedConfig`): its config, see [`read_tower_config`].
+        revision (`str`, *optional*): branch, tag or commit.
+        dtype (`torch.dtype` or "auto"): precision; "auto" is the stored one.
+        hub: as for `PreTrainedModel.from_pretrained`: cache_dir, local_files_only, token.
+
+    Raises:
+        InputError: if its weights cannot be read, or do not fill the tower exactly.
+    """
+    try:
+        with without_weight_bars(), without_load_report():  # it lists a text tower's weights; see below for what lacks
+            tower, report = tower_type(config).model_class.from_pretrained(
+                name_or_path,
+                config=config,
+                revision=revision,
+                dtype=dtype,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **hub,
+            )
+    except OSError as error:
+        raise InputError(f"tower {name_or_path} cannot be loaded: {error}") from error
+    tower.config._name_or_path = ""  # the model's own config says where the tower is from
+    wrong = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in report[kind])
+    if wrong:
+        raise InputError(f"tower {name_or_path} lacks weights, or has them in another shape: {', '.join(wrong[:5])}.")
+    return tower
+
+
+def fetch_tower(name: str, revision: str | None, fingerprint: str | None, **hub: Any) -> StoredTower:
+    """The tower that a checkpoint names, as stored.
+
+    Args:
+        name (`str`): of the package's own tower, or on the Hub.
+        revision (`str`, *optional*): the commit.
+        fingerprint (`str`, *optional*): of the tower that the checkpoint was trained on.
+        hub: as for [`load_tower`].
+
+    Raises:
+        InputError: if it cannot be had, or is another one.
+    """
+    location = tower_location(name)
+    tower = load_tower(location, read_tower_config(location, revision, **hub), revision, "auto", **hub)
+    stored = StoredTower.of(name, tower)
+    if stored.fingerprint != fingerprint:
+        place = f"{name} at commit {revision}" if revision else name
+        remedy = "install the version of this package that has it" if name == SMALL_CLIP else "restore that tower"
+        raise InputError(
+            f"tower {place} has the fingerprint {stored.fingerprint}, but the checkpoint was trained on one with "
+            f"{fingerprint}: {remedy}, or take a checkpoint saved with include_backbone=True."
+        )
+    return stored
+
+
+def resolve_commit(name: str, revision: str | None, **hub: Any) -> str | None:
+    """The commit that a branch or tag of a repository on the Hub points to now.
+
+    `None` for a folder; `revision` itself where the Hub cannot be asked and the cache does not know.
+    """
+    if Path(name).is_dir():
+        return None
+    known = {key: hub[key] for key in ("cache_dir", "local_files_only", "token") if key in hub}
+    found = resolve_revision(name, revision, **known)
+    return getattr(found, "resolved", found)
+
+
+def can_be_fetched(name: str, revision: str | None) -> bool:
+    """Whether a name and a revision will give the same tower anywhere: the package's own, or a commit on the Hub."""
+    if name == SMALL_CLIP:
+        return True
+    return revision is not None and len(revision) == _COMMIT_LENGTH and set(revision) <= set("0123456789abcdef")
+
+
+def tower_fingerprint(tower: nn.Module) -> str:
+    """A digest of a tower's own weights, whatever adapters are on it.
+
+    SHA-256 over name, dtype, shape and bytes of every stored tensor, in order of name: the same wherever and in
+    whichever order they were stored, and another one as soon as a bit or the precision changes.
+    """
+    return fingerprint_of({name: tensor for name, _, tensor in base_weights(tower)})
+
+
+def fingerprint_of(weights: Mapping[str, torch.Tensor]) -> str:
+    """See [`tower_fingerprint`]; of tensors by name."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def base_weights(module: nn.Module, name: str = "", key: str = "") -> Iterator[tuple[str, str, torch.Tensor]]:
+    """The tensors of a tower that it would store without adapters.
+
+    Yields:
+        The name without adapters, the key in the tower's state as it is, and the tensor itself.
+    """
+    if isinstance(module, BaseTunerLayer):
+        yield from base_weights(module.base_layer, name, f"{key}base_layer.")
+        return
+    for part, tensor in {**module._parameters, **module._buffers}.items():
+        if tensor is not None and part not in module._non_persistent_buffers_set:
+            yield name + part, key + part, tensor
+    for part, child in module.named_children():
+        yield from base_weights(child, f"{name}{part}.", f"{key}{part}.")
