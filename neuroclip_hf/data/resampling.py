@@ -12,7 +12,7 @@ from neuroclip_hf.data._threads import map_blocks
 
 GROUP = 50
 """Samples of the result that are computed in full from those around them (ours): the fewest multiplications."""
-TOLERANCE = 1e-13
+TOLERANCE = 1e-12
 """What may be lost of a weight, relative to the largest (ours)."""
 
 
@@ -36,7 +36,7 @@ class EpochMap:
 
     The results are cut into groups. What samples contribute to the results of their own group is computed in full.
     What they contribute to all others depends on a few sums of them only (their moments, about 25 for 200 samples):
-    the far weights, sines over the distance, have that rank to the last digit. It is found in the weights themselves,
+    the far weights, sines over the distance, have that rank to twelve digits. It is found in the weights themselves,
     by a pivoted QR decomposition; so the map need not be one of resampling, it only is slower then.
 
     Args:

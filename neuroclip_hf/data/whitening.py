@@ -129,7 +129,7 @@ def _epoch_covariances(epochs: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     _, channels, samples = epochs.shape
     with np.errstate(invalid="ignore", over="ignore"):  # the caller refuses what is not finite
-        centred = epochs - epochs.mean(axis=2, keepdims=True)
+        centred = epochs - (epochs @ np.full(samples, 1 / samples))[..., None]
         covariances = centred @ centred.transpose(0, 2, 1) / samples
         variances = np.diagonal(covariances, axis1=1, axis2=2).copy()  # (trials, channels)
         precisions = np.divide(1.0, variances, out=np.zeros_like(variances), where=variances != 0)
