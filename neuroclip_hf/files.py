@@ -9,10 +9,10 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from neuroclip_hf.errors import InputError
 
@@ -98,6 +98,51 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path} cannot be read ({error.strerror}): it should be a JSON file.") from None
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not readable JSON ({error}): restore it or make it again.") from None
+
+
+@contextmanager
+def locked_folder(folder: Path, out: Path, contents: Collection[str], work: str) -> Iterator[None]:
+    """Make a folder in which an output grows, and hold it for this process alone.
+
+    The system frees the lock of a process that was killed, so that the next one can go on with what lies there.
+
+    Args:
+        folder (`Path`): is made if it is not there.
+        out (`Path`): the output, for messages.
+        contents (collection of `str`): names of all that `work` may leave there, beside the file `lock` and dotted
+            names.
+        work (`str`): what makes the output, for a message: "preparation".
+
+    Raises:
+        InputError: if another process holds the folder, it cannot be written, or it holds something else.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file: BinaryIO = (folder / "lock").open("wb")
+    except OSError as error:
+        raise InputError(
+            f"{out} cannot be written ({error.strerror}): name an output in a folder you may write to."
+        ) from None
+    known = {"lock", *contents}
+    strange = [path.name for path in folder.iterdir() if path.name not in known and not path.name.startswith(".")]
+    if strange:
+        file.close()
+        (folder / "lock").unlink()
+        raise InputError(f"{folder} holds {strange[0]}, which no {work} leaves there: move the folder away.")
+    with file:
+        try:
+            _lock(file)
+        except OSError:
+            raise InputError(f"{out} is being made by another process: wait for it, or name another output.") from None
+        yield
+
+
+def _lock(file: BinaryIO) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows: there nobody guards against two processes
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -173,3 +174,24 @@ def snapshot():
     return lambda folder: {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+@pytest.fixture
+def on_ranks(tmp_path):
+    """Call a function of a test file, `function(rank, world)`, on so many processes: {world: what each returned}."""
+
+    def run(function, worlds, timeout=120):
+        import torch
+
+        if not torch.distributed.is_gloo_available() or not hasattr(os, "fork"):
+            pytest.skip("needs gloo and fork")
+        command = [sys.executable, str(PROJECT / "tests" / "ranks.py"), function.__code__.co_filename]
+        command += [function.__name__, str(tmp_path), *map(str, worlds)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        assert done.returncode == 0, done.stderr
+        return {
+            world: [torch.load(tmp_path / f"{world}-{rank}.pt", weights_only=True) for rank in range(world)]
+            for world in worlds
+        }
+
+    return run

@@ -20,10 +20,16 @@ def train(
     data: Path = typer.Option(..., "--data", help="The trial store to train on."),
     out: Path = typer.Option(..., "--out", help="Folder of the run: checkpoint, processor, recipe, log, README."),
     control: bool = typer.Option(False, "--control", help="Also train a control on shuffled pairs."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing run."),
+    overwrite: bool = typer.Option(
+        False, "--overwrite", help="Replace an existing run; start an unfinished one afresh."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:
-    """Train a model; validation chooses the epoch, the test split is not looked at."""
+    """Train a model; validation chooses the epoch, the test split is not looked at.
+
+    A training that was stopped goes on with the same command, after its newest checkpoint (checkpoint_minutes=). On
+    several GPUs: torchrun --nproc_per_node 4 -m neuroclip_hf.cli.main train ...; batch_size is that of all together.
+    """
     from neuroclip_hf.data.store import TrialStore
     from neuroclip_hf.files import read_json, refuse_existing
     from neuroclip_hf.training.settings import load_recipe, parse_overrides
@@ -35,6 +41,7 @@ def train(
     from neuroclip_hf.checkpoints import RUN_FILE
     from neuroclip_hf.protocols.run import train_run
     from neuroclip_hf.sharing.card import write_run_card
+    from neuroclip_hf.training.trainer import this_process
 
     run = train_run(
         settings,
@@ -44,6 +51,8 @@ def train(
         overwrite=overwrite,
         finish=lambda folder: write_run_card(folder, str(out)),
     )
+    if not this_process().is_main_process:  # the run lies where the first process is
+        return
     facts = read_json(run / RUN_FILE)
     keys = (
         "recipe",

@@ -1,6 +1,7 @@
-"""What a process that was killed outright leaves beside a store: folders whose names begin with a dot.
+"""What a process that was killed outright leaves beside a store or a run: folders whose names begin with a dot.
 
-`.STORE.unfinished` keeps what `prepare things-eeg2` had finished, and the same command goes on after it.
+`.STORE.unfinished` keeps what `prepare things-eeg2` had finished, `.RUN.unfinished` the checkpoints of `train`; the
+same command goes on after it.
 `.STORE.*.tmp` is a store half written in one go, `.STORE.*.old` one that was about to be replaced; nothing goes on
 from those.
 """

@@ -4,6 +4,7 @@ import json
 import platform
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import PartialState
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
@@ -40,9 +42,10 @@ from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_fro
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
 from neuroclip_hf.protocols.building import build_model, image_processor_for
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
+from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
-from neuroclip_hf.training.trainer import TrainingResult, this_process, train
+from neuroclip_hf.training.trainer import TrainingResult, of_first_process, this_process, train
 
 VALIDATION_AVERAGE, VALIDATION_DRAWS = 16, 100
 """Trials a validation query and queries a concept (ours), where trials know only their concept."""
@@ -73,41 +76,77 @@ def train_run(
     `out` then holds config.json, model.safetensors, processor_config.json, recipe.yaml, run.json, training.jsonl
     and trained_on.json (digests of the trials, pictures and concepts, so that no evaluation takes them for new).
 
+    Until then `.NAME.unfinished` beside it holds the last two checkpoints of each training. After a stop, `kill -9`
+    included, the same call goes on there, and ends with the same bytes on CPUs.
+
     Args:
         recipe (`Recipe`): what to train, and how.
         store (`TrialStore`): its training trials (and validation trials, where it declares some) are used; its test
             trials are not looked at.
         out (path): the run's folder.
         control (`bool`): also train the same model on shuffled pairs, into `out/control`.
-        overwrite (`bool`): replace an existing run.
+        overwrite (`bool`): replace an existing run, and start an unfinished one afresh.
         finish (callable, *optional*): is given the folder before it takes its name, to add a card for example.
 
     Returns:
         The run's folder.
+
+    Raises:
+        InputError: if the run exists or cannot be trained so, or an unfinished one was begun with other settings.
     """
     state = this_process()
-    if not state.is_main_process:  # one process writes; the others only train
+    job = _job(recipe, store, control, state)
+    place = unfinished_run(Path(out), job, overwrite) if state.is_main_process else nullcontext()
+    with place as unfinished:
         for shuffled in (False, True)[: 1 + control]:
-            train_on_store(recipe, store, shuffled=shuffled)
-        state.wait_for_everyone()
-        return Path(out)
-    with new_folder(out, overwrite, RUN_FILE) as folder:  # first: one that cannot be written is named before the work
-        save_run(train_on_store(recipe, store), recipe, folder)
-        if control:
-            save_run(train_on_store(recipe, store, shuffled=True), recipe, folder / CONTROL)
-        if finish is not None:
-            finish(folder)
+            _train_part(recipe, store, shuffled, unfinished)
+        if unfinished is not None and finish is not None:
+            finish(unfinished.output)
     state.wait_for_everyone()
     return Path(out)
 
 
-def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False) -> TrainedModel:
+def _train_part(recipe: Recipe, store: TrialStore, shuffled: bool, unfinished: UnfinishedRun | None) -> None:
+    """Train and save the model, or its control, unless that is done; one process writes, the others only train."""
+    part = None if unfinished is None else unfinished.part(shuffled)
+    if of_first_process(part is not None and part.is_dir()):
+        return
+    checkpoints = None if unfinished is None else unfinished.checkpoints(shuffled)
+    trained = train_on_store(recipe, store, shuffled=shuffled, checkpoints=checkpoints)
+    if part is not None:
+        with new_folder(part) as folder:
+            save_run(trained, recipe, folder)
+
+
+def _job(recipe: Recipe, store: TrialStore, control: bool, state: PartialState) -> dict[str, Any]:
+    """All that the bytes of a run depend on; how many processes load data and when checkpoints are written do not."""
+    settings = recipe.to_dict()
+    settings["training"] = {
+        name: value
+        for name, value in settings["training"].items()
+        if name not in ("num_workers", "checkpoint_minutes")
+    }
+    return {
+        **settings,
+        "store": store.info.fingerprint,
+        "control": control,
+        "processes": state.num_processes,
+        "device": state.device.type,
+        "versions": _versions(),
+    }
+
+
+def train_on_store(
+    recipe: Recipe, store: TrialStore, *, shuffled: bool = False, checkpoints: Path | None = None
+) -> TrainedModel:
     """Train a recipe on a store, in memory.
 
     Args:
         recipe (`Recipe`): what to train, and how.
         store (`TrialStore`): see [`train_run`].
         shuffled (`bool`): deal the pictures of the training and validation trials out anew: the control.
+        checkpoints (`Path`, *optional*): where checkpoints are written, and looked for, see
+            [`neuroclip_hf.training.trainer.train`].
     """
     seed = recipe.training.seed
     parts = choose_parts(recipe, store)
@@ -124,6 +163,7 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
     gallery = store.gallery(columns.TRAIN)
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
     dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe, store), seed)
+    model.picture_chunk_size = recipe.training.picture_chunk_size
     model.to(this_process().device)  # before all pictures go through the tower
     frozen = embed_pictures_frozen(model, pictures)
     model.centre_pictures(embed_pictures(model, pictures, "centring"), frozen)
@@ -136,6 +176,7 @@ def train_on_store(recipe: Recipe, store: TrialStore, *, shuffled: bool = False)
         batches,
         validate,
         description="control" if shuffled else "training",
+        checkpoints=checkpoints,
     )
     seen = trained_on(store, np.concatenate([train_rows, validation_rows]))
     facts = _facts(recipe, store, result)
@@ -248,7 +289,6 @@ def _view(recipe: Recipe, store: TrialStore) -> TrainingView:
 
 
 def _facts(recipe: Recipe, store: TrialStore, result: TrainingResult) -> dict[str, Any]:
-    names = ("neuroclip-hf", "torch", "transformers", "peft", "accelerate", "numpy")
     return {
         "recipe": recipe.name,
         "seed": recipe.training.seed,
@@ -260,5 +300,10 @@ def _facts(recipe: Recipe, store: TrialStore, result: TrainingResult) -> dict[st
         "epochs": recipe.training.epochs,
         "trainable_parameters": result.trainable_parameters,
         "seconds": round(result.seconds, 1),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    names = ("neuroclip-hf", "torch", "transformers", "peft", "accelerate", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -15,6 +15,11 @@ from neuroclip_hf.training.values import check_choice, checked, read_yaml
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 Settings = TypeVar("Settings")
+ACCUMULATION = "gradient_accumulation"
+ACCUMULATION_REMEDY = (
+    "To save memory keep the batch and let pictures pass the tower in chunks (picture_chunk_size), or use more "
+    "processes."
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,12 @@ class TrainingSettings:
         sampling (`str`): which trials meet in a batch: "shuffled", "subjects-by-pictures" (the same pictures by
             several subjects), "class-balanced" (concepts in equal shares, where trials know only few concepts), or
             "auto", see `neuroclip_hf.data.sampling.choose_sampling`.
+        picture_chunk_size (`int` or None): pictures that pass the tower at once, on each process; None for all of a
+            batch. Fewer need less memory and one more pass; loss and gradients stay those of the whole batch.
         num_workers (`int`): processes that load data; the order does not depend on it.
+        checkpoint_minutes (`float` or None): a checkpoint is written after the first step that ends so long after the
+            last one; 0 writes one after every step, None writes none. 10 minutes of work are the most that is lost
+            then (ours).
         seed (`int`): of weights, order, dropout, perturbation and validation.
     """
 
@@ -125,7 +135,9 @@ class TrainingSettings:
     selection: str = "loss"
     mixed_precision: str = "no"
     sampling: str = columns.AUTO
+    picture_chunk_size: int | None = None
     num_workers: int = 0
+    checkpoint_minutes: float | None = 10.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -139,6 +151,10 @@ class TrainingSettings:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be zero or more.")
         if self.seed >= 2**32:
             raise InputError(f"seed is {self.seed}: it must be below 2 ** 32.")
+        if self.picture_chunk_size is not None and self.picture_chunk_size < 1:
+            raise InputError(f"picture_chunk_size is {self.picture_chunk_size}: it must be 1 or more, or null.")
+        if self.checkpoint_minutes is not None and not 0 <= self.checkpoint_minutes < math.inf:
+            raise InputError(f"checkpoint_minutes is {self.checkpoint_minutes}: it must be zero or more, or null.")
         if self.prompt_learning_rate is not None and not 0 < self.prompt_learning_rate < math.inf:
             raise InputError(f"prompt_learning_rate is {self.prompt_learning_rate}: it must be above zero, or null.")
         if not 0 <= self.warmup < 1:
@@ -258,4 +274,6 @@ def _build(kind: type[Settings], values: Any, path: str, section: str) -> Settin
 
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
+    if ACCUMULATION in name:
+        return f"accumulated gradients tell each picture from fewer others. {ACCUMULATION_REMEDY}"
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."

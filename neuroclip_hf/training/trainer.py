@@ -1,21 +1,42 @@
-"""The Accelerate loop: it is given its data, so it cannot reach a test split."""
+"""The Accelerate loop: it is given its data, so it cannot reach a test split.
+
+Several processes, on one machine or on many, train as one does: they see the same global batches, of which each
+takes its part; the loss is that of the whole batch, BatchNorm looks at all of it, and gradients are averaged. Start
+them with `torchrun --nproc_per_node 4 -m neuroclip_hf.cli.main train ...` or `accelerate launch -m ...`; on CPUs with
+`ACCELERATE_USE_CPU=true torchrun`. Only the first process writes and reads the run, so that the others need the store
+alone. A process that fails ends with its error, and the launcher stops the others; without a launcher they fail in the
+next exchange, at the latest when the time-out of torch.distributed is over. The same command then goes on after the
+newest checkpoint.
+"""
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration, parse_flag_from_env
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    broadcast_object_list,
+    parse_flag_from_env,
+    send_to_device,
+)
 from torch.utils.data import DataLoader
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import get_logger, progress
-from neuroclip_hf.training.seeding import Batches, BatchOrder, seed_everything
-from neuroclip_hf.training.settings import TrainingSettings
+from neuroclip_hf.models.batch_norm import batch_norm_over_processes
+from neuroclip_hf.training.checkpoints import read_newest_checkpoint, write_checkpoint
+from neuroclip_hf.training.exactness import deterministic_on_cpus, rows_of_process, seed_step, without_rows
+from neuroclip_hf.training.optimisation import Optimisation
+from neuroclip_hf.training.record import Record
+from neuroclip_hf.training.seeding import Batches
+from neuroclip_hf.training.settings import ACCUMULATION_REMEDY, TrainingSettings
 
 Validate = Callable[[Any], dict[str, float]]
 
@@ -27,7 +48,7 @@ class TrainingResult:
     Args:
         best_epoch (`int`): the epoch whose weights the model now has, counted from 1.
         history (`list[dict]`): an entry an epoch: epoch, loss, and what validation gave.
-        seconds (`float`): wall time.
+        seconds (`float`): wall time, that of processes which were stopped included as far as a checkpoint knows it.
         trainable_parameters (`int`): how many numbers were trained.
     """
 
@@ -35,28 +56,6 @@ class TrainingResult:
     history: list[dict[str, float]]
     seconds: float
     trainable_parameters: int
-
-
-@dataclass
-class _Best:
-    """The best epoch so far, with the trained weights of then."""
-
-    score: float = -math.inf
-    epoch: int = 0
-    weights: dict[str, torch.Tensor] = field(default_factory=dict)
-
-    def update(self, model: torch.nn.Module, epoch: int, score: float) -> None:
-        if score > self.score or not self.weights:
-            trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-            state = {**trained, **_changing_buffers(model)}
-            self.weights = {name: value.detach().cpu().clone() for name, value in state.items()}
-            self.score, self.epoch = score, epoch
-
-    def restore(self, model: torch.nn.Module) -> None:
-        state = {**dict(model.named_parameters()), **_changing_buffers(model)}
-        with torch.no_grad():
-            for name, value in self.weights.items():
-                state[name].copy_(value)
 
 
 def train(
@@ -67,55 +66,42 @@ def train(
     batches: Batches,
     validate: Validate | None = None,
     description: str = "training",
+    checkpoints: Path | None = None,
 ) -> TrainingResult:
     """Train the parameters of `model` that require a gradient; the best epoch's weights are left in it.
 
+    With `checkpoints`, a training that was stopped at any step, `kill -9` included, goes on after the newest one when
+    it is called again with the same arguments, and ends with the same bits on a CPU.
+
     Args:
         model (`PreTrainedModel`): `forward(**batch)` returns an output with `loss`.
-        dataset (map-style): training items; `set_epoch` is called on it where it has one.
+        dataset (map-style): training items, which may depend on their number and the epoch alone; `set_epoch` is
+            called on it where it has one.
         collator (callable): items -> batch.
         settings (`TrainingSettings`): how.
         batches (`Batches`): which items each step sees, over all processes together.
         validate (callable, *optional*): model -> {"loss": ..., "top1": ...}, called after every epoch. Without it the
             last epoch is kept.
         description (`str`): of the progress bar.
+        checkpoints (`Path`, *optional*): folder of the checkpoints, used by the first process alone; without it none
+            are written. They are left there at the end.
 
     Raises:
-        InputError: if nothing is trainable, a validation is asked for and none given, or the processes cannot share a
-            batch equally.
+        InputError: if nothing is trainable, a validation is asked for and none given, the precision cannot be had
+            here, Accelerate is told to accumulate gradients, or a checkpoint is of another model.
         FloatingPointError: if the loss, or a weight, is no longer finite; the message names the epoch.
     """
     if validate is None and settings.selection != "last":
         raise InputError(
             f"selection={settings.selection} needs validation trials: choose selection=last, or add some."
         )
-    accelerator = _accelerator(settings, batches.batch_size)
-    order = BatchOrder(batches)
-    loader = DataLoader(dataset, batch_sampler=order, collate_fn=collator, num_workers=settings.num_workers)
-    optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate)
-    steps = settings.epochs * len(loader)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, settings.warmup))
-    prepared, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    seed_everything(settings.seed)
-    best, history, started = _Best(), [], time.perf_counter()
-    with progress(total=steps, desc=description, unit="step") as bar:
-        for epoch in range(settings.epochs):
-            order.set_epoch(epoch)
-            getattr(dataset, "set_epoch", lambda _: None)(epoch)
-            loader.set_epoch(epoch)  # else Accelerate's loader tells both of them its own count when it starts
-            loss = _train_epoch(accelerator, prepared, loader, optimizer, scheduler, settings, epoch, bar)
-            scores = validate(model) if validate is not None else {}
-            _refuse_broken(model, scores, epoch)
-            history.append({"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}})
-            if bar.disable:
-                entry = ", ".join(f"{name} {value:.3f}" for name, value in history[-1].items() if name != "epoch")
-                get_logger().info("%s, epoch %d of %d: %s", description, epoch + 1, settings.epochs, entry)
-            best.update(model, epoch + 1, _score(scores, settings.selection, epoch))
-            bar.set_postfix({"loss": f"{loss:.3f}", **{f"val {key}": f"{value:.3f}" for key, value in scores.items()}})
-    accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)  # mixed precision leaves a wrapped forward behind
-    best.restore(model)
-    trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
-    return TrainingResult(best.epoch, history, time.perf_counter() - started, trained)
+    accelerator = _accelerator(settings)
+    with deterministic_on_cpus(accelerator.device), batch_norm_over_processes(model):
+        training = _Training(accelerator, model, dataset, collator, settings, batches, validate, checkpoints)
+        try:
+            return training.run(description)
+        finally:  # mixed precision leaves a wrapped forward behind
+            accelerator.unwrap_model(training.prepared, keep_fp32_wrapper=False)
 
 
 def this_process() -> PartialState:
@@ -124,23 +110,155 @@ def this_process() -> PartialState:
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
-def _accelerator(settings: TrainingSettings, batch_size: int) -> Accelerator:
+def of_first_process(value: Any) -> Any:
+    """What the first process gave for `value`, on all of them."""
+    [known] = broadcast_object_list([value])
+    return known
+
+
+class _Training:
+    """One training; see [`train`] for its arguments."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: Any,
+        dataset: Any,
+        collator: Callable[[Any], dict[str, torch.Tensor]],
+        settings: TrainingSettings,
+        batches: Batches,
+        validate: Validate | None,
+        checkpoints: Path | None,
+    ) -> None:
+        self.accelerator, self.model, self.dataset, self.collator = accelerator, model, dataset, collator
+        self.settings, self.batches, self.validate = settings, batches, validate
+        self.steps = settings.epochs * len(batches)
+        self.optimisation = Optimisation(model, settings, self.steps)
+        self.prepared, self.optimizer = accelerator.prepare(model, self.optimisation.optimizer)
+        self.checkpoints = checkpoints if accelerator.is_main_process else None
+        self.started = self.kept = time.perf_counter()
+        self.record = Record()
+
+    def run(self, description: str) -> TrainingResult:
+        record = self.record = self._stand()
+        settings = self.settings
+        with progress(total=self.steps, initial=record.step, desc=description, unit="step") as bar:
+            for epoch in range(record.epoch, settings.epochs):
+                loss = self._train_epoch(epoch, bar)
+                seed_step(settings.seed, record.step, self.accelerator.process_index)
+                scores = self.validate(self.model) if self.validate is not None else {}
+                _refuse_broken(self.model, scores, epoch)
+                entry = {"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}}
+                record.close_epoch(self.model, entry, _score(scores, settings.selection, epoch))
+                self._keep()
+                if bar.disable and self.accelerator.is_main_process:
+                    text = ", ".join(f"{name} {value:.3f}" for name, value in entry.items() if name != "epoch")
+                    get_logger().info("%s, epoch %d of %d: %s", description, epoch + 1, settings.epochs, text)
+                shown = {f"val {name}": f"{value:.3f}" for name, value in scores.items()}
+                bar.set_postfix({"loss": f"{loss:.3f}", **shown})
+        record.restore_best(self.model)
+        trained = sum(value.numel() for value in self.model.parameters() if value.requires_grad)
+        return TrainingResult(record.best_epoch, record.history, record.seconds + self._seconds(), trained)
+
+    def _stand(self) -> Record:
+        """Where the newest checkpoint, as the first process finds it, left the training."""
+        found = None if self.checkpoints is None else read_newest_checkpoint(self.checkpoints)
+        snapshot = of_first_process(found)
+        if snapshot is None:
+            return Record()
+        record = Record.restored(
+            snapshot, self.model, self.optimisation, self.accelerator.scaler, self.accelerator.device
+        )
+        if self.accelerator.is_main_process:
+            get_logger().info("Going on after step %d of %d.", record.step, self.steps)
+        return record
+
+    def _train_epoch(self, epoch: int, bar: Any) -> float:
+        """Train what is left of an epoch; the mean loss of all its steps."""
+        getattr(self.dataset, "set_epoch", lambda _: None)(epoch)
+        self.prepared.train()
+        record, process = self.record, self.accelerator.process_index
+        mine = [
+            rows_of_process(batch, process, self.accelerator.num_processes)
+            for batch in self.batches.epoch(epoch)[len(record.losses) :]
+        ]
+        loader = iter(self._loader([rows or [0] for rows in mine]))
+        for rows in mine:
+            seed_step(self.settings.seed, record.step, process)  # first, since loading may draw as well
+            batch = next(loader)
+            record.losses.append(self._step(batch if rows else without_rows(batch), epoch))
+            record.step += 1
+            bar.update()
+            self._keep()
+        return float(torch.stack(record.losses).mean())
+
+    def _step(self, batch: dict[str, torch.Tensor], epoch: int) -> torch.Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.accelerator.autocast():
+            loss = self.prepared(**send_to_device(batch, self.accelerator.device)).loss
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"The loss is {loss.item()} in epoch {epoch + 1}, step {len(self.record.losses) + 1}: lower "
+                "learning_rate, or look for extreme trials (prepare with --reject)."
+            )
+        self.accelerator.backward(loss)
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.accelerator.clip_grad_norm_(trained, self.settings.max_grad_norm)
+        self.optimisation.set_rates(self.record.step)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _loader(self, batches: list[list[int]]) -> DataLoader[Any]:
+        return DataLoader(
+            self.dataset, batch_sampler=batches, collate_fn=self.collator, num_workers=self.settings.num_workers
+        )
+
+    def _keep(self) -> None:
+        """Write a checkpoint if it is time for one."""
+        minutes = self.settings.checkpoint_minutes
+        if self.checkpoints is None or minutes is None or time.perf_counter() - self.kept < 60 * minutes:
+            return
+        scaler = self.accelerator.scaler
+        snapshot = self.record.snapshot(self.model, self.optimisation, scaler, self._seconds())
+        write_checkpoint(self.checkpoints, snapshot)
+        self.kept = time.perf_counter()
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+
+def _accelerator(settings: TrainingSettings) -> Accelerator:
     # Accelerate remembers the precision of the first training in a process, and refuses another one in the second.
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != settings.mixed_precision:
         AcceleratorState._reset_state()
+    # Buffers need no copying: BatchNorm's statistics are the same on all processes.
+    parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
     try:
-        accelerator = Accelerator(
-            mixed_precision=settings.mixed_precision,
-            dataloader_config=DataLoaderConfiguration(split_batches=True),  # one global batch on any number of ranks
-        )
+        accelerator = Accelerator(mixed_precision=settings.mixed_precision, kwargs_handlers=[parallel])
     except (ValueError, ImportError) as error:
         raise InputError(f"mixed_precision={settings.mixed_precision} cannot be used here: {error}") from None
-    if batch_size % accelerator.num_processes:
+    if settings.mixed_precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would take float32
+        raise InputError("mixed_precision is fp16: it needs a GPU; on a CPU choose bf16 or no.")
+    if accelerator.gradient_accumulation_steps != 1:
         raise InputError(
-            f"batch_size is {settings.batch_size}, which makes batches of {batch_size}: they must be a multiple of "
-            f"the {accelerator.num_processes} processes; choose another batch_size, or sampling=shuffled."
+            f"Accelerate is set to accumulate the gradients of {accelerator.gradient_accumulation_steps} batches: a "
+            f"contrastive loss would then tell each picture from fewer others. {ACCUMULATION_REMEDY} Set "
+            "ACCELERATE_GRADIENT_ACCUMULATION_STEPS, or `accelerate config`, to 1."
+        )
+    if accelerator.distributed_type in _SHARDED:
+        raise InputError(
+            f"Accelerate is set to {accelerator.distributed_type.value}: each process holds the whole model here, so "
+            "run `accelerate config` for plain multi-GPU or multi-CPU training."
+        )
+    if settings.batch_size < accelerator.num_processes:
+        raise InputError(
+            f"batch_size is {settings.batch_size}: it is over all processes together, of which there are "
+            f"{accelerator.num_processes}; each needs a trial."
         )
     return accelerator
+
+
+_SHARDED = (DistributedType.DEEPSPEED, DistributedType.FSDP, DistributedType.MEGATRON_LM, DistributedType.XLA)
 
 
 def _refuse_broken(model: torch.nn.Module, scores: dict[str, float], epoch: int) -> None:
@@ -151,62 +269,6 @@ def _refuse_broken(model: torch.nn.Module, scores: dict[str, float], epoch: int)
             f"After epoch {epoch + 1}, {broken[0]} is not finite: lower learning_rate, or look for extreme trials "
             "(prepare with --reject)."
         )
-
-
-def _train_epoch(
-    accelerator: Accelerator,
-    model: Any,
-    loader: Any,
-    optimizer: Any,
-    scheduler: Any,
-    settings: TrainingSettings,
-    epoch: int,
-    bar: Any,
-) -> float:
-    model.train()
-    losses = []
-    for step, batch in enumerate(loader):
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            loss = model(**batch).loss
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss is {loss.item()} in epoch {epoch + 1}, step {step + 1}: lower learning_rate, or look for "
-                "extreme trials (prepare with --reject)."
-            )
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_((p for p in model.parameters() if p.requires_grad), settings.max_grad_norm)
-        optimizer.step()
-        scheduler.step()
-        losses.append(loss.detach())
-        bar.update()
-    return float(torch.stack(losses).mean())
-
-
-def _parameter_groups(model: torch.nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        prompt = "neuro_prompt_" in name
-        rate = (settings.prompt_learning_rate or settings.learning_rate) if prompt else settings.learning_rate
-        decay = settings.weight_decay if parameter.ndim > 1 and not prompt else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    if not groups:
-        raise InputError("No parameter of the model is trainable: check the encoder and the prompt settings.")
-    return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
-
-
-def _changing_buffers(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Buffers that training moves (BatchNorm's statistics): part of an epoch's weights, though no parameter."""
-    return {name: value for name, value in model.named_buffers() if "running_" in name or "num_batches" in name}
-
-
-def _rate(step: int, steps: int, warmup: float) -> float:
-    rising = max(1, math.ceil(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
 def _score(scores: dict[str, float], selection: str, epoch: int) -> float:

@@ -1,29 +1,28 @@
-"""The all-gather: nothing on one process, exact on two."""
+"""The all-gather: nothing on one process, exact on several, whatever part of the rows each one holds."""
 
-import subprocess
-import sys
-
-import pytest
 import torch
 
 from neuroclip_hf.losses import gather_with_gradient, softened_contrastive_loss
 
-# One of two processes: half of the batch through a shared weight, the loss of all of it.
-RANK = """
-import sys, torch
-from neuroclip_hf.losses import gather_with_gradient, softened_contrastive_loss
-store, rank, batch, out = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-values = torch.load(batch, weights_only=True)
-weight = values["weight"].requires_grad_()
-part = slice(3 * rank, 3 * rank + 3)
-rows = (values["brain"][part] @ weight, values["image"][part] @ weight, values["ids"][part], values["frozen"][part])
-brain, image, ids, frozen = (gather_with_gradient(each) for each in rows)
-loss = softened_contrastive_loss(brain, image, 5.0, ids, frozen)
-loss.backward()
-torch.save({"loss": loss.detach(), "gradient": weight.grad}, out)
-torch.distributed.destroy_process_group()
-"""
+# Rows of each process: even, uneven, and one process without any.
+PARTS = {"even": {1: [6], 2: [3, 3], 3: [2, 2, 2]}, "uneven": {1: [6], 2: [1, 5], 3: [4, 0, 2]}}
+
+
+def shared_weight(rank, world):
+    """The loss of six rows and the gradient of a weight that all of them share, for each way to part the rows."""
+    return {name: _loss(parts[world], rank) for name, parts in PARTS.items()}
+
+
+def _loss(sizes, rank):
+    generator = torch.Generator().manual_seed(3)
+    brain, image, frozen = (torch.randn(6, 4, dtype=torch.float64, generator=generator) for _ in range(3))
+    weight = torch.randn(4, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    image_id = torch.tensor([0, 1, 2, 1, 3, 1])  # picture 1 is on every process that has two rows or more
+    brain, image, frozen, image_id = (rows.split(sizes)[rank] for rows in (brain, image, frozen, image_id))
+    gathered = [gather_with_gradient(rows) for rows in (brain @ weight, image @ weight, image_id, frozen)]
+    loss = softened_contrastive_loss(gathered[0], gathered[1], 5.0, gathered[2], gathered[3])
+    loss.backward()
+    return {"loss": loss.detach(), "gradient": weight.grad}
 
 
 def test_one_process_gets_its_own_tensor_back():
@@ -31,28 +30,22 @@ def test_one_process_gets_its_own_tensor_back():
     assert gather_with_gradient(tensor) is tensor
 
 
-@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this torch has no gloo")
-def test_two_processes_equal_one(tmp_path):
-    values = {name: torch.randn(6, 4, dtype=torch.float64) for name in ("brain", "image", "frozen")}
-    values["weight"] = torch.randn(4, 3, dtype=torch.float64)
-    values["ids"] = torch.tensor([0, 1, 2, 1, 3, 4])  # picture 1 is on both processes
-    torch.save(values, tmp_path / "batch.pt")
-    outputs = [tmp_path / f"{rank}.pt" for rank in range(2)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", RANK, str(tmp_path / "store"), str(rank), str(tmp_path / "batch.pt"), str(output)]
-        )
-        for rank, output in enumerate(outputs)
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+def test_several_processes_equal_one(on_ranks):
+    found = on_ranks(shared_weight, (1, 2, 3))
+    for parts in PARTS:
+        (alone,) = found[1]
+        for world in (2, 3):
+            ranks = [rank[parts] for rank in found[world]]
+            for rank in ranks:
+                torch.testing.assert_close(rank["loss"], alone[parts]["loss"], rtol=1e-12, atol=0)
+            gradient = sum(rank["gradient"] for rank in ranks) / world
+            torch.testing.assert_close(gradient, alone[parts]["gradient"], rtol=1e-10, atol=1e-14)
 
-    weight = values["weight"].clone().requires_grad_()
-    loss = softened_contrastive_loss(
-        values["brain"] @ weight, values["image"] @ weight, 5.0, values["ids"], values["frozen"]
-    )
-    loss.backward()
-    ranks = [torch.load(output, weights_only=True) for output in outputs]
-    for rank in ranks:
-        torch.testing.assert_close(rank["loss"], loss.detach(), rtol=1e-12, atol=0)
-    mean_gradient = (ranks[0]["gradient"] + ranks[1]["gradient"]) / 2
-    torch.testing.assert_close(mean_gradient, weight.grad, rtol=1e-10, atol=1e-14)
+
+def order_of_rows(rank, world):
+    """What every process sees of rows that are numbered."""
+    return gather_with_gradient(torch.arange(5).split([2, 0, 3])[rank])
+
+
+def test_rows_come_in_the_order_of_the_processes(on_ranks):
+    assert [rows.tolist() for rows in on_ranks(order_of_rows, (3,))[3]] == [[0, 1, 2, 3, 4]] * 3

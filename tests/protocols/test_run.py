@@ -366,3 +366,10 @@ def test_a_run_is_not_tested_on_what_it_was_trained_on(array_store_with_pictures
     other = array_store_with_pictures("third", new_pictures, "new-pictures", shift=1e-6)
     report = evaluate_run(tmp_path / "run", other, overwrite=True)
     assert (other.info.protocol, report.protocol) == ("new-pictures", "new-trials")  # the pictures were trained on
+
+
+def test_pictures_in_chunks_give_the_same_training(store, recipe, trained):
+    chunked = train_on_store(changed(recipe, picture_chunk_size=3), store)
+    assert chunked.model.picture_chunk_size == 3
+    for mine, theirs in zip(chunked.result.history, trained.result.history, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3)

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from accelerate.data_loader import prepare_data_loader
+from accelerate import Accelerator
 
 from neuroclip_hf.data.sampling import Shuffled
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.training import trainer
+from neuroclip_hf.training import optimisation
 from neuroclip_hf.training.settings import TrainingSettings
 from neuroclip_hf.training.trainer import train as train_in_batches
 
@@ -141,30 +141,10 @@ class Recorded(Shuffled):
         return super().epoch(epoch)
 
 
-def test_the_epoch_is_the_trainers_and_not_the_loaders_own_count(monkeypatch):
-    def prepare(self, *objects):
-        prepared = real(self, *objects)
-        prepared[-1].iteration = 5  # as if it had been read before
-        return prepared
-
-    real = trainer.Accelerator.prepare
-    monkeypatch.setattr(trainer.Accelerator, "prepare", prepare)
+def test_batches_and_items_are_those_of_the_epoch():
     order, items = Recorded(), Items()
     train_in_batches(Toy(), items, collate, SETTINGS, order)
     assert (order.epochs, items.epoch) == ([0, 1, 2], 2)
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_one_of_two_processes_trains_on_its_half_of_every_batch_of_every_epoch(monkeypatch, rank):
-    def prepare(self, model, optimizer, loader):
-        return model, optimizer, prepare_data_loader(loader, num_processes=2, process_index=rank, split_batches=True)
-
-    monkeypatch.setattr(trainer.Accelerator, "prepare", prepare)
-    model, order, items = Toy(), Recorded(), Items()
-    train_in_batches(model, items, collate, SETTINGS, order)
-    whole = [batch for epoch in range(3) for batch in Shuffled(12, 4, 0).epoch(epoch)]
-    assert model.seen == [batch[2 * rank : 2 * rank + 2] for batch in whole]
-    assert items.epoch == 2
 
 
 def test_a_loss_that_is_not_finite_stops_it():
@@ -212,13 +192,41 @@ def test_matrices_decay_and_prompts_have_their_own_rate():
     settings = TrainingSettings(learning_rate=1e-3, weight_decay=0.1, prompt_learning_rate=1e-2)
     groups = {
         (group["lr"], group["weight_decay"]): len(group["params"])
-        for group in trainer._parameter_groups(model, settings)
+        for group in optimisation._parameter_groups(model, settings)
     }
     assert groups == {(1e-3, 0.1): 1, (1e-3, 0.0): 1, (1e-2, 0.0): 1}
 
 
 def test_the_rate_rises_then_falls():
-    rates = [trainer._rate(step, 10, 0.2) for step in range(10)]
+    rates = [optimisation._rate(step, 10, 0.2) for step in range(10)]
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert 0 < rates[-1] < 0.1
+
+
+def test_every_step_has_its_rate(monkeypatch):
+    used, real = [], torch.optim.AdamW.step
+    monkeypatch.setattr(
+        torch.optim.AdamW, "step", lambda self, *rest: (used.append(self.param_groups[0]["lr"]), real(self, *rest))[1]
+    )
+    trained(warmup=0.3)
+    assert used == [0.1 * optimisation._rate(step, 9, 0.3) for step in range(9)]
+
+
+def test_accumulated_gradients_are_refused(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    with pytest.raises(InputError, match=r"gradients of 4 batches.*picture_chunk_size"):
+        trained()
+
+
+def test_fp16_is_refused_on_cpus():
+    if torch.cuda.is_available():
+        pytest.skip("Accelerate takes the GPU here")
+    with pytest.raises(InputError, match=r"mixed_precision is fp16: it needs a GPU"):
+        trained(mixed_precision="fp16")
+
+
+def test_a_batch_has_a_row_for_every_process(monkeypatch):
+    monkeypatch.setattr(Accelerator, "num_processes", 5)
+    with pytest.raises(InputError, match="batch_size is 4: it is over all processes together, of which there are 5"):
+        trained()

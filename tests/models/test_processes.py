@@ -1,0 +1,72 @@
+"""NeuroCLIP on several processes: loss, gradients and statistics of one process that holds the whole batch."""
+
+import pytest
+import torch
+
+from neuroclip_hf.models import ENCODERS, NeuroCLIPConfig, NeuroCLIPModel
+from neuroclip_hf.models.batch_norm import batch_norm_over_processes
+
+VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+VISION.update(image_size=16, patch_size=8)
+# Rows of each process: uneven, and fewer rows than processes.
+PARTS = {
+    "uneven": {1: [7], 2: [4, 3], 4: [2, 2, 2, 1]},
+    "few": {1: [3], 2: [2, 1], 4: [1, 1, 1, 0]},
+}
+
+
+def steps(rank, world):
+    """A training step of every encoder on every way to part the rows."""
+    kinds = [(encoder, "prompted") for encoder in ENCODERS if encoder != "braindecode"] + [
+        ("eeg_project", "bare"),
+        ("ts_conv", "in chunks"),
+    ]
+    return {
+        f"{encoder}/{prompt}/{rows}": _step(encoder, prompt, parts[world], rank)
+        for encoder, prompt in kinds
+        for rows, parts in PARTS.items()
+    }
+
+
+def _step(encoder, prompt, parts, rank):
+    torch.manual_seed(2)
+    without = {name: 0.0 for name in ENCODERS[encoder][0]().to_dict() if "dropout" in name}
+    sizes = {"num_channels": 4, "num_timesteps": 128, "hidden_size": 12}
+    encoder_config = {"model_type": encoder, **sizes, **without}
+    prompts = {"num_prompt_tokens": 2} if prompt != "bare" else None
+    config = NeuroCLIPConfig(
+        encoder_config=encoder_config, vision_config=VISION, prompt_config=prompts, projection_dim=8
+    )
+    model = NeuroCLIPModel(config).double().train()
+    rows = sum(parts)
+    trials, shown = torch.randn(rows, 4, 128, dtype=torch.float64), torch.randn(5, 3, 16, 16, dtype=torch.float64)
+    picture = torch.tensor([0, 1, 0, 2, 1, 3, 0])[:rows]  # shared across processes and inside one
+    batch = {
+        "eeg_values": trials.split(parts)[rank],
+        "pixel_values": shown,
+        "picture_index": picture.split(parts)[rank],
+        "image_id": picture.split(parts)[rank],
+    }
+    model.picture_chunk_size = 2 if prompt == "in chunks" else None
+    with batch_norm_over_processes(model):
+        wrapped = torch.nn.parallel.DistributedDataParallel(model) if len(parts) > 1 else model
+        loss = wrapped(**batch).loss
+        loss.backward()
+    gradients = {name: value.grad for name, value in model.named_parameters() if value.requires_grad}
+    state = {name: value for name, value in model.state_dict().items() if "running_" in name}
+    return {"loss": loss.detach(), "gradients": gradients, "state": state}
+
+
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this torch has no gloo")
+def test_loss_gradients_and_statistics_equal_those_of_one_process(on_ranks):
+    found = on_ranks(steps, (1, 2, 4))
+    for name, alone in found[1][0].items():
+        assert bool(alone["state"]) or "ts_conv" not in name
+        for rank in (*found[2], *found[4]):
+            torch.testing.assert_close(rank[name]["loss"], alone["loss"], rtol=1e-12, atol=0)
+            for kind, tolerance in (("gradients", 1e-10), ("state", 1e-12)):
+                assert rank[name][kind].keys() == alone[kind].keys()
+                for key, value in alone[kind].items():
+                    assert value is not None, key
+                    wrong = (rank[name][kind][key] - value).norm() / value.norm()
+                    assert wrong < tolerance or value.norm() < 1e-12, (name, key, float(wrong))

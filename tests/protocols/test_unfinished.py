@@ -1,0 +1,175 @@
+"""A run that was killed and started again ends with the same files; what does not fit is refused, and left alone."""
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.files import read_json
+from neuroclip_hf.processing.collator import BrainImageCollator
+from neuroclip_hf.protocols import run as protocol
+from neuroclip_hf.protocols.run import train_run
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in a fork of this one")
+STEPS_BEFORE_THE_CONTROL = 8  # four an epoch
+
+
+@pytest.fixture(scope="module")
+def small(recipe):
+    return changed(recipe, checkpoint_minutes=0)
+
+
+def changed(recipe, **settings):
+    return replace(recipe, training=replace(recipe.training, **settings))
+
+
+def killed(owner, name, count, *arguments, **options):
+    """Train a run in another process, which dies by SIGKILL at the `count`-th call of `owner.name`."""
+    child = os.fork()
+    if child == 0:
+        real, calls = getattr(owner, name), []
+
+        def deadly(*inner, **given):
+            calls.append(0)
+            if len(calls) == count:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*inner, **given)
+
+        setattr(owner, name, deadly)
+        try:
+            train_run(*arguments, **options)
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+def killed_in_training(step, *arguments, **options):
+    killed(BrainImageCollator, "__call__", step, *arguments, **options)
+
+
+def content(folder):
+    """Every file below a run with its bytes, and run.json without times."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {
+        name: {**read_json(path), "seconds": 0} if path.name == "run.json" else path.read_bytes()
+        for name, path in files.items()
+        if path.name != "recipe.yaml"  # when checkpoints are written may differ
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(recipe, store, tmp_path_factory):
+    return content(train_run(recipe, store, tmp_path_factory.mktemp("undisturbed") / "run", control=True))
+
+
+@needs_fork
+@pytest.mark.parametrize("step", [1, 3, 8, 9, 12, 16])
+def test_killed_in_the_training_or_its_control_it_ends_with_the_same_files(undisturbed, small, store, tmp_path, step):
+    out = tmp_path / "run"
+    killed_in_training(step, small, store, out, control=True)
+    assert [path.name for path in tmp_path.iterdir()] == [".run.unfinished"]
+    assert (tmp_path / ".run.unfinished" / "output").is_dir() is (step > STEPS_BEFORE_THE_CONTROL)
+    assert content(train_run(small, store, out, control=True)) == undisturbed
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@needs_fork
+@pytest.mark.parametrize(("name", "count"), [("save_run", 1), ("save_run", 2), ("write_json", 2), ("write_json", 4)])
+def test_killed_while_it_is_saved(undisturbed, small, store, tmp_path, name, count, monkeypatch):
+    out, trained = tmp_path / "run", []
+    killed(protocol, name, count, small, store, out, control=True)
+    real = protocol.train_on_store
+    monkeypatch.setattr(protocol, "train_on_store", lambda *a, **k: (trained.append(k["shuffled"]), real(*a, **k))[1])
+    assert content(train_run(small, store, out, control=True)) == undisturbed
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert trained == ([True] if (count in (2, 4) and name == "save_run") or count == 4 else [False, True])
+
+
+@needs_fork
+def test_other_settings_or_recordings_are_refused_and_named(small, store, array_store, tmp_path, snapshot):
+    out = tmp_path / "run"
+    killed_in_training(3, small, store, out)
+    before = snapshot(tmp_path / ".run.unfinished")
+    other = replace(changed(small, learning_rate=1.0, seed=3), data=replace(small.data, noise=0.2))
+    for recipe, trials, words in (
+        (other, store, ["data.noise was 0.1 and is 0.2", "training.learning_rate was", "is 1.0; training.seed was 0"]),
+        (small, array_store(), [f"store was '{store.info.fingerprint}' and is"]),
+    ):
+        with pytest.raises(InputError, match="other settings") as refusal:
+            train_run(recipe, trials, out)
+        assert all(word in str(refusal.value) for word in (*words, ".run.unfinished", "--overwrite"))
+        assert snapshot(tmp_path / ".run.unfinished") == before
+    with pytest.raises(InputError, match="control was False and is True"):
+        train_run(small, store, out, control=True)
+
+
+@needs_fork
+def test_overwrite_starts_afresh_and_then_goes_on(small, store, tmp_path, caplog):
+    caplog.set_level("INFO", "neuroclip_hf")
+    out = tmp_path / "run"
+    killed_in_training(3, small, store, out)
+    killed_in_training(2, small, store, out, overwrite=True)  # begun afresh, hence one step
+    train_run(small, store, out, overwrite=True)
+    assert "Going on after step 1 of 8." in caplog.text
+    assert out.is_dir()
+
+
+@needs_fork
+def test_overwrite_takes_other_settings(small, store, tmp_path):
+    out = tmp_path / "run"
+    killed_in_training(3, small, store, out)
+    train_run(changed(small, epochs=1), store, out, overwrite=True)
+    assert read_json(out / "run.json")["epochs"] == 1
+
+
+@needs_fork
+def test_before_a_checkpoint_any_settings_may_follow(small, store, tmp_path):
+    killed_in_training(1, small, store, tmp_path / "run")
+    train_run(changed(small, epochs=1), store, tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def fails_at(step, error, monkeypatch):
+    real, calls = BrainImageCollator.__call__, []
+
+    def call(self, items):
+        calls.append(0)
+        if len(calls) == step:
+            raise error
+        return real(self, items)
+
+    monkeypatch.setattr(BrainImageCollator, "__call__", call)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, InputError])
+def test_an_error_keeps_the_checkpoints_and_says_so(small, store, tmp_path, monkeypatch, caplog, error):
+    fails_at(3, error, monkeypatch)
+    with pytest.raises(error):
+        train_run(small, store, tmp_path / "run")
+    assert f"{tmp_path / '.run.unfinished'} keeps what was trained: the same command goes on after it." in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == [".run.unfinished"]
+    train_run(small, store, tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_lost_numbers_leave_nothing(small, store, tmp_path, monkeypatch):
+    fails_at(3, FloatingPointError, monkeypatch)
+    with pytest.raises(FloatingPointError):
+        train_run(small, store, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_strange_files_and_other_processes_are_left_alone(small, store, tmp_path):
+    folder = tmp_path / ".run.unfinished"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"\.run\.unfinished holds mine\.txt, which no training leaves there"):
+        train_run(small, store, tmp_path / "run")
+    (folder / "mine.txt").unlink()
+    fcntl = pytest.importorskip("fcntl")
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="run is being made by another process: wait for it"):
+            train_run(small, store, tmp_path / "run")
