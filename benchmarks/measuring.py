@@ -69,7 +69,9 @@ class TrainingStep:
             yield from (value for value in state.values() if isinstance(value, torch.Tensor))
 
 
-def milliseconds(steps: Mapping[str, Step], device: torch.device, repeats: int, warm_up: int) -> dict[str, list[float]]:
+def milliseconds(
+    steps: Mapping[str, Step], device: torch.device, repeats: int, warm_up: int
+) -> dict[str, list[float]]:
     """Times of the steps, which take turns, so that whatever else the machine does meets all of them.
 
     On a CPU with one thread it is the processor's time, which leaves out what others use of it.

@@ -91,6 +91,8 @@ def measure(place: Any) -> dict[str, Any]:
                 }
                 del step, model, batch
                 torch.cuda.empty_cache()
-    best = {tower: max(one["utilisation"] for name, one in found.items() if name.startswith(tower)) for tower in SHAPES}
+    best = {
+        tower: max(one["utilisation"] for name, one in found.items() if name.startswith(tower)) for tower in SHAPES
+    }
     facts = {"matrix_tflops": round(rate / 1e12, 1), "steps": found, "best": best}
     return {"tower": " and ".join(SHAPES), **facts, "aim": AIM, "holds": min(best.values()) >= AIM}

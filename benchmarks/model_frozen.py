@@ -93,9 +93,7 @@ def measure_encoder(place: Any, folder: Path, name: str, channels: int) -> dict[
         "model": TrainingStep(model, lambda: model(**batch).loss, place.precision),
         "encoder": TrainingStep(model.encoder, lambda: alone(batch["eeg_values"]), place.precision),
         "model_with_data": TrainingStep(model, lambda: model(**next(batches)).loss, place.precision),
-        "encoder_with_data": TrainingStep(
-            model.encoder, lambda: alone(next(batches)["eeg_values"]), place.precision
-        ),
+        "encoder_with_data": TrainingStep(model.encoder, lambda: alone(next(batches)["eeg_values"]), place.precision),
     }
     times = milliseconds(steps, place.device, place.repeats, place.warm_up)
     return {
