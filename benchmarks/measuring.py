@@ -55,6 +55,7 @@ class TrainingStep:
         self._optimizer = torch.optim.AdamW(trained, lr=1e-5)
 
     def __call__(self) -> None:
+        """One step."""
         self._optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=self._precision, enabled=self._precision is not None):
             loss = self._loss()

@@ -7,16 +7,16 @@
     python benchmarks/model.py chunks     pictures a few at a time against all at once
     python benchmarks/model.py flops      how much of a GPU's matrix rate a step uses
 
-On a GPU wherever one is at hand (bfloat16; ViT-L/14), else on a CPU (float32; ViT-B/32); `--tower` takes another shape.
-Towers have random weights, pictures are noise: neither changes what a step costs. A step is forward, backward and AdamW
-on a batch that lies ready. Configurations take turns; `ms` are medians and `ratio` the median over the turns.
+On a GPU wherever one is at hand (bfloat16; ViT-L/14), else on a CPU (float32; ViT-B/32); `--tower` takes another.
+Towers have random weights, pictures are noise: neither changes what a step costs. A step is forward, backward and
+AdamW on a batch that lies ready. Configurations take turns; `ms` are medians and `ratio` the median over the turns.
 On a CPU times are the processor's (one thread by default), and memory is that of live tensors, see `measuring.py`.
 """
 
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,11 +32,15 @@ from measuring import (
 
 from neuroclip_hf import NeuroCLIPConfig, NeuroCLIPModel
 
+SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
 TOWERS: Mapping[str, dict[str, int]] = {
-    "tiny": dict(hidden_size=32, intermediate_size=64, layers=2, heads=2, image_size=32, patch_size=8),
-    "vit-b-32": dict(hidden_size=768, intermediate_size=3072, layers=12, heads=12, image_size=224, patch_size=32),
-    "vit-l-14": dict(hidden_size=1024, intermediate_size=4096, layers=24, heads=16, image_size=224, patch_size=14),
-    "vit-h-14": dict(hidden_size=1280, intermediate_size=5120, layers=32, heads=16, image_size=224, patch_size=14),
+    name: dict(zip(SIZES, sizes, strict=True))
+    for name, sizes in {
+        "tiny": (32, 64, 2, 2, 32, 8),
+        "vit-b-32": (768, 3072, 12, 12, 224, 32),
+        "vit-l-14": (1024, 4096, 24, 16, 224, 14),
+        "vit-h-14": (1280, 5120, 32, 16, 224, 14),
+    }.items()
 }
 CHANNELS, SAMPLES = 17, 250
 SHARED_PROMPTS_ONLY = {"instance_prompts": False}
@@ -55,27 +59,25 @@ class Place:
 
     @property
     def precision(self) -> torch.dtype | None:
+        """Of autocast, and of the tower's own weights."""
         return torch.bfloat16 if self.device.type == "cuda" else None
 
     def times(self, steps: Mapping[str, TrainingStep]) -> dict[str, list[float]]:
+        """Milliseconds, see [`milliseconds`]."""
         return milliseconds(steps, self.device, self.repeats, self.warm_up)
 
     def describe(self) -> dict[str, Any]:
+        """What every line ends with."""
         precision = "float32" if self.precision is None else "bfloat16"
         settings = {"precision": precision, "compiled": self.compiled, "repeats": self.repeats}
         return {**settings, **describe_device(self.device)}
-
-
-def vision_config(tower: str) -> dict[str, Any]:
-    sizes = dict(TOWERS[tower])
-    return {"num_hidden_layers": sizes.pop("layers"), "num_attention_heads": sizes.pop("heads"), **sizes}
 
 
 def make_model(place: Place, prompt: Mapping[str, Any] | None, **settings: Any) -> NeuroCLIPModel:
     torch.manual_seed(0)
     config = NeuroCLIPConfig(
         encoder_config={"num_channels": CHANNELS, "num_timesteps": SAMPLES},
-        vision_config=vision_config(place.tower),
+        vision_config=TOWERS[place.tower],
         prompt_config=prompt,
         tower_dtype=None if place.precision is None else "bfloat16",
         **settings,
@@ -136,7 +138,7 @@ def step(place: Place) -> dict[str, Any]:
 
 def layers(place: Place) -> dict[str, Any]:
     """Bound: L / N + 0.1 of the time with the whole tower; all parts of the method are on."""
-    count = TOWERS[place.tower]["layers"]
+    count = TOWERS[place.tower]["num_hidden_layers"]
     read = sorted({max(1, round(count * part)) for part in (0.25, 0.5, 0.75)})
     steps = {"all": model_step(place, {})}
     steps.update({str(layer): model_step(place, {}, vision_feature_layers=[layer]) for layer in read})
@@ -154,10 +156,10 @@ def layers(place: Place) -> dict[str, Any]:
 
 def repeated(place: Place) -> dict[str, Any]:
     """A batch of as many rows, in which each picture stands k times: about 1 / k of the time."""
-    rows, ratios = place.pictures, {}
+    rows = place.pictures
     steps = {"1": model_step(place, {})}
     for times_shown in (2, 4):
-        fewer = Place(**{**vars(place), "pictures": max(1, rows // times_shown)})
+        fewer = replace(place, pictures=max(1, rows // times_shown))
         model = make_model(fewer, {})
         steps[str(times_shown)] = training_step(fewer, model, make_batch(fewer, model, rows))
     times = place.times(steps)

@@ -1,24 +1,25 @@
 """`model.py flops`: how much of a GPU's matrix rate a training step uses (model FLOP utilisation).
 
-A multiply-add counts as two. With P patches, T = 1 + prompts + P tokens, width D, inner width M and N layers, a picture's
-forward pass through the tower takes
+A multiply-add counts as two. With P patches, T = 1 + prompts + P tokens, width D, inner width M and N layers, a
+picture's way through the tower takes
 
     patch embedding     2 * P * 3 * patch^2 * D
     weights of a layer  2 * T * (4 * D^2 + 2 * D * M)     queries, keys, values, output; two maps of the MLP
     attention           2 * 2 * T^2 * D                   scores, and their sum of values
 
-The tower is frozen, so a training step goes through its weights twice (forward, and back to the activations; no gradient of
-weights), and through attention three times (its backward pass has four products where the forward one has two). Of the
-patch embedding there are three: both streams forward, and back to the pixels of the filtered one. Fusion, with width F:
+The tower is frozen, so a training step goes through its weights twice (forward, and back to the activations; no weight
+has a gradient), and through attention three times (its backward pass has four products where the forward one has two).
+Of the patch embedding there are three: both streams forward, and back to the pixels of the filtered one. Fusion of
+width F takes
 
-    maps                2 * P * D * F, four of them; forward, weights' gradient, and for all but the queries (whose input
-                        nothing trained has shaped) the gradient of the input
+    maps                2 * P * D * F, four of them: forward, gradients of weights, and of inputs for all but the
+                        queries, whose input nothing trained has shaped
     attention           2 * 2 * P^2 * F, three times
 
-and the brain encoder, whose matrices are a map each of trained weights, 3 * 2 * its parameters a recording (its first
-map has no gradient of its input, which is left in: it is less than a thousandth). The filter layer, norms, activations,
-softmax and optimiser are not counted, nor is anything that is computed twice. `counted` is what torch's own counter saw
-of one step, as a check.
+and the brain encoder, whose weights are maps, 3 * 2 * its parameters a recording (of its first map there is no
+gradient of the input; that is less than a thousandth). The filter layer, norms, activations, softmax, loss and
+optimiser are not counted, nor is anything that is computed twice. `counted` is what torch's own counter saw in one
+step, as a check.
 """
 
 from typing import Any

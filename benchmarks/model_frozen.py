@@ -61,6 +61,7 @@ class Prepared:
         self._device = device
 
     def batches(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Without an end."""
         for batch in self._loader:
             yield {name: value.to(self._device) for name, value in batch.items()}
 

@@ -23,7 +23,7 @@ def train(
     image_features: Path | None = typer.Option(
         None,
         "--image-features",
-        help="Folder where pictures encoded by the frozen tower are kept, so that other runs do not encode them again.",
+        help="Folder where pictures encoded by the frozen tower are kept, so that no other run encodes them again.",
     ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing run; start an unfinished one afresh."
