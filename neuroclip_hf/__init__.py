@@ -13,32 +13,44 @@ from neuroclip_hf.errors import InputError
 if TYPE_CHECKING:
     from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig, NeuroPromptModel
     from neuroclip_hf.data.store import TrialStore
+    from neuroclip_hf.data.trials import TrialDataset
+    from neuroclip_hf.metrics.prediction import retrieval_metrics
     from neuroclip_hf.models.neuroclip import NeuroCLIPConfig, NeuroCLIPModel
+    from neuroclip_hf.processing.collator import BrainImageCollator
     from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
+    from neuroclip_hf.training.dataset_epochs import DatasetEpochs
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BrainFeatureExtractor",
+    "BrainImageCollator",
+    "DatasetEpochs",
     "InputError",
     "NeuroCLIPConfig",
     "NeuroCLIPModel",
     "NeuroCLIPProcessor",
     "NeuroPromptConfig",
     "NeuroPromptModel",
+    "TrialDataset",
     "TrialStore",
     "__version__",
     "register",
+    "retrieval_metrics",
 ]
 
 _HOMES = {
     "BrainFeatureExtractor": "neuroclip_hf.processing.processing_brain",
+    "BrainImageCollator": "neuroclip_hf.processing.collator",
+    "DatasetEpochs": "neuroclip_hf.training.dataset_epochs",
     "NeuroCLIPConfig": "neuroclip_hf.models.neuroclip",
     "NeuroCLIPModel": "neuroclip_hf.models.neuroclip",
     "NeuroCLIPProcessor": "neuroclip_hf.processing.processing_brain",
     "NeuroPromptConfig": "neuroclip_hf.adapters.neuro_prompt",
     "NeuroPromptModel": "neuroclip_hf.adapters.neuro_prompt",
+    "TrialDataset": "neuroclip_hf.data.trials",
     "TrialStore": "neuroclip_hf.data.store",
+    "retrieval_metrics": "neuroclip_hf.metrics.prediction",
 }
 
 

@@ -20,6 +20,11 @@ def train(
     data: Path = typer.Option(..., "--data", help="The trial store to train on."),
     out: Path = typer.Option(..., "--out", help="Folder of the run: checkpoint, processor, recipe, log, README."),
     control: bool = typer.Option(False, "--control", help="Also train a control on shuffled pairs."),
+    image_features: Path | None = typer.Option(
+        None,
+        "--image-features",
+        help="Folder where pictures encoded by the frozen tower are kept, so that no other run encodes them again.",
+    ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing run; start an unfinished one afresh."
     ),
@@ -50,6 +55,7 @@ def train(
         control=control,
         overwrite=overwrite,
         finish=lambda folder: write_run_card(folder, str(out)),
+        image_features=image_features,
     )
     if not this_process().is_main_process:  # the run lies where the first process is
         return

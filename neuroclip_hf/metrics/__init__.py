@@ -1,5 +1,6 @@
 """Measures of retrieval: torch tensors in, plain numbers out."""
 
+from neuroclip_hf.metrics.prediction import retrieval_metrics
 from neuroclip_hf.metrics.retrieval import (
     accuracy_from_scores,
     chance_level,
@@ -14,6 +15,7 @@ __all__ = [
     "chance_level",
     "pairwise_identification",
     "retrieval_accuracy",
+    "retrieval_metrics",
     "retrieval_scores",
     "similarity",
 ]

@@ -132,7 +132,8 @@ def in_chunks(
 
     Where a gradient is wanted this is gradient caching (GradCache: Gao et al. 2021, section 3.2): the backward pass
     encodes each chunk once more, from the random state that it had the first time, and goes through it at once. Memory
-    is that of one chunk, time that of one more forward pass.
+    is that of one chunk, time that of one more forward pass. The last chunk alone is encoded once and keeps its
+    activations, for the backward pass begins with it.
 
     Args:
         encode (callable): pictures (pictures, 3, height, width) to features (pictures, ...).
@@ -143,8 +144,9 @@ def in_chunks(
         return encode(pixel_values)
     if not torch.is_grad_enabled():
         return torch.cat([encode(chunk) for chunk in pixel_values.split(size)])
-    chunks = pixel_values.split(size)
-    return torch.cat([checkpoint(encode, chunk, use_reentrant=False, preserve_rng_state=True) for chunk in chunks])
+    *others, last = pixel_values.split(size)
+    encoded = [checkpoint(encode, chunk, use_reentrant=False, preserve_rng_state=True) for chunk in others]
+    return torch.cat([*encoded, encode(last)])
 
 
 def _adapter_layers(tower: PreTrainedModel) -> Iterator[Any]:

@@ -17,6 +17,8 @@ from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
 MAX_CACHE_BYTES = 2 * 1024**3
 """Preprocessed pictures are kept in memory up to this size, in each process (ours); others are decoded every time."""
 
+_ITEM = (VALUES, PICTURE, columns.IMAGE_ID, columns.SUBJECT_INDEX)
+
 
 class PictureSet:
     """Pictures by number, each decoded and preprocessed once as long as memory allows.
@@ -101,7 +103,17 @@ class BrainImageCollator:
         self._processor, self._pictures, self._features = processor, pictures, image_features
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Make a batch; its keys are arguments of `forward`, each picture of it stands there once."""
+        """Make a batch; its keys are arguments of `forward`, each picture of it stands there once.
+
+        Raises:
+            InputError: if something between dataset and collator took entries out of the items.
+        """
+        lacking = [name for name in _ITEM if name not in items[0]]
+        if lacking:
+            raise InputError(
+                f"the items lack {', '.join(lacking)}, and have {', '.join(items[0])}: transformers' Trainer takes "
+                "out what forward does not name unless it is given remove_unused_columns=False."
+            )
         numbers, places = np.unique([item[PICTURE] for item in items], return_inverse=True)
         batch = {
             **self._processor.feature_extractor(np.stack([item[VALUES] for item in items])),

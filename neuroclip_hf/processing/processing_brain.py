@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from os import PathLike
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from neuroclip_hf.errors import InputError
 
 FIT_TRIALS = 2048
 """Training trials, evenly spread, that the scale is measured on (ours): bounds memory, and more change nothing."""
+
+_NO_TOKENS = SimpleNamespace(eos_token_id=None, bos_token_id=None, pad_token_id=None)
 
 
 class BrainFeatureExtractor(FeatureExtractionMixin):
@@ -218,6 +221,11 @@ class NeuroCLIPProcessor(ProcessorMixin):
 
     def __init__(self, feature_extractor: BrainFeatureExtractor, image_processor: Any) -> None:
         super().__init__(feature_extractor, image_processor)
+
+    @property
+    def tokenizer(self) -> SimpleNamespace:
+        """No tokens: transformers' Trainer asks the tokenizer of any processor for them, whether it has one or not."""
+        return _NO_TOKENS
 
     @classmethod
     def _get_arguments_from_pretrained(

@@ -19,6 +19,18 @@ from neuroclip_hf.models.towers import tower_location
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
 from neuroclip_hf.training.settings import ModelSettings
 
+# Settings of a recipe's model that its config has under the same names.
+_OF_THE_MODEL = (
+    "tower_dtype",
+    "vision_feature_layers",
+    "vision_feature_token",
+    "brain_projection",
+    "image_projection",
+    "projection_dim",
+    "softening",
+    "softening_temperature",
+)
+
 
 def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> NeuroCLIPModel:
     """A model with fresh weights (from torch's global seed), sized for the trials.
@@ -33,11 +45,7 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
     if fixed:
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
     encoder_settings = {**sizes, **settings.encoder_settings}
-    shared: dict[str, Any] = {
-        "projection_dim": settings.projection_dim,
-        "softening": settings.softening,
-        "softening_temperature": settings.softening_temperature,
-    }
+    shared = {name: getattr(settings, name) for name in _OF_THE_MODEL}
     tower = settings.tower or SMALL_CLIP
     if tower != RANDOM_TOWER:
         if settings.tower_settings:

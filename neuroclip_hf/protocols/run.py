@@ -39,6 +39,7 @@ from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen, encode_trials
+from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
 from neuroclip_hf.protocols.building import build_model, image_processor_for
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
@@ -70,6 +71,7 @@ def train_run(
     control: bool = False,
     overwrite: bool = False,
     finish: Callable[[Path], object] | None = None,
+    image_features: str | Path | None = None,
 ) -> Path:
     """Train a recipe on a store and save the run.
 
@@ -87,6 +89,8 @@ def train_run(
         control (`bool`): also train the same model on shuffled pairs, into `out/control`.
         overwrite (`bool`): replace an existing run, and start an unfinished one afresh.
         finish (callable, *optional*): is given the folder before it takes its name, to add a card for example.
+        image_features (path, *optional*): folder where what the tower without prompts says of pictures is kept, so
+            that other seeds, subjects and settings do not encode them again. The control never does.
 
     Returns:
         The run's folder.
@@ -95,24 +99,26 @@ def train_run(
         InputError: if the run exists or cannot be trained so, or an unfinished one was begun with other settings.
     """
     state = this_process()
-    job = _job(recipe, store, control, state)
+    job, features = _job(recipe, store, control, state), ImageFeatureCache(image_features)
     place = unfinished_run(Path(out), job, overwrite) if state.is_main_process else nullcontext()
     with place as unfinished:
         for shuffled in (False, True)[: 1 + control]:
-            _train_part(recipe, store, shuffled, unfinished)
+            _train_part(recipe, store, shuffled, unfinished, features)
         if unfinished is not None and finish is not None:
             finish(unfinished.output)
     state.wait_for_everyone()
     return Path(out)
 
 
-def _train_part(recipe: Recipe, store: TrialStore, shuffled: bool, unfinished: UnfinishedRun | None) -> None:
+def _train_part(
+    recipe: Recipe, store: TrialStore, shuffled: bool, unfinished: UnfinishedRun | None, features: ImageFeatureCache
+) -> None:
     """Train and save the model, or its control, unless that is done; one process writes, the others only train."""
     part = None if unfinished is None else unfinished.part(shuffled)
     if of_first_process(part is not None and part.is_dir()):
         return
     checkpoints = None if unfinished is None else unfinished.checkpoints(shuffled)
-    trained = train_on_store(recipe, store, shuffled=shuffled, checkpoints=checkpoints)
+    trained = train_on_store(recipe, store, shuffled=shuffled, checkpoints=checkpoints, image_features=features)
     if part is not None:
         with new_folder(part) as folder:
             save_run(trained, recipe, folder)
@@ -137,7 +143,12 @@ def _job(recipe: Recipe, store: TrialStore, control: bool, state: PartialState) 
 
 
 def train_on_store(
-    recipe: Recipe, store: TrialStore, *, shuffled: bool = False, checkpoints: Path | None = None
+    recipe: Recipe,
+    store: TrialStore,
+    *,
+    shuffled: bool = False,
+    checkpoints: Path | None = None,
+    image_features: ImageFeatureCache | None = None,
 ) -> TrainedModel:
     """Train a recipe on a store, in memory.
 
@@ -147,6 +158,7 @@ def train_on_store(
         shuffled (`bool`): deal the pictures of the training and validation trials out anew: the control.
         checkpoints (`Path`, *optional*): where checkpoints are written, and looked for, see
             [`neuroclip_hf.training.trainer.train`].
+        image_features (`ImageFeatureCache`, *optional*): where pictures are looked up before they are encoded.
     """
     seed = recipe.training.seed
     parts = choose_parts(recipe, store)
@@ -165,7 +177,7 @@ def train_on_store(
     dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe, store), seed)
     model.picture_chunk_size = recipe.training.picture_chunk_size
     model.to(this_process().device)  # before all pictures go through the tower
-    frozen = embed_pictures_frozen(model, pictures)
+    frozen = embed_pictures_frozen(model, pictures, image_features)
     model.centre_pictures(embed_pictures(model, pictures, "centring"), frozen)
     validate = _Validation(store, table, validation_rows, gallery, pictures, processor)
     result = train(

@@ -27,14 +27,21 @@ class ModelSettings:
     """What is trained.
 
     Args:
-        encoder (`str`): name of an encoder of the registry.
+        encoder (`str`): name of an encoder of the registry; "braindecode:EEGNeX" for that class of an installed
+            braindecode.
         encoder_settings (`dict`): settings of that encoder; sizes come from the store.
         tower (`str` or None): CLIP vision checkpoint, a folder or a name on the Hub; "small-clip", which None stands
             for, ships with the package; "random" has random weights, and its size unless `tower_settings` say
             otherwise.
         tower_revision (`str` or None): commit or tag of `tower`.
         tower_settings (`dict`): fields of `CLIPVisionConfig` for the random tower.
-        prompt (`dict` or None): fields of `NeuroPromptConfig`; None leaves the tower unprompted.
+        tower_dtype (`str` or None): precision of the tower's own weights, "float16" or "bfloat16"; None is float32.
+        prompt (`dict` or None): fields of `NeuroPromptConfig`; None leaves the tower unprompted, and its pictures are
+            encoded once.
+        vision_feature_layers (`list[int]` or None): layers of the tower that are read, 1 being the lowest and -1 the
+            highest; None reads its pooled output.
+        vision_feature_token (`str`): of those layers, "cls" or the "mean" of the patches.
+        brain_projection, image_projection (`str`): into the shared space: "linear", "mlp" or "none".
         projection_dim (`int`): size of the shared space.
         softening, softening_temperature (`float`): of the softened contrastive loss.
     """
@@ -44,7 +51,12 @@ class ModelSettings:
     tower: str | None = columns.SMALL_CLIP
     tower_revision: str | None = None
     tower_settings: dict[str, Any] = field(default_factory=dict)
+    tower_dtype: str | None = None
     prompt: dict[str, Any] | None = field(default_factory=dict)
+    vision_feature_layers: list[int] | None = None
+    vision_feature_token: str = "cls"
+    brain_projection: str = "linear"
+    image_projection: str = "linear"
     projection_dim: int = 512
     softening: float = 0.2
     softening_temperature: float = 0.05

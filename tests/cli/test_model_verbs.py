@@ -169,3 +169,18 @@ def test_retrieve_refuses(refused, run_folder, recording, gallery, simulated, tm
     assert "top_k is 0" in retrieve(top_k=0)
     assert "--events" in retrieve(events="a")
     assert not list(tmp_path.iterdir())
+
+
+def test_encoded_pictures_are_kept_where_asked(neuroclip, store_folder, tiny_words, tmp_path):
+    words = (
+        "train",
+        "neuroclip",
+        *tiny_words,
+        "epochs=1",
+        "--data",
+        store_folder,
+        "--image-features",
+        tmp_path / "kept",
+    )
+    neuroclip(*words, "--out", tmp_path / "run")
+    assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".safetensors"]

@@ -97,3 +97,9 @@ def test_batches_cover_all_in_order(pictures):
     found = list(pictures.batches(2, "x"))
     assert [len(batch) for batch in found] == [2, 1]
     assert torch.equal(torch.cat(found), pictures.pixel_values([0, 1, 2]))
+
+
+def test_items_that_lost_an_entry_on_the_way(pictures):
+    collate = BrainImageCollator(Processor(), pictures)
+    with pytest.raises(InputError, match=r"lack values, picture.*remove_unused_columns=False"):
+        collate([{"image_id": 1, "subject_index": 0}])

@@ -1,0 +1,54 @@
+"""`compute_metrics` of transformers' `Trainer`: retrieval among the pictures of the evaluation dataset."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuroclip_hf.metrics.retrieval import chance_level, retrieval_accuracy
+
+
+def retrieval_metrics(prediction: Any) -> dict[str, float]:
+    """Does each recording find its picture among all pictures of the dataset?
+
+    `Trainer(..., compute_metrics=retrieval_metrics)`, with `label_names=["image_id"]` in the arguments: rows with
+    equal ids show one picture, which then stands in the gallery once. Without it every row is a picture of its own,
+    and one that is shown twice stands in its own way, since a tie counts against the model.
+
+    Args:
+        prediction (`transformers.EvalPrediction`): `predictions` are the brain and the image embeddings, each (rows,
+            projection_dim), and after them anything else; `label_ids` the ids (rows,), or none.
+
+    Returns:
+        `top1` and `top5` of cosine retrieval, fractions in [0, 1]; `chance` and `chance_top5`, those of a random
+        ranking; and `gallery_size`. The Trainer puts `eval_` in front of each.
+
+    Raises:
+        ValueError: if the predictions are not pairs of embeddings, or the ids do not fit them.
+    """
+    brain, image = _embeddings(prediction.predictions)
+    known = prediction.label_ids is not None and np.size(prediction.label_ids)  # the Trainer's own none is empty
+    ids = np.asarray(prediction.label_ids) if known else np.arange(len(image))
+    if ids.shape != (len(image),):
+        raise ValueError(
+            f"label_ids is {ids.shape} for {len(image)} rows: label_names=['image_id'] gives one id for each."
+        )
+    _, first, target = np.unique(ids, return_index=True, return_inverse=True)
+    gallery, right = image[torch.from_numpy(first)], torch.from_numpy(target)
+    accuracy = retrieval_accuracy(brain, gallery, right)
+    chance = {name: chance_level(right, len(gallery), k) for name, k in (("chance", 1), ("chance_top5", 5))}
+    return {**accuracy, **chance, "gallery_size": len(gallery)}
+
+
+def _embeddings(predictions: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    if not isinstance(predictions, (tuple, list)) or len(predictions) < 2:
+        raise ValueError(
+            f"predictions is a {type(predictions).__name__}: it must hold brain_embeds and image_embeds, as our "
+            "models return them for batches with pictures."
+        )
+    brain, image = (torch.from_numpy(np.asarray(side)) for side in predictions[:2])
+    if brain.ndim != 2 or brain.shape != image.shape:
+        raise ValueError(
+            f"the embeddings are {tuple(brain.shape)} and {tuple(image.shape)}: both must be (rows, projection_dim)."
+        )
+    return brain, image
