@@ -99,9 +99,10 @@ def peak_mebibytes(step: TrainingStep) -> float:
     """Most memory that tensors take during a step: weights, optimiser and activations.
 
     On a GPU as torch's allocator counts it. On a CPU by following every tensor's storage from the operation that makes
-    it to its end, which is exact and repeatable, but does not see what an operation takes and gives back inside. Take
-    one step before, so that the optimiser's state is there.
+    it to its end, which is exact and repeatable, but does not see what an operation takes and gives back inside, and
+    runs compiled steps as if they were not. Take one step before, so that the optimiser's state is there.
     """
+    step.module.zero_grad(set_to_none=True)  # of the step before
     if step.device.type == "cuda":
         torch.cuda.empty_cache()
         kept = sum(tensor.nbytes for tensor in step.kept())

@@ -16,10 +16,10 @@ width F takes
                         queries, whose input nothing trained has shaped
     attention           2 * 2 * P^2 * F, three times
 
-and the brain encoder, whose weights are maps, 3 * 2 * its parameters a recording (of its first map there is no
-gradient of the input; that is less than a thousandth). The filter layer, norms, activations, softmax, loss and
-optimiser are not counted, nor is anything that is computed twice. `counted` is what torch's own counter saw in one
-step, as a check.
+The encoder and both projections are maps of trained weights: 3 * 2 * their size a recording or picture, and twice
+instead of three times for the encoder's first, whose input has no gradient. Their biases, the filter layer, norms,
+activations, softmax, loss and optimiser are not counted, nor is anything that is computed twice. `counted_gflop` is
+what torch's own counter saw of matrix products and attention in one step, as a check.
 """
 
 from typing import Any
@@ -46,14 +46,19 @@ def step_flops(model: Any, pictures: int, recordings: int) -> float:
     maps = 2 * patches * width * fusion
     fused = (2 + 3 * 3) * maps + 3 * 2 * 2 * patches**2 * fusion
     picture = 3 * embedding + layers * (2 * weights + 3 * attention) + fused
-    encoder = sum(each.numel() for each in model.encoder.parameters() if each.ndim > 1)
-    return float(pictures * picture + recordings * 3 * 2 * encoder)
+    first, *others = [each.numel() for each in model.encoder.parameters() if each.ndim > 1]
+    recording = 2 * (2 * first + 3 * sum(others) + 3 * model.brain_projection.weight.numel())
+    picture += 3 * 2 * sum(each.numel() for each in model.image_projection.parameters() if each.ndim > 1)
+    return float(pictures * picture + recordings * recording)
 
 
 def counted_flops(step: Any) -> float:
+    """Matrix products and attention of one step; the static patch embedding, a convolution, is not among them."""
     with FlopCounterMode(display=False) as counter:
         step()
-    return float(counter.get_total_flops())
+    # Of the backward pass of a convolution in groups, the filter's, torch 2.13 counts the square.
+    counts = counter.get_flop_counts()["Global"].items()
+    return float(sum(count for name, count in counts if "convolution" not in str(name)))
 
 
 def matrix_rate(place: Any) -> float:

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_file
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.processing.collator import PictureSet
@@ -27,10 +28,15 @@ class ImageFeatureCache:
 
     Args:
         folder (path, *optional*): where features outlive the process.
+
+    Raises:
+        InputError: if the folder is a file.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self._folder = None if folder is None else Path(folder)
+        if self._folder is not None and self._folder.is_file():
+            raise InputError(f"{self._folder} is a file: image features are kept in a folder, so name one.")
         self._memory: dict[str, dict[str, torch.Tensor]] = {}
 
     def features(

@@ -119,3 +119,23 @@ def test_a_lora_on_the_tower_learns_beside_the_prompts(make_model, batch):
     model(**batch).loss.backward()
     assert all(each.grad is not None for name, each in model.named_parameters() if "lora_" in name)
     assert torch.equal(model.get_frozen_image_features(batch["pixel_values"]), frozen)
+
+
+def test_loss_and_logits_may_be_trained_on_together(make_model, batch):
+    model = make_model().train()
+    output = model(**batch)
+    (output.loss + output.logits_per_brain.square().mean()).backward()
+    assert model.get_parameter("scale.logit_scale").grad.isfinite()
+
+
+def test_a_whole_training_step_compiles(make_model, batch):
+    encoder = {"num_channels": 5, "num_timesteps": 20, "hidden_size": 12, "dropout": 0.0}  # nothing random
+    model = make_model(encoder_config=encoder).train()
+    model(**batch).loss.backward()
+    expected = {
+        name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
+    model.zero_grad(set_to_none=True)
+    torch.compile(model, backend="aot_eager")(**batch).loss.backward()
+    for name, gradient in expected.items():
+        assert torch.allclose(model.get_parameter(name).grad, gradient, rtol=1e-4, atol=1e-6), name

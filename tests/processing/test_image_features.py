@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 
@@ -95,3 +96,9 @@ def test_a_damaged_file_is_made_anew(encode, tmp_path, damage, caplog):
     assert encode.count == 2
     ImageFeatureCache(tmp_path).features(pictures([3]), TOWER, encode)
     assert encode.count == 2
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(InputError, match="mine is a file"):
+        ImageFeatureCache(tmp_path / "mine")

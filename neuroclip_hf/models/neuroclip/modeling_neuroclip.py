@@ -105,13 +105,13 @@ class NeuroCLIPModel(BrainImageModel):
         if picture_index is not None:  # index_select, because its gradient is deterministic
             image = None if image is None else image.index_select(0, picture_index)
             frozen = None if frozen is None else frozen.index_select(0, picture_index)
-        output = NeuroCLIPOutput(brain_embeds=brain, image_embeds=image)
+        output, scale = NeuroCLIPOutput(brain_embeds=brain, image_embeds=image), self.scale()
         if brain is not None and image is not None:
             _check_pairs(brain, image, image_id)
-            output.logits_per_brain = contrastive_logits(brain, image, self.scale())
+            output.logits_per_brain = contrastive_logits(brain, image, scale)
             output.logits_per_image = output.logits_per_brain.T
         if return_loss:
-            output.loss = self._loss(brain, image, image_id, frozen)
+            output.loss = self._loss(brain, image, image_id, frozen, scale)
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     def _loss(
@@ -120,6 +120,7 @@ class NeuroCLIPModel(BrainImageModel):
         image: torch.Tensor | None,
         image_id: torch.Tensor | None,
         frozen: torch.Tensor | None,
+        scale: torch.Tensor,
     ) -> torch.Tensor:
         if brain is None or image is None:
             raise InputError("the loss needs eeg_values and pixel_values: pass both, or return_loss=False.")
@@ -129,7 +130,7 @@ class NeuroCLIPModel(BrainImageModel):
             frozen = None if frozen is None else gather_with_gradient(frozen)
         frozen = None if frozen is None else (frozen - self.image_features_mean).flatten(1)
         return softened_contrastive_loss(
-            brain, image, self.scale(), image_id, frozen, self.config.softening, self.config.softening_temperature
+            brain, image, scale, image_id, frozen, self.config.softening, self.config.softening_temperature
         )
 
 
