@@ -31,8 +31,6 @@ def describe_store(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} does not exist yet. {'. '.join(map(str, leftovers))}.")
     store = TrialStore(path)
     made = store.info
-    step = None if made.sampling_rate is None or made.num_timesteps is None else 1 / made.sampling_rate
-    last = None if step is None else made.window_start + ((made.num_timesteps or 1) - 1) * step
     return {
         "store": str(path),
         "fingerprint": made.fingerprint,
@@ -49,7 +47,7 @@ def describe_store(path: Path) -> dict[str, Any]:
         "channels": made.channels,
         "num_timesteps": made.num_timesteps,
         "sampling_rate": made.sampling_rate,
-        "window": None if last is None else [round(made.window_start, 6), round(last, 6)],
+        "window": None if made.window is None else [round(edge, 6) for edge in made.window],
         "unit": made.unit,
         "whitening_fit": made.whitening_fit,
         "redistribute_pictures": made.redistribute_pictures,
@@ -124,8 +122,8 @@ def _made_table(values: dict[str, Any]) -> Any:
     return table((), rows)
 
 
-def _samples(count: int, first: float, last: float) -> str:
-    return f"{count}: {first:g} to {last:g} s"
+def _samples(count: int, start: float, stop: float) -> str:
+    return f"{count} from {start:g} s to before {stop:g} s"
 
 
 def flat(settings: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:

@@ -188,7 +188,7 @@ def describe(path: Path) -> dict[str, Any]:
         "subjects": store.subjects,
         **{f"{split}_trials": int(splits.get(split, 0)) for split in columns.SPLITS},
         "channels": len(store.info.channels),
-        "timesteps": store.info.num_timesteps,
+        "num_timesteps": store.info.num_timesteps,
         "sampling_rate": store.info.sampling_rate,
         "train_pictures": len(store.gallery(columns.TRAIN)),
         "test_pictures": len(store.gallery(columns.TEST)),

@@ -112,6 +112,19 @@ class StoreInfo:
         return asdict(self)
 
     @property
+    def window(self) -> tuple[float, float] | None:
+        """What a trial holds, in seconds from the onset, the end not included; None for patterns."""
+        if self.sampling_rate is None or self.num_timesteps is None:
+            return None
+        return self.window_start, self.window_start + self.num_timesteps / self.sampling_rate
+
+    @property
+    def trial_shape(self) -> tuple[int, ...]:
+        """Shape of one trial: `(channels, samples)`, or `(voxels,)` for patterns."""
+        timesteps = () if self.num_timesteps is None else (self.num_timesteps,)
+        return (len(self.channels), *timesteps)
+
+    @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with anything in the store.
 
@@ -196,7 +209,7 @@ class TrialStore:
         return values
 
     def read_stored(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float16]:
-        """Trials as float16, the numbers as they are stored: half the bytes of [`read`], in a third of the time.
+        """Trials as float16, the numbers as they are stored: half the bytes of [`read`], and sooner.
 
         A number x `info.scale` + `info.offset` of its channel is the value in `info.unit`.
 

@@ -22,7 +22,7 @@ from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.splits import check_splits
 from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, SUBJECT_NAME, TAKEN_NAMES, TRIAL_COLUMNS, StoreInfo
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, write_json
+from neuroclip_hf.files import new_folder, sha256, write_json
 
 BLOCK = 256
 """Trials converted at once (ours): bounds the float64 copies."""
@@ -232,12 +232,6 @@ def new_store(path: str | Path, info: StoreInfo, overwrite: bool = False) -> Ite
             writer.finish()
         finally:
             writer.close()
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _GrowingArray:

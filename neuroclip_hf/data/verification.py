@@ -27,8 +27,8 @@ from neuroclip_hf.data.parquet.layout import (
 from neuroclip_hf.data.pictures import open_picture
 from neuroclip_hf.data.splits import check_splits
 from neuroclip_hf.data.store import STORE_FILE, StoreInfo, TrialStore, read_store_info
-from neuroclip_hf.data.store_writer import sha256
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.files import sha256
 from neuroclip_hf.logging import progress
 
 AGAIN = "make the store again, or restore the file"

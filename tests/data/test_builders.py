@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -153,6 +154,33 @@ def test_things_eeg2_from_a_store_and_under_a_wrong_name(simulated, store_folder
     assert not (tmp_path / "trial_stores").exists()
     with pytest.raises(InputError, match=r"config_name is 'Tom': name a subject \(sub-01 to sub-10\) or pictures"):
         ThingsEEG2(config_name="Tom", data_dir=str(simulated), cache_dir=str(tmp_path)).download_and_prepare()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": ("Oz",)}, r"channels is \('Oz',\), and .* is a trial store, .*: leave channels out"),
+        ({"epochs": EpochSettings(window=(0.0, 0.2))}, "epochs is EpochSettings.* is a trial store"),
+        ({"whitening": "none"}, "whitening is 'none', and .* is a trial store"),
+    ],
+)
+def test_a_store_is_not_prepared_anew(store_folder, tmp_path, options, message):
+    builder = ThingsEEG2(config_name="sub-01", data_dir=str(store_folder), cache_dir=str(tmp_path), **options)
+    for build in (builder.download_and_prepare, lambda: builder.as_streaming_dataset("test")):
+        with pytest.raises(InputError, match=message):
+            build()
+
+
+def test_pictures_are_those_of_the_first_subject_with_files(simulated, tmp_path):
+    data = Path(shutil.copytree(simulated, tmp_path / "data"))
+    shutil.rmtree(data / "sub-01")
+    (data / "sub-01").mkdir()
+    settings = EpochSettings(window=(0.0, 0.2), baseline=None, sampling_rate=50.0)
+    options = {"channels": ("Oz",), "epochs": settings, "cache_dir": str(tmp_path / "cache")}
+    builder = ThingsEEG2(config_name="pictures", data_dir=str(data), **options)
+    assert len(list(builder.as_streaming_dataset("gallery"))) == 26
+    (made,) = (tmp_path / "cache" / "trial_stores").glob("things_eeg2-sub-0?-????????????????")
+    assert TrialStore(made).subjects == ["sub-02"]
 
 
 def test_the_script_offers_the_builder_and_its_card_says_why_it_cannot_be_loaded(project):

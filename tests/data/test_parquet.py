@@ -20,9 +20,9 @@ from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.export import export_store, picture_tables
 from neuroclip_hf.data.parquet.importing import import_store
 from neuroclip_hf.data.store import StoreInfo, TrialStore
-from neuroclip_hf.data.store_writer import new_store, sha256
+from neuroclip_hf.data.store_writer import new_store
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json, write_json
+from neuroclip_hf.files import read_json, sha256, write_json
 
 
 @pytest.fixture(scope="module", autouse=True)

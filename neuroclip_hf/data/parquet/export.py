@@ -17,9 +17,8 @@ from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.card import dataset_card
 from neuroclip_hf.data.parquet.layout import EXPORT_FILE, ExportInfo
 from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, TrialStore
-from neuroclip_hf.data.store_writer import sha256
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, refuse_existing, write_json, write_text
+from neuroclip_hf.files import new_folder, refuse_existing, sha256, write_json, write_text
 from neuroclip_hf.logging import get_logger, progress
 
 if TYPE_CHECKING:

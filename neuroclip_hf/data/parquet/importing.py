@@ -14,9 +14,8 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.layout import EXPORT_FILE, ExportInfo, read_export_info
 from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, StoreInfo, TrialStore, read_store_info
-from neuroclip_hf.data.store_writer import sha256
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, refuse_existing, write_json
+from neuroclip_hf.files import new_folder, refuse_existing, sha256, write_json
 from neuroclip_hf.logging import get_logger, progress
 
 

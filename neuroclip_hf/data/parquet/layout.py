@@ -9,10 +9,10 @@ DIR/
   store/store.json, trials.parquet, ...           the store's own small files, byte by byte
 ```
 
-Values are written as `datasets.Array2D` (channels, samples) of float16, the numbers of the store's arrays. Of what
-datasets 5.2 offers, measured on 256 random rows of (63, 250) in the torch format: Array2D takes 16 ms, nested lists of
-fixed length 121 ms, one flat list 3 ms but without its shape. Nothing is compressed, since float16 EEG shrinks by less
-than a tenth, and the values have no statistics, which would halve the speed of writing.
+Values are written as `datasets.Array2D` (channels, samples) of float16, the numbers of the store's arrays: `datasets`
+makes tensors of it much faster than of nested lists of fixed length, and one flat list would lose the shape. Nothing
+is compressed, since float16 EEG hardly shrinks, and the values have no statistics, which nobody asks for and which
+slow writing.
 """
 
 import math
@@ -47,8 +47,7 @@ VALUES = {"eeg": columns.EEG_VALUES, "meg": columns.EEG_VALUES, "fmri": columns.
 SHARD_BYTES = 500_000_000
 """Largest shard (ours; what `datasets` itself writes)."""
 GROUP_BYTES = 2_000_000
-"""Values in a row group (ours): 63 trials of (63, 250). Larger ones leave the processor's cache: 8 MB are written at
-two thirds of the speed, and read at the same."""
+"""Values in a row group (ours), in bytes: larger ones leave the processor's cache and are written more slowly."""
 PICTURE_GROUP_BYTES = 8_000_000
 """Pictures in a row group (ours)."""
 WITHOUT_PICTURES = "The pictures are not in this store: it came from an export without them."

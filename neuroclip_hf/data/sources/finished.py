@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.store import PICTURE_COLUMNS, StoreInfo, TrialStore
-from neuroclip_hf.data.store_writer import library_versions, sha256
+from neuroclip_hf.data.store_writer import library_versions
+from neuroclip_hf.files import sha256
 from neuroclip_hf.logging import progress
 
 _FOUND_LATER = ("sources", "warnings", "checksums", "versions")

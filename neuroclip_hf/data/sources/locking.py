@@ -6,10 +6,9 @@ from pathlib import Path
 
 from neuroclip_hf.files import locked_folder
 
-LOCK = "lock"
 JOB = "job.json"
-OURS = (JOB, LOCK, "store", "parts", "scratch")
-"""What a preparation leaves in its folder."""
+OURS = (JOB, "store", "parts", "scratch")
+"""What a preparation leaves in its folder, beside the lock."""
 
 
 @contextmanager

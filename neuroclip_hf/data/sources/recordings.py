@@ -29,9 +29,9 @@ from neuroclip_hf.data.sources.recording_splits import (
     split_events,
 )
 from neuroclip_hf.data.store import STORE_FILE, StoreInfo
-from neuroclip_hf.data.store_writer import StoreWriter, new_store, sha256
+from neuroclip_hf.data.store_writer import StoreWriter, new_store
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import refuse_existing
+from neuroclip_hf.files import refuse_existing, sha256
 from neuroclip_hf.logging import get_logger, progress
 
 __all__ = ["SplitSettings", "prepare_recordings"]

@@ -14,7 +14,6 @@ scratch/      what only the running part needs
 A part counts once its record is there. What an interrupted one left behind it is cut off, and the part done again.
 """
 
-import errno
 import hashlib
 import json
 import shutil
@@ -34,11 +33,11 @@ from numpy.typing import NDArray
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.leftovers import sweep, unfinished_folder
-from neuroclip_hf.data.sources.locking import JOB, LOCK, locked
+from neuroclip_hf.data.sources.locking import JOB, locked
 from neuroclip_hf.data.store import STORE_FILE, StoreInfo
-from neuroclip_hf.data.store_writer import StoreWriter, library_versions, sha256
+from neuroclip_hf.data.store_writer import StoreWriter, library_versions
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, read_json, refuse_existing, write_json
+from neuroclip_hf.files import LOCK, is_disk_full, new_folder, read_json, refuse_existing, sha256, write_json
 from neuroclip_hf.logging import get_logger, progress
 
 
@@ -255,7 +254,7 @@ def unfinished_store(
             yield store
             _finish(store, out, overwrite)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_disk_full(error):
                 raise InputError(
                     f"{out} cannot be written: the disk is full; free some space, and start again: what was finished "
                     f"is kept in {folder}."
