@@ -1,6 +1,5 @@
 """The builders: what they build is what the store holds, in one process, in two, and as a stream."""
 
-import importlib.util
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +18,7 @@ from neuroclip_hf.data.parquet.export import export_store
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
+pytestmark = pytest.mark.usefixtures("without_bars")
 
 
 @pytest.fixture
@@ -181,14 +175,3 @@ def test_pictures_are_those_of_the_first_subject_with_files(simulated, tmp_path)
     assert len(list(builder.as_streaming_dataset("gallery"))) == 26
     (made,) = (tmp_path / "cache" / "trial_stores").glob("things_eeg2-sub-0?-????????????????")
     assert TrialStore(made).subjects == ["sub-02"]
-
-
-def test_the_script_offers_the_builder_and_its_card_says_why_it_cannot_be_loaded(project):
-    folder = project / "dataset_scripts" / "things_eeg2"
-    spec = importlib.util.spec_from_file_location("script", folder / "things_eeg2.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.ThingsEEG2 is ThingsEEG2
-    with pytest.raises(RuntimeError, match="Dataset scripts are no longer supported"):
-        datasets.load_dataset(str(folder / "things_eeg2.py"))
-    assert "Dataset scripts are no longer supported" in (folder / "README.md").read_text()
