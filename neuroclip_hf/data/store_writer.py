@@ -1,6 +1,5 @@
 """Writes a trial store in one pass, trial by trial, so that no split needs to fit into memory."""
 
-import hashlib
 import math
 import os
 import platform
@@ -20,7 +19,22 @@ from PIL import Image
 from neuroclip_hf import __version__, columns
 from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.splits import check_splits
-from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, SUBJECT_NAME, TAKEN_NAMES, TRIAL_COLUMNS, StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_layout import (
+    PICTURE_COLUMNS,
+    PICTURES_FILE,
+    PICTURES_FOLDER,
+    STORE_FILE,
+    SUBJECT_NAME,
+    TAKEN_NAMES,
+    TRIAL_COLUMNS,
+    TRIALS_FILE,
+    array_name,
+    array_of,
+    covariance_name,
+    picture_name,
+)
+from neuroclip_hf.data.trial_arrays import trial_digest
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, sha256, write_json
 
@@ -34,7 +48,12 @@ FLAT = 1e-3
 
 
 class StoreWriter:
-    """Collects trials and pictures; [`finish`] checks the protocol and writes the tables. Use [`new_store`]."""
+    """Collects trials and pictures; [`finish`] checks the protocol and writes the tables. Use [`new_store`].
+
+    Args:
+        folder (`Path`): where the store grows.
+        info (`StoreInfo`): what store.json will say; checksums and versions are added.
+    """
 
     def __init__(self, folder: Path, info: StoreInfo) -> None:
         self.folder = folder
@@ -54,6 +73,10 @@ class StoreWriter:
             values (`numpy.ndarray` of shape `(trials, channels, samples)` or `(trials, voxels)`): in `info.unit`.
             rows (`list[dict]`): what the trial table says of each, without subject, split, row, repeat and digest.
             origin (`str`): the file the trials come from, for error messages.
+
+        Raises:
+            InputError: for a subject that cannot name a folder, or values that float16 cannot hold or would round away.
+            ValueError: for values of another shape.
         """
         if not SUBJECT_NAME.fullmatch(subject):
             raise InputError(f"{origin}: subject {subject!r} cannot name a folder: use letters, digits, '-' and '_'.")
@@ -61,12 +84,12 @@ class StoreWriter:
             raise InputError(
                 f"{origin}: subject {subject!r} is called as a part of the store itself: call it otherwise."
             )
-        shape = self._trial_shape
+        shape = self.info.trial_shape
         if values.shape != (len(rows), *shape):
             raise ValueError(f"{origin}: trials of shape {values.shape} do not fit {len(rows)} rows of {shape}")
         key = (subject, split)
         if key not in self._arrays:
-            self._arrays[key] = _GrowingArray(self.folder / subject / f"{split}.npy", shape)
+            self._arrays[key] = _GrowingArray(self.folder / array_name(subject, split), shape)
         for start in range(0, len(values), BLOCK):
             stored = self._to_float16(values[start : start + BLOCK], origin)
             first = self._arrays[key].append(stored)
@@ -75,7 +98,7 @@ class StoreWriter:
                 columns.SUBJECT: subject,
                 columns.SPLIT: split,
                 columns.ROW: np.arange(first, first + len(table)),
-                columns.DIGEST: [hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest() for trial in stored],
+                columns.DIGEST: [trial_digest(trial) for trial in stored],
             }
             self._tables.append(table.assign(**own))
 
@@ -93,7 +116,7 @@ class StoreWriter:
         """Put all trials so far on the disk; returns how many there are by the name of their array."""
         for array in self._arrays.values():
             array.sync()
-        return {f"{subject}/{split}": array.rows for (subject, split), array in self._arrays.items()}
+        return {array_name(subject, split): array.rows for (subject, split), array in self._arrays.items()}
 
     def trials_from(self, block: int) -> tuple[pd.DataFrame, int]:
         """The trial table from a block on, without repeats, which becomes one block; and how many there are then."""
@@ -114,16 +137,25 @@ class StoreWriter:
             ValueError: if an array holds fewer rows.
         """
         for name, count in rows.items():
-            subject, _, split = name.partition("/")
-            path = self.folder / subject / f"{split}.npy"
-            self._arrays[subject, split] = _GrowingArray(path, self._trial_shape, count)
+            self._arrays[array_of(name)] = _GrowingArray(self.folder / name, self.info.trial_shape, count)
         self._tables = [table for table in tables if len(table)]
 
     def add_picture(self, image_id: str, concept: str, gallery: str, source: Path | Image.Image, caption: str) -> None:
-        """Take a picture into the store: a file is copied byte by byte, a picture in memory is saved as PNG."""
+        """Take a picture into the store: a file is copied byte by byte, a picture in memory is saved as PNG.
+
+        Args:
+            image_id (`str`): its name in the trial table; below `pictures/` its file is called so.
+            concept (`str`): what it shows.
+            gallery (`str`): who may see it: "train", "test" or "both".
+            source (`Path` or `PIL.Image.Image`): the picture.
+            caption (`str`): "" where there is none.
+
+        Raises:
+            InputError: for a name that leads outside the store, or comes twice.
+        """
         name = image_id if isinstance(source, Path) else f"{image_id}.png"
-        target = self.folder / "pictures" / name
-        if not target.resolve().is_relative_to((self.folder / "pictures").resolve()):
+        target = self.folder / picture_name(name)
+        if not target.resolve().is_relative_to((self.folder / PICTURES_FOLDER).resolve()):
             raise InputError(f"picture {image_id!r} points outside the store: rename it.")
         if target.exists():
             raise InputError(f"picture {image_id!r} occurs twice: give each picture a name of its own.")
@@ -137,8 +169,9 @@ class StoreWriter:
 
     def add_covariances(self, subject: str, covariances: NDArray[np.float64]) -> None:
         """Keep the noise covariances `(sessions, channels, channels)` that a subject was whitened with."""
-        (self.folder / subject).mkdir(exist_ok=True)
-        np.save(self.folder / subject / "covariance.npy", covariances)
+        path = self.folder / covariance_name(subject)
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, covariances)
 
     def finish(self) -> None:
         """Write tables and store.json.
@@ -155,8 +188,8 @@ class StoreWriter:
         pictures = pd.DataFrame(self._pictures, columns=list(PICTURE_COLUMNS))
         check_splits(trials, pictures, self.info.protocol)
         self._refuse_shared_pictures(pictures)
-        trials.to_parquet(self.folder / "trials.parquet", index=False)
-        pictures.to_parquet(self.folder / "pictures.parquet", index=False)
+        trials.to_parquet(self.folder / TRIALS_FILE, index=False)
+        pictures.to_parquet(self.folder / PICTURES_FILE, index=False)
         info = replace(self.info, checksums=_checksums(self.folder), versions=library_versions())
         write_json(self.folder / STORE_FILE, info.to_dict())
 
@@ -164,11 +197,6 @@ class StoreWriter:
         """Close the files; safe to call twice."""
         for array in self._arrays.values():
             array.close()
-
-    @property
-    def _trial_shape(self) -> tuple[int, ...]:
-        timesteps = () if self.info.num_timesteps is None else (self.info.num_timesteps,)
-        return (len(self.info.channels), *timesteps)
 
     def _refuse_shared_pictures(self, pictures: pd.DataFrame) -> None:
         """A picture is the same under another name, too."""

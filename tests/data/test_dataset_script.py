@@ -12,7 +12,7 @@ from neuroclip_hf.cli.main import main
 from neuroclip_hf.data.builders.things_eeg2 import ThingsEEG2
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.simulation import simulate_things_eeg2
-from neuroclip_hf.data.store import PICTURE_COLUMNS, TRIAL_COLUMNS
+from neuroclip_hf.data.store_layout import PICTURE_COLUMNS, TRIAL_COLUMNS
 from neuroclip_hf.data.things_eeg2 import FACTS
 
 pytestmark = pytest.mark.usefixtures("without_bars")

@@ -18,7 +18,8 @@ from neuroclip_hf.data.builders.trial_store import TrialStoreBuilder
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.export import export_store, picture_tables
 from neuroclip_hf.data.parquet.importing import import_store
-from neuroclip_hf.data.store import StoreInfo, TrialStore
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_info import WITHOUT_PICTURES, StoreInfo
 from neuroclip_hf.data.store_writer import new_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, sha256, write_json
@@ -114,7 +115,7 @@ def test_equal_stores_give_equal_bytes(exported, store_folder, tmp_path, snapsho
 def test_without_pictures_the_store_is_another_that_says_so(store_folder, tmp_path, snapshot):
     without = export_store(store_folder, tmp_path / "without", images=False)
     store = TrialStore(import_store(without, tmp_path / "bare"))
-    assert layout.WITHOUT_PICTURES in store.info.warnings
+    assert WITHOUT_PICTURES in store.info.warnings
     assert store.info.fingerprint != TrialStore(store_folder).info.fingerprint
     assert store.read([0]).shape == (1, 4, 30)
     with pytest.raises(InputError, match="does not exist"):

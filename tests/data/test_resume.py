@@ -360,6 +360,6 @@ def test_records_are_plain(sources, tmp_path, monkeypatch):
         prepare(sources["raw"], tmp_path / "store")
     record = read_json(tmp_path / ".store.unfinished" / "parts" / "0001.json")
     assert (record["name"], record["group"]) == ("sub-01/ses-02", "sub-01")
-    assert record["rows"] == {"sub-01/train": 16, "sub-01/test": 8}
+    assert record["rows"] == {"sub-01/train.npy": 16, "sub-01/test.npy": 8}
     assert len(record["sources"]) == 2
     assert np.load(tmp_path / ".store.unfinished" / "parts" / "0001.npy", allow_pickle=False).shape == (3, 3)

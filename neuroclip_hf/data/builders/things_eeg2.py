@@ -12,7 +12,8 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.sources.layouts import recognise
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
-from neuroclip_hf.data.store import STORE_FILE, TrialStore
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.errors import InputError
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.pictures import open_picture
-from neuroclip_hf.data.store import STORE_FILE, StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter, new_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing, sha256

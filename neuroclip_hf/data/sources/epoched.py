@@ -12,7 +12,7 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulated import is_simulated
 from neuroclip_hf.data.sources.layouts import EpochedFile, EpochedLayout
 from neuroclip_hf.data.sources.resume import Part, Result, UnfinishedStore
-from neuroclip_hf.data.store import StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_writer import BLOCK, StoreWriter
 from neuroclip_hf.data.things_eeg2 import FACTS, ImageMetadata, subject_folder
 from neuroclip_hf.errors import InputError

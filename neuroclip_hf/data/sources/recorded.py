@@ -19,7 +19,7 @@ from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION
 from neuroclip_hf.data.sources.layouts import RecordedLayout
 from neuroclip_hf.data.sources.resume import Part, Result, UnfinishedStore
 from neuroclip_hf.data.sources.sessions import SessionFiles, find_sessions, missing_files
-from neuroclip_hf.data.store import StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_writer import BLOCK, StoreWriter
 from neuroclip_hf.data.things_eeg2 import ImageMetadata, subject_folder
 from neuroclip_hf.data.whitening import NoiseCovariance, whiten, whitening_matrix

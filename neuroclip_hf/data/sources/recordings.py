@@ -28,7 +28,8 @@ from neuroclip_hf.data.sources.recording_splits import (
     galleries_by_picture,
     split_events,
 )
-from neuroclip_hf.data.store import STORE_FILE, StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter, new_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing, sha256

@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 from neuroclip_hf import columns
 from neuroclip_hf.data.leftovers import sweep, unfinished_folder
 from neuroclip_hf.data.sources.locking import JOB, locked
-from neuroclip_hf.data.store import STORE_FILE, StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter, library_versions
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import LOCK, is_disk_full, new_folder, read_json, refuse_existing, sha256, write_json
@@ -210,7 +211,7 @@ class UnfinishedStore:
             if not path.stem.isdigit() or int(path.stem) >= len(self.records):
                 _remove(path)
         store = self.folder / "store"
-        kept = {store / f"{name}.npy" for name in rows}
+        kept = {store / name for name in rows}
         for path in store.iterdir():
             if path.is_file():
                 _remove(path)

@@ -15,7 +15,7 @@ from neuroclip_hf.data.sources.finished import ShownPicture, difference
 from neuroclip_hf.data.sources.layouts import EpochedLayout, Layout, RecordedLayout, recognise
 from neuroclip_hf.data.sources.recorded import SESSION, WHITENINGS, RecordedPlan, plan_recordings
 from neuroclip_hf.data.sources.resume import discard_finished, unfinished_store
-from neuroclip_hf.data.store import STORE_FILE
+from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter
 from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata
 from neuroclip_hf.errors import InputError
