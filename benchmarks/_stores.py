@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.store import StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_writer import new_store
 
 CHANNELS, SAMPLES = 63, 250

@@ -1,7 +1,5 @@
 """Writes a trial store in one pass, trial by trial, so that no split needs to fit into memory."""
 
-import math
-import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neuroclip_hf import __version__, columns
+from neuroclip_hf.data.growing_array import GrowingArray
 from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.splits import check_splits
 from neuroclip_hf.data.store_info import StoreInfo
@@ -60,7 +59,7 @@ class StoreWriter:
         self.info = info
         self._tables: list[pd.DataFrame] = []
         self._pictures: list[dict[str, Any]] = []
-        self._arrays: dict[tuple[str, str], _GrowingArray] = {}
+        self._arrays: dict[tuple[str, str], GrowingArray] = {}
 
     def add_trials(
         self, subject: str, split: str, values: NDArray[np.floating], rows: list[dict[str, Any]], origin: str
@@ -75,7 +74,7 @@ class StoreWriter:
             origin (`str`): the file the trials come from, for error messages.
 
         Raises:
-            InputError: for a subject that cannot name a folder, or values that float16 cannot hold or would round away.
+            InputError: for a subject that cannot name a folder, or values that float16 cannot hold, or rounds away.
             ValueError: for values of another shape.
         """
         if not SUBJECT_NAME.fullmatch(subject):
@@ -89,7 +88,7 @@ class StoreWriter:
             raise ValueError(f"{origin}: trials of shape {values.shape} do not fit {len(rows)} rows of {shape}")
         key = (subject, split)
         if key not in self._arrays:
-            self._arrays[key] = _GrowingArray(self.folder / array_name(subject, split), shape)
+            self._arrays[key] = GrowingArray(self.folder / array_name(subject, split), shape)
         for start in range(0, len(values), BLOCK):
             stored = self._to_float16(values[start : start + BLOCK], origin)
             first = self._arrays[key].append(stored)
@@ -137,7 +136,7 @@ class StoreWriter:
             ValueError: if an array holds fewer rows.
         """
         for name, count in rows.items():
-            self._arrays[array_of(name)] = _GrowingArray(self.folder / name, self.info.trial_shape, count)
+            self._arrays[array_of(name)] = GrowingArray(self.folder / name, self.info.trial_shape, count)
         self._tables = [table for table in tables if len(table)]
 
     def add_picture(self, image_id: str, concept: str, gallery: str, source: Path | Image.Image, caption: str) -> None:
@@ -260,49 +259,6 @@ def new_store(path: str | Path, info: StoreInfo, overwrite: bool = False) -> Ite
             writer.finish()
         finally:
             writer.close()
-
-
-class _GrowingArray:
-    """A .npy file that is appended to; NumPy leaves room in its header for the number of rows to grow."""
-
-    def __init__(self, path: Path, row_shape: tuple[int, ...], rows: int = 0) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = path.open("r+b" if rows else "wb")
-        self._row_shape = row_shape
-        self.rows = rows
-        self._write_header()
-        self._data_start = self._file.tell()
-        end = self._data_start + rows * 2 * math.prod(row_shape)
-        if path.stat().st_size < end and rows:
-            self._file.close()
-            raise ValueError(f"{path} holds fewer than {rows} rows")
-        self._file.truncate(end)
-        self._file.seek(end)
-
-    def append(self, values: NDArray[np.float16]) -> int:
-        """Append rows and return the number of the first."""
-        first = self.rows
-        self._file.write(np.ascontiguousarray(values).tobytes())
-        self.rows += len(values)
-        return first
-
-    def sync(self) -> None:
-        """Put all rows on the disk, whatever becomes of the process or the machine."""
-        if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        if self._file.closed:
-            return
-        self._file.seek(0)
-        self._write_header()
-        assert self._file.tell() == self._data_start
-        self._file.close()
-
-    def _write_header(self) -> None:
-        header = {"descr": "<f2", "fortran_order": False, "shape": (self.rows, *self._row_shape)}
-        np.lib.format.write_array_header_1_0(self._file, header)
 
 
 def _checksums(folder: Path) -> dict[str, str]:
