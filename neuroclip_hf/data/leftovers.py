@@ -17,6 +17,8 @@ from neuroclip_hf.logging import get_logger
 
 QUIET_SECONDS = 600
 """So long nothing has changed in a folder that nobody works on any more (ours)."""
+PARTS = "parts"
+"""The folder in an unfinished store that has a record a finished part."""
 _TEMPORARY = r"\.{}\.[0-9a-f]{{8}}\.(tmp|old)"
 
 
@@ -51,7 +53,7 @@ def unfinished_folder(store: Path) -> Path:
 def find_leftovers(store: Path) -> list[Leftover]:
     """Everything of the kind beside a store."""
     unfinished = unfinished_folder(store)
-    parts = len(list((unfinished / "parts").glob("*.json")))
+    parts = len(list((unfinished / PARTS).glob("*.json")))
     found = [Leftover(str(unfinished), parts)] if unfinished.is_dir() else []
     return found + [Leftover(str(path)) for path in _temporary_folders(store)]
 

@@ -1,7 +1,7 @@
 """The trial store: a folder with float16 memory maps, a trial table, the pictures, and store.json.
 
-How it lies on disk: [`neuroclip_hf.data.store_layout`]. Equal input gives equal bytes: no date, no duration, no path of
-the machine.
+How it lies on disk: [`neuroclip_hf.data.store_layout`]. Equal input gives equal bytes: no date, no duration, no path
+of the machine.
 """
 
 from collections.abc import Sequence

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroclip_hf import columns
-from neuroclip_hf.data import epochs as epochs_module
-from neuroclip_hf.data.epochs import EpochSettings, cut_epochs
+from neuroclip_hf.data import cutting
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulation import simulate_things_eeg2
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
@@ -170,8 +171,8 @@ def test_bad_channels_are_not_asked_and_projectors_are_applied(reference, rate):
 def test_epochs_too_long_for_a_matrix_go_to_mne(reference, monkeypatch):
     raw, samples = make_raw(0, 3, 3000, 500.0), np.array([500, 900, 1600])
     ways = []
-    for largest in (epochs_module.LARGEST_MAP, 0):
-        monkeypatch.setattr(epochs_module, "LARGEST_MAP", largest)
+    for largest in (cutting.LARGEST_MAP, 0):
+        monkeypatch.setattr(cutting, "LARGEST_MAP", largest)
         ways.append(next(cut_epochs(raw, samples, EpochSettings(sampling_rate=125.0), raw.ch_names))[1])
     _, expected = reference.cut(raw, samples, raw.ch_names, rate=125.0)
     np.testing.assert_array_equal(ways[1], expected)
@@ -182,8 +183,8 @@ def test_epochs_too_long_for_a_matrix_go_to_mne(reference, monkeypatch):
 def test_numbers_do_not_depend_on_the_size_of_blocks(monkeypatch, block_bytes):
     raw, samples = make_raw(0, 3, 3000, 500.0), 200 + 130 * np.arange(16)
     whole = np.concatenate([part for _, part in cut_epochs(raw, samples, EpochSettings(), raw.ch_names)])
-    monkeypatch.setattr(epochs_module, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(epochs_module, "CHUNK", 5)
+    monkeypatch.setattr(cutting, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(cutting, "CHUNK", 5)
     chunks = list(cut_epochs(raw, samples[::-1], EpochSettings(), raw.ch_names))
     assert [len(kept) for kept, _ in chunks] == [5, 5, 5, 1]
     np.testing.assert_array_equal(np.concatenate([part for _, part in chunks])[::-1], whole)

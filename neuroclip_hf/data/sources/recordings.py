@@ -9,7 +9,8 @@ import mne
 import numpy as np
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs, modality_of
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings, choose_channels, modality_of
 from neuroclip_hf.data.pictures import PictureFolder, Target, open_picture
 from neuroclip_hf.data.recordings import (
     NAME,
