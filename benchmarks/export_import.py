@@ -4,7 +4,8 @@
 
 The store is one subject of (63, 250) trials with a picture a hundred trials. What is written is waited for until it is
 on the disk. `disk_write` and `disk_read` are a plain copy of the store's array, in the same folder and as long,
-measured before and after: the export and import can be no faster than the slower of the two. `peak_mb` is the largest
+measured before and after: exporting and importing can be no faster than the slower of the two. `target_mb_per_s` is
+100, or the slower mean of the two if that is less, and a ratio is what was reached of it. `peak_mb` is the largest
 resident memory of the process, of which `libraries_mb` were there before the export began. On a machine that others
 use, the figures by second of the processor say what the clock cannot.
 """
@@ -14,6 +15,7 @@ import json
 import os
 import resource
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -21,48 +23,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from _stores import CHANNELS, SAMPLES, make_store
 
-from neuroclip_hf import columns
 from neuroclip_hf.data.parquet.export import export_store
 from neuroclip_hf.data.parquet.importing import import_store
-from neuroclip_hf.data.store import StoreInfo, TrialStore
-from neuroclip_hf.data.store_writer import new_store
+from neuroclip_hf.data.store import TrialStore
 
-CHANNELS, SAMPLES = 63, 250
-TRIALS_A_PICTURE = 100
 BLOCK = 1 << 23
-
-
-def make_store(path: Path, trials: int) -> Path:
-    info = StoreInfo(
-        modality="eeg",
-        channels=[f"E{number}" for number in range(CHANNELS)],
-        unit="sd",
-        scale=[1.0] * CHANNELS,
-        offset=[0.0] * CHANNELS,
-        sampling_rate=250.0,
-        window_start=0.0,
-        num_timesteps=SAMPLES,
-        protocol=columns.NEW_CONCEPTS,
-        target=columns.IMAGE_TARGET,
-        data=columns.SIMULATED,
-        source="arrays",
-        settings={},
-    )
-    generator = np.random.default_rng(0)
-    with new_store(path, info) as writer:
-        for picture, start in enumerate(range(0, trials, TRIALS_A_PICTURE)):
-            count = min(TRIALS_A_PICTURE, trials - start)
-            name = f"{picture}.png"
-            own = {columns.IMAGE_ID: name, columns.CONCEPT: str(picture), columns.SESSION: 1, columns.RUN: 1}
-            rows = [{**own, columns.FILE: "a.npz", columns.SAMPLE: start + number} for number in range(count)]
-            values = generator.standard_normal((count, CHANNELS, SAMPLES), dtype=np.float32)
-            writer.add_trials("sub-01", columns.TRAIN, values, rows, "noise")
-            pixels = generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-            writer.add_picture(name, str(picture), columns.TRAIN, Image.fromarray(pixels), "")
-    return path
+TARGET = 100.0
+"""MB a second that exporting and importing shall each reach, or what the disk does if that is less."""
 
 
 def seconds(action: Callable[[], Any]) -> tuple[float, float]:
@@ -106,10 +75,16 @@ def measure(folder: Path, megabytes: float) -> dict[str, Any]:
     writing.append(seconds(lambda: copy(array, folder / "copy")))
     reading.append(seconds(lambda: read(folder / "copy")))
     assert TrialStore(folder / "back").info.fingerprint == TrialStore(store).info.fingerprint
+    disk = min(statistics.mean(size / one for one, _ in runs) for runs in (writing, reading))
+    target = min(TARGET, disk)
     return {
+        "benchmark": "export_import",
         "megabytes": round(size),
         "export_mb_per_s": round(size / exporting[0], 1),
         "import_mb_per_s": round(size / importing[0], 1),
+        "target_mb_per_s": round(target, 1),
+        "export_ratio": round(size / exporting[0] / target, 2),
+        "import_ratio": round(size / importing[0] / target, 2),
         "export_mb_per_cpu_s": round(size / exporting[1], 1),
         "import_mb_per_cpu_s": round(size / importing[1], 1),
         "disk_write_mb_per_s": [round(size / one, 1) for one, _ in writing],

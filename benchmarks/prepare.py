@@ -1,13 +1,15 @@
 """Preparing THINGS-EEG2: speed beside the field's steps, or peak memory. One JSON line.
 
-    python benchmarks/prepare.py [--concepts 100] [--out FOLDER]
-    python benchmarks/prepare.py --memory --sessions 4 [--concepts 1654] [--out FOLDER]
+    python benchmarks/prepare.py [--concepts 100] [--folder DIR]
+    python benchmarks/prepare.py --memory --sessions 4 [--concepts 1654] [--folder DIR]
 
 Speed: seconds from the raw files of one simulated session (63 channels, 1000 Hz, 20 trials a concept) to its whitened
-epochs in float64, by the plain steps that `tests/data/reference.py` keeps (MNE, scikit-learn) and by this package,
-reading included, and the largest difference of the two relative to the largest number. Each way runs in a process of
-its own. Both run with as many threads as the environment allows (OMP_NUM_THREADS). The ratio of processor times says
-what is left of it without a second core, and hardly depends on what else the machine does.
+epochs in float64, reading included, by the plain steps that `tests/data/reference.py` keeps (MNE, scikit-learn) and by
+the part of `prepare_things_eeg2` that does a session, as it is, up to what the store is given; and the largest
+difference of the two relative to the largest number. Not counted are loading libraries, and what the plain steps do
+not do: checksums, pictures, rounding to float16 and writing. Each way runs in a process of its own. Both run with as
+many threads as the environment allows (OMP_NUM_THREADS). The ratio of processor times says what is left of it without
+a second core, and hardly depends on what else the machine does.
 
 Memory: peak resident memory of `prepare_things_eeg2` in a process of its own, all 63 channels, over the size of the
 largest raw file. With 1,654 concepts files have their real size: about 4 GB of disk a session, and 3 GB beside them.
@@ -29,25 +31,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroclip_hf.columns import SAMPLE, TEST, TRAIN
-from neuroclip_hf.data.epochs import EpochSettings, cut_epochs
-from neuroclip_hf.data.recordings import NAME, RecordingFile, open_recording
-from neuroclip_hf.data.repeats import REPEATS_PER_SESSION, choose_repeats
+from neuroclip_hf.columns import SAMPLE, TRAIN
 from neuroclip_hf.data.simulation import simulate_things_eeg2
-from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
+from neuroclip_hf.data.sources.layouts import recognise
+from neuroclip_hf.data.sources.recorded import SESSION, plan_recordings
+from neuroclip_hf.data.sources.resume import Result
+from neuroclip_hf.data.sources.things_eeg2 import default_epochs, prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.things_eeg2 import FACTS, RAW_FILES
-from neuroclip_hf.data.whitening import NoiseCovariance, whiten, whitening_matrix
+from neuroclip_hf.data.things_eeg2 import FACTS, read_image_metadata
 
 REFERENCE = Path(__file__).resolve().parents[1] / "tests" / "data" / "reference.py"
-SETTINGS = EpochSettings(sampling_rate=FACTS.epoch_sampling_rate)
 ALLOWED = 1_000_000_000
 """Bytes that preparing may take beside one and a half times the largest raw file."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder with room; the system's temporary one by default")
+    parser.add_argument("--folder", type=Path, help="where to measure; the system's temporary folder by default")
     parser.add_argument("--concepts", type=int, default=100, help="training concepts of a session")
     parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")
     parser.add_argument("--sessions", type=int, default=1, choices=(1, 2, 4), help="sessions, for memory")
@@ -55,7 +55,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child:
         return run_child(*arguments.child)
-    with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         measure = memory if arguments.memory else speed
         print(json.dumps(measure(Path(folder), arguments)))
 
@@ -72,7 +72,7 @@ def speed(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         image_size=16,
     )
     session = next((folder / "raw").glob("sub-*/ses-*"))
-    found = {way: call(way, session, folder / f"{way}.npy") for way in ("reference", "ours")}
+    found = {way: call(way, folder / "raw", folder / f"{way}.npy") for way in ("reference", "ours")}
     values = {way: np.load(folder / f"{way}.npy", mmap_mode="r") for way in found}
     difference = np.abs(values["ours"] - values["reference"]).max() / np.abs(values["reference"]).max()
     return {
@@ -129,53 +129,67 @@ def call(way: str, source: Path, out: Path) -> dict[str, Any]:
 
 
 def run_child(way: str, source: str, out: str) -> None:
-    before, started = peak(), time.perf_counter()
-    if way == "prepare":
-        prepare_things_eeg2(source, out, channels=["all"])
-        seconds, cpu, epochs = time.perf_counter() - started, cpu_seconds(), len(TrialStore(out).trials)
-    else:
-        reference = load_reference()
-        steps = reference_steps if way == "reference" else our_steps
-        before_steps, started = cpu_seconds(), time.perf_counter()
-        parts = steps(Path(source), reference)
-        seconds, cpu = time.perf_counter() - started, cpu_seconds() - before_steps
-        values = np.concatenate(parts)
-        np.save(out, values)
-        epochs = len(values)
-    found = {"seconds": seconds, "cpu_seconds": cpu, "peak": peak(), "before": before, "epochs": epochs}
-    print(json.dumps(found))
+    before = peak()
+    ways = {"prepare": whole_preparation, "ours": our_steps, "reference": reference_steps}
+    found = ways[way](Path(source), Path(out))
+    print(json.dumps({**found, "peak": peak(), "before": before}))
 
 
-def reference_steps(session: Path, reference: ModuleType) -> list[NDArray[np.float64]]:
-    """Whitened epochs (trials, channels, samples) of both splits, each in the order of time, in parts."""
-    found = reference.session(session, FACTS.channels)
-    trials = [
-        (split != TRAIN, sample, epoch)
-        for split, pictures in found.items()
-        for _, samples, epochs in pictures
-        for sample, epoch in zip(samples, epochs, strict=True)
-    ]
-    return [epoch[None] for _, _, epoch in sorted(trials, key=lambda trial: trial[:2])]
+def whole_preparation(source: Path, out: Path) -> dict[str, Any]:
+    """A store of all channels."""
+    started = time.perf_counter()
+    prepare_things_eeg2(source, out, channels=["all"])
+    return {"seconds": time.perf_counter() - started, "epochs": len(TrialStore(out).trials)}
 
 
-def our_steps(session: Path, _: ModuleType) -> list[NDArray[np.float64]]:
-    """The same by this package."""
-    whitened = []
-    for split in (TRAIN, TEST):
-        recording = open_recording(RecordingFile(session / RAW_FILES[split], session.parent.name))
-        events = recording.events
-        chosen = np.sort(np.concatenate(choose_repeats(events[NAME].tolist(), REPEATS_PER_SESSION[split])))
-        samples, names = events[SAMPLE].to_numpy()[chosen], events[NAME].to_numpy()[chosen]
-        parts, covariance = [], NoiseCovariance()
-        for kept, values in cut_epochs(recording.raw, samples, SETTINGS, FACTS.channels):
-            parts.append(values)
-            if split == TRAIN:
-                covariance.add(values, names[kept].tolist())
-        if split == TRAIN:
-            matrix = whitening_matrix(covariance.result())
-        while parts:  # what was whitened need not stay
-            whitened.append(whiten(parts.pop(0), matrix))
-    return whitened
+class Collector:
+    """Takes what the writer of a store is given, before that rounds it."""
+
+    def __init__(self) -> None:
+        self.epochs: list[tuple[bool, int, NDArray[np.float64]]] = []
+
+    def add_trials(self, subject: str, split: str, values: Any, rows: list[dict[str, Any]], origin: str) -> None:
+        """As the writer of a store has it."""
+        self.epochs += [(split != TRAIN, row[SAMPLE], epoch) for row, epoch in zip(rows, values, strict=True)]
+
+
+def our_steps(source: Path, out: Path) -> dict[str, Any]:
+    """Whitened epochs by this package."""
+    load_reference()  # and with it the libraries, before the clock starts
+    layout, metadata, epochs = recognise(source), read_image_metadata(source), default_epochs(source)
+    plan = plan_recordings(layout, source, metadata, (1,), FACTS.channels, epochs, SESSION, False)
+    (session,) = plan.parts(1, None)
+    collector = Collector()
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        started, cpu = time.perf_counter(), cpu_seconds()
+        session.run(collector, Result(Path(scratch)))
+        found = {"seconds": time.perf_counter() - started, "cpu_seconds": cpu_seconds() - cpu}
+    save_epochs(out, collector.epochs)
+    return found
+
+
+def reference_steps(source: Path, out: Path) -> dict[str, Any]:
+    """The same by the plain steps."""
+    reference = load_reference()
+    session = next(source.glob("sub-*/ses-*"))
+    started, cpu = time.perf_counter(), cpu_seconds()
+    pictures = reference.session(session, FACTS.channels)
+    found = {"seconds": time.perf_counter() - started, "cpu_seconds": cpu_seconds() - cpu}
+    save_epochs(
+        out,
+        [
+            (split != TRAIN, sample, epoch)
+            for split, shown in pictures.items()
+            for _, samples, epochs in shown
+            for sample, epoch in zip(samples, epochs, strict=True)
+        ],
+    )
+    return found
+
+
+def save_epochs(out: Path, epochs: list[tuple[bool, int, NDArray[np.float64]]]) -> None:
+    """Epochs (trials, channels, samples) of both splits, each in the order of time."""
+    np.save(out, [epoch for _, _, epoch in sorted(epochs, key=lambda one: one[:2])])
 
 
 def load_reference() -> ModuleType:

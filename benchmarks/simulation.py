@@ -31,7 +31,8 @@ from transformers import AutoImageProcessor, CLIPVisionModel
 
 from neuroclip_hf import NeuroCLIPModel
 from neuroclip_hf.columns import IMAGE_ID, TEST, TRAIN
-from neuroclip_hf.data.epochs import EpochSettings, cut_epochs
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulation import SimulationSettings, planted_codes, simulate_things_eeg2
 from neuroclip_hf.data.simulation.eeg import response_kernel, simulate_signal
 from neuroclip_hf.data.simulation.frozen import BENCHMARK, PREPARATION

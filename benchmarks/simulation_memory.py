@@ -1,9 +1,9 @@
 """Peak memory of simulating recordings of the real size, over the size of the largest: one JSON line.
 
-    python benchmarks/simulation_memory.py [--out FOLDER] [--concepts 1654] [--format raw]
+    python benchmarks/simulation_memory.py [--folder DIR] [--concepts 1654] [--format raw]
 
 One session with as many trials as one of the dataset's (16,540 of training pictures; test pictures beside it), 63
-channels, 1000 Hz. On Linux. It writes about three gigabytes to a folder of its own below FOLDER and removes them.
+channels, 1000 Hz. On Linux. It writes about three gigabytes to a folder of its own below DIR and removes them.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from neuroclip_hf.data.things_eeg2 import FACTS
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder with room; the system's temporary one by default")
+    parser.add_argument("--folder", type=Path, help="where to measure; the system's temporary folder by default")
     parser.add_argument(
         "--concepts", type=int, default=FACTS.training_concepts, help="training concepts, 10 trials each"
     )
     parser.add_argument("--format", choices=FORMATS, default="raw")
     arguments = parser.parse_args()
     started, before = time.perf_counter(), _peak()
-    with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         simulate_things_eeg2(
             Path(folder) / "simulated",
             format=arguments.format,

@@ -25,52 +25,15 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from PIL import Image
+from _stores import CHANNELS, SAMPLES, make_store
 
-from neuroclip_hf import columns
-from neuroclip_hf.data.store import StoreInfo, TrialStore
-from neuroclip_hf.data.store_writer import new_store
+from neuroclip_hf.data.store import TrialStore
 
-CHANNELS, SAMPLES = 63, 250
 BLOCK = 500
 AVERAGED = 4
 TURNS = 3
 TARGETS = {"float16": 15, "float32": 10}
 """How many times the rows a second of `datasets` the store shall give."""
-
-
-def make_store(path: Path, trials: int) -> TrialStore:
-    info = StoreInfo(
-        modality="eeg",
-        channels=[f"E{number}" for number in range(CHANNELS)],
-        unit="sd",
-        scale=[1.0] * CHANNELS,
-        offset=[0.0] * CHANNELS,
-        sampling_rate=250.0,
-        window_start=0.0,
-        num_timesteps=SAMPLES,
-        protocol=columns.NEW_CONCEPTS,
-        target=columns.IMAGE_TARGET,
-        data=columns.SIMULATED,
-        source="arrays",
-        settings={},
-    )
-    generator = np.random.default_rng(0)
-    shown = {
-        columns.IMAGE_ID: "0.png",
-        columns.CONCEPT: "0",
-        columns.SESSION: 1,
-        columns.RUN: 1,
-        columns.FILE: "a.npz",
-    }
-    with new_store(path, info) as writer:
-        for start in range(0, trials, BLOCK):
-            count = min(BLOCK, trials - start)
-            values = generator.standard_normal((count, CHANNELS, SAMPLES), dtype=np.float32)
-            rows = [{**shown, columns.SAMPLE: start + number} for number in range(count)]
-            writer.add_trials("sub-01", columns.TRAIN, values, rows, "noise")
-        writer.add_picture("0.png", "0", columns.TRAIN, Image.new("RGB", (8, 8)), "")
-    return TrialStore(path)
 
 
 def make_dataset(folder: Path, store: TrialStore, dtype: str) -> datasets.Dataset:
@@ -89,7 +52,7 @@ def make_dataset(folder: Path, store: TrialStore, dtype: str) -> datasets.Datase
 
 
 def measure(folder: Path, trials: int, batch: int, batches: int) -> dict[str, Any]:
-    store = make_store(folder / "store", trials)
+    store = TrialStore(make_store(folder / "store", trials))
     reads = {"float16": store.read_stored, "float32": store.read}
     ways: dict[str, Callable[[np.ndarray], torch.Tensor]] = {}
     for dtype, read in reads.items():

@@ -30,7 +30,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neuroclip_hf import InputError, TrialStore, columns
-from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings, choose_channels
 from neuroclip_hf.data.queries import make_queries
 from neuroclip_hf.data.recordings import find_recordings, open_recording
 from neuroclip_hf.data.sources.recordings import SplitSettings, prepare_recordings

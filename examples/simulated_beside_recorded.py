@@ -29,7 +29,8 @@ from PIL import Image
 from scipy import signal
 
 from neuroclip_hf import InputError, columns
-from neuroclip_hf.data.epochs import EpochSettings, cut_epochs
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.recordings import find_recordings, open_recording
 from neuroclip_hf.data.simulation import SimulationSettings, planted_codes
 from neuroclip_hf.data.simulation.eeg import response_kernel, simulate_signal

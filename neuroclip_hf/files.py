@@ -5,16 +5,22 @@ process that is killed outright leaves the dotted folder behind, and nothing und
 """
 
 import errno
+import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from neuroclip_hf.errors import InputError
+
+LOCK = "lock"
+"""The file in a [`locked_folder`] that its process holds."""
+_TOKEN_BYTES = 4
 
 
 def refuse_existing(path: str | Path, overwrite: bool, mark: str | None = None) -> None:
@@ -100,6 +106,17 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path} is not readable JSON ({error}): restore it or make it again.") from None
 
 
+def is_disk_full(error: OSError) -> bool:
+    """Whether an error says that the disk, or what a user may take of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextmanager
 def locked_folder(folder: Path, out: Path, contents: Collection[str], work: str) -> Iterator[None]:
     """Make a folder in which an output grows, and hold it for this process alone.
@@ -109,61 +126,67 @@ def locked_folder(folder: Path, out: Path, contents: Collection[str], work: str)
     Args:
         folder (`Path`): is made if it is not there.
         out (`Path`): the output, for messages.
-        contents (collection of `str`): names of all that `work` may leave there, beside the file `lock` and dotted
+        contents (collection of `str`): names of all that `work` may leave there, beside [`LOCK`] and dotted
             names.
         work (`str`): what makes the output, for a message: "preparation".
 
     Raises:
         InputError: if another process holds the folder, it cannot be written, or it holds something else.
     """
+    from filelock import FileLock, Timeout  # takes a while to load, and most commands lock nothing
+
+    lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file: BinaryIO = (folder / "lock").open("wb")
+        known = {LOCK, *contents}
+        strange = [path.name for path in folder.iterdir() if path.name not in known and not path.name.startswith(".")]
+        if strange:
+            raise InputError(f"{folder} holds {strange[0]}, which no {work} leaves there: move the folder away.")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{out} is being made by another process: wait for it, or name another output.") from None
     except OSError as error:
-        raise InputError(
-            f"{out} cannot be written ({error.strerror}): name an output in a folder you may write to."
-        ) from None
-    known = {"lock", *contents}
-    strange = [path.name for path in folder.iterdir() if path.name not in known and not path.name.startswith(".")]
-    if strange:
-        file.close()
-        (folder / "lock").unlink()
-        raise InputError(f"{folder} holds {strange[0]}, which no {work} leaves there: move the folder away.")
-    with file:
-        try:
-            _lock(file)
-        except OSError:
-            raise InputError(f"{out} is being made by another process: wait for it, or name another output.") from None
-        yield
-
-
-def _lock(file: BinaryIO) -> None:
+        raise _unwritable(out, error) from None
     try:
-        import fcntl
-    except ImportError:  # Windows: there nobody guards against two processes
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
     """Yield a new folder on the same file system as `path`, so that a rename suffices; it is gone afterwards."""
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    temporary = _dotted(path, "tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}): name an output in a folder you may write to."
-        ) from None
+        raise _unwritable(path, error) from None
     try:
         yield temporary
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             raise InputError(f"{path} cannot be written: the disk is full; free some space.") from None
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_folders(path: Path) -> list[Path]:
+    """Folders beside an output that a process left which was killed while it wrote, or in which one is at work."""
+    path = path.resolve()
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{{2 * _TOKEN_BYTES}}}\.(tmp|old)")
+    if not path.parent.is_dir():
+        return []
+    return sorted(one for one in path.parent.iterdir() if name.fullmatch(one.name) and one.is_dir())
+
+
+def _dotted(path: Path, kind: str) -> Path:
+    return path.parent / f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}.{kind}"
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} cannot be written ({error.strerror}): name an output in a folder you may write to.")
 
 
 def _replace_folder(new: Path, path: Path) -> None:
@@ -171,7 +194,7 @@ def _replace_folder(new: Path, path: Path) -> None:
     if not path.exists():
         os.replace(new, path)
         return
-    old = path.parent / f".{path.name}.{secrets.token_hex(4)}.old"
+    old = _dotted(path, "old")
     try:
         os.replace(path, old)
         os.replace(new, path)

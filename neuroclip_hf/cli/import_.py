@@ -17,8 +17,8 @@ def import_(
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:
     """Rebuild the trial store that was exported, byte by byte."""
-    from neuroclip_hf.cli.prepare import describe
+    from neuroclip_hf.data.description import summarise_store
     from neuroclip_hf.data.parquet.importing import import_store
 
     made = import_store(dataset, out, pictures=pictures, overwrite=overwrite)
-    print_result(describe(made), as_json)
+    print_result(summarise_store(made), as_json)

@@ -7,7 +7,6 @@ import typer
 
 from neuroclip_hf import columns
 from neuroclip_hf.cli.options import print_result, table
-from neuroclip_hf.errors import InputError
 
 
 def info(
@@ -17,68 +16,10 @@ def info(
     """Say what a store holds and how it was made; `neuroclip check` says whether it is whole."""
     from rich.console import Group
 
+    from neuroclip_hf.data.description import describe_store
+
     values = describe_store(store)
     print_result(values, as_json, None if as_json else Group(_subjects_table(values), _made_table(values)))
-
-
-def describe_store(path: Path) -> dict[str, Any]:
-    """What a store holds, subject by subject and split by split, and how it was made."""
-    from neuroclip_hf.data.leftovers import find_leftovers
-    from neuroclip_hf.data.store import TrialStore
-
-    leftovers = find_leftovers(path)
-    if leftovers and not path.exists():
-        raise InputError(f"{path} does not exist yet. {'. '.join(map(str, leftovers))}.")
-    store = TrialStore(path)
-    made = store.info
-    step = None if made.sampling_rate is None or made.num_timesteps is None else 1 / made.sampling_rate
-    last = None if step is None else made.window_start + ((made.num_timesteps or 1) - 1) * step
-    return {
-        "store": str(path),
-        "fingerprint": made.fingerprint,
-        "data": made.data,
-        "modality": made.modality,
-        "source": made.source,
-        "protocol": made.protocol,
-        "target": made.target,
-        "subjects": {name: _splits(store.trials[store.trials[columns.SUBJECT] == name]) for name in store.subjects},
-        "galleries": {
-            split: {"pictures": len(seen), "concepts": int(seen[columns.CONCEPT].nunique())}
-            for split, seen in ((split, store.gallery(split)) for split in (columns.TRAIN, columns.TEST))
-        },
-        "channels": made.channels,
-        "num_timesteps": made.num_timesteps,
-        "sampling_rate": made.sampling_rate,
-        "window": None if last is None else [round(made.window_start, 6), round(last, 6)],
-        "unit": made.unit,
-        "whitening_fit": made.whitening_fit,
-        "redistribute_pictures": made.redistribute_pictures,
-        "settings": made.settings,
-        "versions": made.versions,
-        "sources": made.sources,
-        "warnings": made.warnings,
-        "leftovers": [one.to_dict() for one in leftovers],
-    }
-
-
-def _splits(trials: Any) -> dict[str, dict[str, int]]:
-    """Split -> trials, targets, concepts, sessions, and fewest and most repeats of a target."""
-    found = {}
-    for split in columns.SPLITS:
-        mine = trials[trials[columns.SPLIT] == split]
-        if not len(mine):
-            continue
-        targets = mine[columns.IMAGE_ID].where(mine[columns.IMAGE_ID] != "", mine[columns.CONCEPT])
-        repeats = targets.value_counts()
-        found[split] = {
-            "trials": len(mine),
-            "targets": len(repeats),
-            "concepts": int(mine[columns.CONCEPT].nunique()),
-            "sessions": int(mine[columns.SESSION].nunique()),
-            "fewest_repeats": int(repeats.min()),
-            "most_repeats": int(repeats.max()),
-        }
-    return found
 
 
 def _subjects_table(values: dict[str, Any]) -> Any:
@@ -124,8 +65,8 @@ def _made_table(values: dict[str, Any]) -> Any:
     return table((), rows)
 
 
-def _samples(count: int, first: float, last: float) -> str:
-    return f"{count}: {first:g} to {last:g} s"
+def _samples(count: int, start: float, stop: float) -> str:
+    return f"{count} from {start:g} s to before {stop:g} s"
 
 
 def flat(settings: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:

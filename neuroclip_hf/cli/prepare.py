@@ -51,6 +51,7 @@ def recordings(
     as_json: bool = JSON,
 ) -> None:
     """Your own recordings, whose annotations or events name a picture or a folder of pictures."""
+    from neuroclip_hf.data.description import summarise_store
     from neuroclip_hf.data.epochs import EpochSettings
     from neuroclip_hf.data.sources.recordings import SplitSettings, prepare_recordings
 
@@ -82,7 +83,7 @@ def recordings(
         redistribute_pictures=redistribute,
         overwrite=overwrite,
     )
-    print_result(describe(made), as_json)
+    print_result(summarise_store(made), as_json)
 
 
 @app.command("arrays")
@@ -98,12 +99,13 @@ def arrays(
     as_json: bool = JSON,
 ) -> None:
     """Epochs or voxel patterns that you already have, with their pictures, in one .npz."""
+    from neuroclip_hf.data.description import summarise_store
     from neuroclip_hf.data.sources.arrays import prepare_arrays
 
     made = prepare_arrays(
         file, out, protocol=protocol, window_start=window_start, simulated=simulated, overwrite=overwrite
     )
-    print_result(describe(made), as_json)
+    print_result(summarise_store(made), as_json)
 
 
 @app.command("things-eeg2")
@@ -143,6 +145,7 @@ def things_eeg2(
     as_json: bool = JSON,
 ) -> None:
     """THINGS-EEG2 (or a simulation of it). Killed and started again, it goes on after the last finished session."""
+    from neuroclip_hf.data.description import summarise_store
     from neuroclip_hf.data.sources.things_eeg2 import choose_epochs, prepare_things_eeg2
 
     given: dict[str, Any] = {}
@@ -163,7 +166,7 @@ def things_eeg2(
         allow_missing=allow_missing,
         overwrite=overwrite,
     )
-    print_result(describe(made), as_json)
+    print_result(summarise_store(made), as_json)
 
 
 def _window(text: str) -> tuple[float, float]:
@@ -171,26 +174,3 @@ def _window(text: str) -> tuple[float, float]:
     if window is None:
         raise InputError(f"--window {text!r}: write two numbers with a comma between, as in 0,1.")
     return window
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """What a store holds, in a few entries."""
-    from neuroclip_hf.data.store import TrialStore
-
-    store = TrialStore(path)
-    splits = store.trials[columns.SPLIT].value_counts()
-    return {
-        "store": str(path),
-        "fingerprint": store.info.fingerprint,
-        "data": store.info.data,
-        "protocol": store.info.protocol,
-        "target": store.info.target,
-        "subjects": store.subjects,
-        **{f"{split}_trials": int(splits.get(split, 0)) for split in columns.SPLITS},
-        "channels": len(store.info.channels),
-        "timesteps": store.info.num_timesteps,
-        "sampling_rate": store.info.sampling_rate,
-        "train_pictures": len(store.gallery(columns.TRAIN)),
-        "test_pictures": len(store.gallery(columns.TEST)),
-        "warnings": store.info.warnings,
-    }

@@ -1,27 +1,12 @@
 """The trial store: a folder with float16 memory maps, a trial table, the pictures, and store.json.
 
-```
-STORE/
-  store.json             what it holds, how it was made, checksums
-  trials.parquet         one row a trial (columns in `neuroclip_hf.columns`)
-  pictures.parquet       one row a picture
-  pictures/...           the picture files, each once
-  sub-01/train.npy       float16 (trials, channels, samples), or (trials, voxels); likewise validation.npy, test.npy
-  sub-01/covariance.npy  float64 (sessions, channels, channels) of the subject's own training epochs, where the trials
-                         were whitened here
-```
-
-Equal input gives equal bytes: no date, no duration, no path of the machine.
+How it lies on disk: [`neuroclip_hf.data.store_layout`]. Equal input gives equal bytes: no date, no duration, no path
+of the machine.
 """
 
-import hashlib
-import json
-import re
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,96 +16,18 @@ from PIL import Image
 from neuroclip_hf import columns
 from neuroclip_hf.data.halves import widen
 from neuroclip_hf.data.pictures import open_picture
+from neuroclip_hf.data.store_info import read_store_info
+from neuroclip_hf.data.store_layout import (
+    PICTURE_COLUMNS,
+    PICTURES_FILE,
+    PICTURES_FOLDER,
+    SUBJECT_NAME,
+    TRIAL_COLUMNS,
+    TRIALS_FILE,
+    covariance_name,
+)
 from neuroclip_hf.data.trial_arrays import TrialArrays, load_array
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json
-
-FORMAT = 1
-STORE_FILE = "store.json"
-SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-"""What a subject may be called, since its trials lie in a folder of that name."""
-TAKEN_NAMES = ("pictures", "pictures.parquet", "trials.parquet", STORE_FILE)
-"""What lies beside those folders; some systems do not tell small letters from capitals."""
-TRIAL_COLUMNS = (
-    columns.SUBJECT,
-    columns.SPLIT,
-    columns.ROW,
-    columns.IMAGE_ID,
-    columns.CONCEPT,
-    columns.SESSION,
-    columns.RUN,
-    columns.REPEAT,
-    columns.FILE,
-    columns.SAMPLE,
-    columns.DIGEST,
-)
-PICTURE_COLUMNS = (columns.IMAGE_ID, columns.CONCEPT, columns.CAPTION, columns.PICTURE_FILE, columns.GALLERY)
-
-
-@dataclass(frozen=True)
-class StoreInfo:
-    """What store.json says.
-
-    Args:
-        modality (`str`): "eeg", "meg" or "fmri".
-        channels (`list[str]`): names, in the order of the arrays; voxels have generated names.
-        unit (`str`): what an array holds once scaled: "V", "T", "sd" (whitened) or "au".
-        scale, offset (`list[float]`): a channel: value in `unit` = stored number x scale + offset. EEG is stored in
-            microvolts (scale 1e-6), MEG in femtotesla, whitened data as they are; arbitrary units are standardised.
-        sampling_rate (`float` or None): Hz; None for patterns.
-        window_start (`float`): seconds from the onset to the first sample.
-        num_timesteps (`int` or None): samples of a trial; None for patterns.
-        protocol (`str`): one of `columns.PROTOCOLS`.
-        target (`str`): "image" where each trial names its picture, "concept" where only the concept is known.
-        data (`str`): "recorded" or "simulated".
-        source (`str`): what it was made from: "recordings", "things-eeg2", "arrays". `settings` of THINGS-EEG2 says
-            by which `layout`, and `already_epoched` where others had cut and whitened the epochs.
-        settings (`dict`): every setting of the preparation.
-        epochs (`dict` or None): settings that cut another recording the same way (`EpochSettings`).
-        whitening_fit (`str` or None): what each whitening matrix was fitted on; None where nothing was whitened.
-        redistribute_pictures (`bool`): whether the pictures may be shared; False unless somebody said so.
-        versions (`dict`): of this package and the libraries that the numbers depend on.
-        sources (`dict`): recording file name -> sha256.
-        warnings (`list[str]`): what the preparation had to leave out.
-        checksums (`dict`): file inside the store -> sha256.
-    """
-
-    modality: str
-    channels: list[str]
-    unit: str
-    scale: list[float]
-    offset: list[float]
-    sampling_rate: float | None
-    window_start: float
-    num_timesteps: int | None
-    protocol: str
-    target: str
-    data: str
-    source: str
-    settings: dict[str, Any]
-    epochs: dict[str, Any] | None = None
-    whitening_fit: str | None = None
-    redistribute_pictures: bool = False
-    versions: dict[str, str] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    checksums: dict[str, str] = field(default_factory=dict)
-    format: int = FORMAT
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
-    @property
-    def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change with anything in the store.
-
-        Fields at their default are left out, so that one which a later version adds does not rename the stores that
-        came before it.
-        """
-        defaults = {one.name: _default(one) for one in fields(self)}
-        said = {name: value for name, value in self.to_dict().items() if value != defaults[name]}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class TrialStore:
@@ -136,10 +43,10 @@ class TrialStore:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.info = read_store_info(self.path)
-        self.trials = _read_table(self.path / "trials.parquet", TRIAL_COLUMNS)
-        self.pictures = _read_table(self.path / "pictures.parquet", PICTURE_COLUMNS)
+        self.trials = _read_table(self.path / TRIALS_FILE, TRIAL_COLUMNS)
+        self.pictures = _read_table(self.path / PICTURES_FILE, PICTURE_COLUMNS)
         self._check_paths()
-        self._arrays = TrialArrays(self.path, self.trials, self._trial_shape)
+        self._arrays = TrialArrays(self.path, self.trials, self.info.trial_shape)
         self._picture_files = dict(
             zip(self.pictures[columns.IMAGE_ID], self.pictures[columns.PICTURE_FILE], strict=True)
         )
@@ -190,13 +97,13 @@ class TrialStore:
             InputError: for a row that the table does not have.
         """
         rows = self._arrays.rows(trials)
-        values = widen(rows, np.empty((len(rows), *self._trial_shape), dtype=np.float32), self._scale)
+        values = widen(rows, np.empty((len(rows), *self.info.trial_shape), dtype=np.float32), self._scale)
         if self._offset.any():
             values += self._offset
         return values
 
     def read_stored(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float16]:
-        """Trials as float16, the numbers as they are stored: half the bytes of [`read`], in a third of the time.
+        """Trials as float16, the numbers as they are stored: half the bytes of [`read`], and sooner.
 
         A number x `info.scale` + `info.offset` of its channel is the value in `info.unit`.
 
@@ -225,7 +132,7 @@ class TrialStore:
         Raises:
             InputError: for an empty group, or a row that the table does not have.
         """
-        means = np.empty((len(groups), *self._trial_shape), dtype=np.float32)
+        means = np.empty((len(groups), *self.info.trial_shape), dtype=np.float32)
         for mean, group in zip(means, groups, strict=True):
             if not len(group):
                 raise InputError(f"{self.path}: a mean of no trials was asked for: name at least one.")
@@ -251,10 +158,10 @@ class TrialStore:
         kept no covariance.
         """
         names = subjects if subjects is not None else self.subjects
-        kept = any(f"{name}/covariance.npy" in self.info.checksums for name in names)
+        kept = any(covariance_name(name) in self.info.checksums for name in names)
         if self.info.whitening_fit is None or not kept:
             return None
-        return np.concatenate([load_array(self.path / name / "covariance.npy") for name in names])
+        return np.concatenate([load_array(self.path / covariance_name(name)) for name in names])
 
     @cached_property
     def _scale(self) -> NDArray[np.float32]:
@@ -269,44 +176,17 @@ class TrialStore:
         found = np.asarray(values, dtype=np.float32)
         if len(found) and (found == found[0]).all():
             return found[:1].reshape(())
-        return found.reshape(-1, *(1,) * (len(self._trial_shape) - 1))
-
-    @property
-    def _trial_shape(self) -> tuple[int, ...]:
-        timesteps = self.info.num_timesteps
-        return (len(self.info.channels),) if timesteps is None else (len(self.info.channels), timesteps)
+        return found.reshape(-1, *(1,) * (len(self.info.trial_shape) - 1))
 
     def _check_paths(self) -> None:
         """Stores are exchanged: nothing in a table may lead outside the folder."""
         for subject in self.subjects:
             if not SUBJECT_NAME.fullmatch(subject):
                 raise InputError(f"{self.path}: subject {subject!r} is no name of a folder: do not use this store.")
-        root = (self.path / "pictures").resolve()
+        root = (self.path / PICTURES_FOLDER).resolve()
         for file in self.pictures[columns.PICTURE_FILE]:
             if not (self.path / file).resolve().is_relative_to(root):
                 raise InputError(f"{self.path}: picture {file!r} lies outside the store: do not use this store.")
-
-
-def read_store_info(path: Path) -> StoreInfo:
-    """What the store.json of a folder says.
-
-    Raises:
-        InputError: if the folder has none, or one that is damaged or of another format.
-    """
-    if not (path / "store.json").is_file():
-        raise InputError(f"{path} is not a trial store (it has no store.json): make one with `neuroclip prepare`.")
-    values = read_json(path / "store.json")
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise InputError(f"{path}/store.json is not of format {FORMAT}: make the store again with this version.")
-    known = {field.name for field in fields(StoreInfo)}
-    try:
-        return StoreInfo(**{name: value for name, value in values.items() if name in known})
-    except TypeError as error:
-        raise InputError(f"{path}/store.json is incomplete ({error}): make the store again.") from None
-
-
-def _default(one: Field[Any]) -> Any:
-    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def _read_table(path: Path, expected: Sequence[str]) -> pd.DataFrame:

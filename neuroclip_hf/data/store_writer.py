@@ -1,8 +1,5 @@
 """Writes a trial store in one pass, trial by trial, so that no split needs to fit into memory."""
 
-import hashlib
-import math
-import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +15,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neuroclip_hf import __version__, columns
+from neuroclip_hf.data.growing_array import GrowingArray
 from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.splits import check_splits
-from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, SUBJECT_NAME, TAKEN_NAMES, TRIAL_COLUMNS, StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_layout import (
+    PICTURE_COLUMNS,
+    PICTURES_FILE,
+    PICTURES_FOLDER,
+    STORE_FILE,
+    SUBJECT_NAME,
+    TAKEN_NAMES,
+    TRIAL_COLUMNS,
+    TRIALS_FILE,
+    array_name,
+    array_of,
+    covariance_name,
+    picture_name,
+)
+from neuroclip_hf.data.trial_arrays import trial_digest
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, write_json
+from neuroclip_hf.files import new_folder, sha256, write_json
 
 BLOCK = 256
 """Trials converted at once (ours): bounds the float64 copies."""
@@ -34,14 +47,19 @@ FLAT = 1e-3
 
 
 class StoreWriter:
-    """Collects trials and pictures; [`finish`] checks the protocol and writes the tables. Use [`new_store`]."""
+    """Collects trials and pictures; [`finish`] checks the protocol and writes the tables. Use [`new_store`].
+
+    Args:
+        folder (`Path`): where the store grows.
+        info (`StoreInfo`): what store.json will say; checksums and versions are added.
+    """
 
     def __init__(self, folder: Path, info: StoreInfo) -> None:
         self.folder = folder
         self.info = info
         self._tables: list[pd.DataFrame] = []
         self._pictures: list[dict[str, Any]] = []
-        self._arrays: dict[tuple[str, str], _GrowingArray] = {}
+        self._arrays: dict[tuple[str, str], GrowingArray] = {}
 
     def add_trials(
         self, subject: str, split: str, values: NDArray[np.floating], rows: list[dict[str, Any]], origin: str
@@ -54,6 +72,10 @@ class StoreWriter:
             values (`numpy.ndarray` of shape `(trials, channels, samples)` or `(trials, voxels)`): in `info.unit`.
             rows (`list[dict]`): what the trial table says of each, without subject, split, row, repeat and digest.
             origin (`str`): the file the trials come from, for error messages.
+
+        Raises:
+            InputError: for a subject that cannot name a folder, or values that float16 cannot hold, or rounds away.
+            ValueError: for values of another shape.
         """
         if not SUBJECT_NAME.fullmatch(subject):
             raise InputError(f"{origin}: subject {subject!r} cannot name a folder: use letters, digits, '-' and '_'.")
@@ -61,12 +83,12 @@ class StoreWriter:
             raise InputError(
                 f"{origin}: subject {subject!r} is called as a part of the store itself: call it otherwise."
             )
-        shape = self._trial_shape
+        shape = self.info.trial_shape
         if values.shape != (len(rows), *shape):
             raise ValueError(f"{origin}: trials of shape {values.shape} do not fit {len(rows)} rows of {shape}")
         key = (subject, split)
         if key not in self._arrays:
-            self._arrays[key] = _GrowingArray(self.folder / subject / f"{split}.npy", shape)
+            self._arrays[key] = GrowingArray(self.folder / array_name(subject, split), shape)
         for start in range(0, len(values), BLOCK):
             stored = self._to_float16(values[start : start + BLOCK], origin)
             first = self._arrays[key].append(stored)
@@ -75,7 +97,7 @@ class StoreWriter:
                 columns.SUBJECT: subject,
                 columns.SPLIT: split,
                 columns.ROW: np.arange(first, first + len(table)),
-                columns.DIGEST: [hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest() for trial in stored],
+                columns.DIGEST: [trial_digest(trial) for trial in stored],
             }
             self._tables.append(table.assign(**own))
 
@@ -93,7 +115,7 @@ class StoreWriter:
         """Put all trials so far on the disk; returns how many there are by the name of their array."""
         for array in self._arrays.values():
             array.sync()
-        return {f"{subject}/{split}": array.rows for (subject, split), array in self._arrays.items()}
+        return {array_name(subject, split): array.rows for (subject, split), array in self._arrays.items()}
 
     def trials_from(self, block: int) -> tuple[pd.DataFrame, int]:
         """The trial table from a block on, without repeats, which becomes one block; and how many there are then."""
@@ -114,16 +136,25 @@ class StoreWriter:
             ValueError: if an array holds fewer rows.
         """
         for name, count in rows.items():
-            subject, _, split = name.partition("/")
-            path = self.folder / subject / f"{split}.npy"
-            self._arrays[subject, split] = _GrowingArray(path, self._trial_shape, count)
+            self._arrays[array_of(name)] = GrowingArray(self.folder / name, self.info.trial_shape, count)
         self._tables = [table for table in tables if len(table)]
 
     def add_picture(self, image_id: str, concept: str, gallery: str, source: Path | Image.Image, caption: str) -> None:
-        """Take a picture into the store: a file is copied byte by byte, a picture in memory is saved as PNG."""
+        """Take a picture into the store: a file is copied byte by byte, a picture in memory is saved as PNG.
+
+        Args:
+            image_id (`str`): its name in the trial table; below `pictures/` its file is called so.
+            concept (`str`): what it shows.
+            gallery (`str`): who may see it: "train", "test" or "both".
+            source (`Path` or `PIL.Image.Image`): the picture.
+            caption (`str`): "" where there is none.
+
+        Raises:
+            InputError: for a name that leads outside the store, or comes twice.
+        """
         name = image_id if isinstance(source, Path) else f"{image_id}.png"
-        target = self.folder / "pictures" / name
-        if not target.resolve().is_relative_to((self.folder / "pictures").resolve()):
+        target = self.folder / picture_name(name)
+        if not target.resolve().is_relative_to((self.folder / PICTURES_FOLDER).resolve()):
             raise InputError(f"picture {image_id!r} points outside the store: rename it.")
         if target.exists():
             raise InputError(f"picture {image_id!r} occurs twice: give each picture a name of its own.")
@@ -137,8 +168,9 @@ class StoreWriter:
 
     def add_covariances(self, subject: str, covariances: NDArray[np.float64]) -> None:
         """Keep the noise covariances `(sessions, channels, channels)` that a subject was whitened with."""
-        (self.folder / subject).mkdir(exist_ok=True)
-        np.save(self.folder / subject / "covariance.npy", covariances)
+        path = self.folder / covariance_name(subject)
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, covariances)
 
     def finish(self) -> None:
         """Write tables and store.json.
@@ -155,8 +187,8 @@ class StoreWriter:
         pictures = pd.DataFrame(self._pictures, columns=list(PICTURE_COLUMNS))
         check_splits(trials, pictures, self.info.protocol)
         self._refuse_shared_pictures(pictures)
-        trials.to_parquet(self.folder / "trials.parquet", index=False)
-        pictures.to_parquet(self.folder / "pictures.parquet", index=False)
+        trials.to_parquet(self.folder / TRIALS_FILE, index=False)
+        pictures.to_parquet(self.folder / PICTURES_FILE, index=False)
         info = replace(self.info, checksums=_checksums(self.folder), versions=library_versions())
         write_json(self.folder / STORE_FILE, info.to_dict())
 
@@ -164,11 +196,6 @@ class StoreWriter:
         """Close the files; safe to call twice."""
         for array in self._arrays.values():
             array.close()
-
-    @property
-    def _trial_shape(self) -> tuple[int, ...]:
-        timesteps = () if self.info.num_timesteps is None else (self.info.num_timesteps,)
-        return (len(self.info.channels), *timesteps)
 
     def _refuse_shared_pictures(self, pictures: pd.DataFrame) -> None:
         """A picture is the same under another name, too."""
@@ -232,55 +259,6 @@ def new_store(path: str | Path, info: StoreInfo, overwrite: bool = False) -> Ite
             writer.finish()
         finally:
             writer.close()
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _GrowingArray:
-    """A .npy file that is appended to; NumPy leaves room in its header for the number of rows to grow."""
-
-    def __init__(self, path: Path, row_shape: tuple[int, ...], rows: int = 0) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = path.open("r+b" if rows else "wb")
-        self._row_shape = row_shape
-        self.rows = rows
-        self._write_header()
-        self._data_start = self._file.tell()
-        end = self._data_start + rows * 2 * math.prod(row_shape)
-        if path.stat().st_size < end and rows:
-            self._file.close()
-            raise ValueError(f"{path} holds fewer than {rows} rows")
-        self._file.truncate(end)
-        self._file.seek(end)
-
-    def append(self, values: NDArray[np.float16]) -> int:
-        """Append rows and return the number of the first."""
-        first = self.rows
-        self._file.write(np.ascontiguousarray(values).tobytes())
-        self.rows += len(values)
-        return first
-
-    def sync(self) -> None:
-        """Put all rows on the disk, whatever becomes of the process or the machine."""
-        if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        if self._file.closed:
-            return
-        self._file.seek(0)
-        self._write_header()
-        assert self._file.tell() == self._data_start
-        self._file.close()
-
-    def _write_header(self) -> None:
-        header = {"descr": "<f2", "fortran_order": False, "shape": (self.rows, *self._row_shape)}
-        np.lib.format.write_array_header_1_0(self._file, header)
 
 
 def _checksums(folder: Path) -> dict[str, str]:

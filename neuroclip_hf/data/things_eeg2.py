@@ -133,37 +133,15 @@ class ImageMetadata:
         return int(code) - 1
 
 
-def find_subjects(source: str | Path) -> list[int]:
-    """Numbers of the subjects that have a folder `sub-XX` with a raw file under `source`, sorted.
-
-    Raises:
-        InputError: if `source` is missing or has none.
-    """
-    source = Path(source)
-    if not source.is_dir():
-        raise InputError(f"{source} is not a folder: name the one that holds sub-01, sub-02 ...")
-    found = sorted({int(path.parts[-3][4:]) for path in _raw_files(source)})
-    if not found:
-        raise InputError(f"{source} holds no sub-XX/ses-XX/{RAW_FILES[TRAIN]}: name the folder that holds sub-01.")
-    return found
-
-
-def find_sessions(source: str | Path, subject: int) -> list[int]:
-    """Numbers of the sessions of a subject that have a raw file, sorted.
-
-    Raises:
-        InputError: if there is none.
-    """
-    folder = subject_folder(subject)
-    found = sorted({int(path.parts[-2][4:]) for path in _raw_files(Path(source)) if path.parts[-3] == folder})
-    if not found:
-        raise InputError(f"{Path(source) / folder} holds no ses-XX/{RAW_FILES[TRAIN]}: choose another subject.")
-    return found
-
-
 def subject_folder(subject: int) -> str:
     """The folder name of a subject: "sub-01"."""
     return f"sub-{subject:02d}"
+
+
+def subject_number(name: str) -> int | None:
+    """The number of a subject that is called "sub-01" or "1"; None for other names."""
+    found = re.fullmatch(r"(?:sub-)?(\d+)", name)
+    return int(found.group(1)) if found else None
 
 
 def raw_path(source: str | Path, subject: int, session: int, split: str) -> Path:
@@ -275,11 +253,6 @@ def list_pictures(images: str | Path) -> ImageMetadata:
         columns[f"{split}_concepts"] = tuple(path.parent.name for path in found)
         columns[f"{split}_files"] = tuple(path.name for path in found)
     return ImageMetadata(**columns)
-
-
-def _raw_files(source: Path) -> list[Path]:
-    files = [path for name in RAW_FILES.values() for path in source.glob(f"sub-*/ses-*/{name}")]
-    return [path for path in files if re.search(r"sub-\d+/ses-\d+/[^/]+$", path.as_posix())]
 
 
 def _names(path: Path, content: Mapping[str, Any], key: str) -> tuple[str, ...]:

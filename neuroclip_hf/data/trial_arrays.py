@@ -1,6 +1,7 @@
 """The arrays of a trial store: which row of which file a trial is, mapped from the disk."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.store_layout import TRIALS_FILE, array_name
 from neuroclip_hf.errors import InputError
 
 
@@ -30,7 +32,7 @@ class TrialArrays:
         groups = trials.groupby([columns.SUBJECT, columns.SPLIT])
         self._file_of: NDArray[np.int64] = groups.ngroup().to_numpy(np.int64)
         self._row_of: NDArray[np.int64] = trials[columns.ROW].to_numpy(np.int64)
-        self._files = [path / str(subject) / f"{split}.npy" for subject, split in groups.groups]
+        self._files = [path / array_name(str(subject), str(split)) for subject, split in groups.groups]
         self._check()
 
     def rows(self, trials: Sequence[int] | NDArray[np.int64]) -> list[NDArray[np.float16]]:
@@ -82,7 +84,7 @@ class TrialArrays:
             subject, split = path.parent.name, path.stem
             if not np.array_equal(rows, np.arange(len(rows))):
                 raise InputError(
-                    f"{self._path}/trials.parquet misses rows of {subject}, {split}: make the store again."
+                    f"{self._path / TRIALS_FILE} misses rows of {subject}, {split}: make the store again."
                 )
             expected = (len(rows), *self._trial_shape)
             if array.shape != expected or array.dtype != np.float16:
@@ -102,3 +104,32 @@ def load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> NDArray[Any
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} cannot be read ({error}): make the store again.") from None
+
+
+def array_groups(trials: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Subject, split and their trials in the order of the array; subjects and splits in the order of a reader."""
+    for subject in dict.fromkeys(trials[columns.SUBJECT]):
+        mine = trials[trials[columns.SUBJECT] == subject]
+        for split in columns.SPLITS:
+            group = mine[mine[columns.SPLIT] == split]
+            if len(group):
+                yield subject, split, group.sort_values(columns.ROW, kind="stable")
+
+
+def read_blocks(
+    path: Path, rows: range, size: int, shape: tuple[int, ...]
+) -> Iterator[tuple[int, NDArray[np.float16]]]:
+    """Number of the first row, and rows of a store's array; read rather than mapped, so that memory stays small."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    row_bytes = array.strides[0] if len(array) > 1 else array.nbytes
+    with path.open("rb") as file:
+        file.seek(array.offset + rows.start * row_bytes)
+        for start in range(rows.start, rows.stop, size):
+            count = min(size, rows.stop - start)
+            block = np.fromfile(file, dtype="<f2", count=count * int(np.prod(shape)))
+            yield start, block.reshape(count, *shape)
+
+
+def trial_digest(trial: NDArray[np.float16]) -> str:
+    """What tells a trial from others, however it is called: sixteen hexadecimal digits of BLAKE2b of its numbers."""
+    return hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest()

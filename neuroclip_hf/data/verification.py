@@ -4,7 +4,7 @@ Opening a store looks at names, shapes and types. Checking reads every byte: che
 split protocol, and every picture.
 """
 
-import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,22 +15,26 @@ import numpy as np
 import pandas as pd
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.parquet.export import read_blocks
-from neuroclip_hf.data.parquet.layout import (
-    WITHOUT_PICTURES,
-    array_groups,
-    array_name,
-    is_inside,
-    rows_per_group,
-    trial_shape,
-)
 from neuroclip_hf.data.pictures import open_picture
 from neuroclip_hf.data.splits import check_splits
-from neuroclip_hf.data.store import STORE_FILE, StoreInfo, TrialStore, read_store_info
-from neuroclip_hf.data.store_writer import sha256
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_info import WITHOUT_PICTURES, StoreInfo, read_store_info
+from neuroclip_hf.data.store_layout import (
+    PICTURES_FILE,
+    STORE_FILE,
+    TRIALS_FILE,
+    array_name,
+    covariance_name,
+    is_inside,
+    is_picture,
+)
+from neuroclip_hf.data.trial_arrays import array_groups, read_blocks, trial_digest
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.files import sha256
 from neuroclip_hf.logging import progress
 
+BLOCK = 1_000_000
+"""Numbers looked at at once (ours): 2 MB."""
 AGAIN = "make the store again, or restore the file"
 
 
@@ -111,7 +115,7 @@ def _wrong_files(path: Path, info: StoreInfo) -> Iterator[Problem]:
         if not is_inside(name):
             yield Problem(STORE_FILE, f"it names {name!r}, outside the store", "do not use this store")
         elif not file.is_file():
-            if not (without_pictures and name.startswith("pictures/")):
+            if not (without_pictures and is_picture(name)):
                 yield Problem(name, "it is missing")
         elif sha256(file) != info.checksums[name]:
             yield Problem(name, "it has changed since the store was made (its checksum differs)")
@@ -137,18 +141,18 @@ def _wrong_tables(store: TrialStore) -> Iterator[Problem]:
     try:
         check_splits(store.trials, store.pictures, store.info.protocol)
     except InputError as error:
-        yield Problem("trials.parquet", str(error).rstrip("."), "make the store again")
+        yield Problem(TRIALS_FILE, str(error).rstrip("."), "make the store again")
     strange = sorted(set(store.trials[columns.SPLIT]) - set(columns.SPLITS))
     if strange:
-        yield Problem("trials.parquet", f"split {strange[0]!r} is none of {', '.join(columns.SPLITS)}")
+        yield Problem(TRIALS_FILE, f"split {strange[0]!r} is none of {', '.join(columns.SPLITS)}")
     expected = {array_name(subject, split) for subject, split, _ in array_groups(store.trials)}
-    expected |= {"trials.parquet", "pictures.parquet", *store.pictures[columns.PICTURE_FILE]}
+    expected |= {TRIALS_FILE, PICTURES_FILE, *store.pictures[columns.PICTURE_FILE]}
     for name in sorted(expected - set(store.info.checksums)):
         yield Problem(STORE_FILE, f"it has no checksum of {name}", "make the store again")
     for name in (columns.IMAGE_ID, columns.PICTURE_FILE):
         twice = store.pictures[name][store.pictures[name].duplicated()]
         if len(twice):
-            yield Problem("pictures.parquet", f"{name} {twice.iloc[0]!r} comes twice")
+            yield Problem(PICTURES_FILE, f"{name} {twice.iloc[0]!r} comes twice")
     yield from _shared_pictures(store)
 
 
@@ -161,7 +165,7 @@ def _shared_pictures(store: TrialStore) -> Iterator[Problem]:
     for digest in sides[sides > 1].index:
         names = list(table[columns.IMAGE_ID][table["digest"] == digest])
         problem = f"{names[0]!r} and {names[1]!r} are the same file in two galleries, which the protocol forbids"
-        yield Problem("pictures.parquet", problem, "make the store again without one of them")
+        yield Problem(PICTURES_FILE, problem, "make the store again without one of them")
 
 
 def _wrong_covariances(store: TrialStore) -> Iterator[Problem]:
@@ -177,7 +181,7 @@ def _wrong_covariances(store: TrialStore) -> Iterator[Problem]:
         if found is None or found.shape[1:] != (size, size) or not np.isfinite(found).all():
             shape = None if found is None else found.shape
             problem = f"shape {shape} instead of (sessions, {size}, {size}), or not finite"
-            yield Problem(f"{subject}/covariance.npy", problem)
+            yield Problem(covariance_name(subject), problem)
 
 
 def _wrong_values(store: TrialStore) -> Iterator[Problem]:
@@ -190,14 +194,15 @@ def _wrong_values(store: TrialStore) -> Iterator[Problem]:
 
 def _wrong_array(store: TrialStore, name: str, rows: pd.DataFrame, advance: Callable[[int], Any]) -> Problem | None:
     digests = rows[columns.DIGEST].to_numpy()
-    size, shape = rows_per_group(store.info), trial_shape(store.info)
+    shape = store.info.trial_shape
+    size = max(1, BLOCK // math.prod(shape))
     for start, values in read_blocks(store.path / name, range(len(rows)), size, shape):
         advance(len(values))
         if not np.isfinite(values).all():
             row = start + int(np.argwhere(~np.isfinite(values))[0][0])
             return Problem(name, f"trial {row} holds NaN or infinity")
         for row, trial in enumerate(values, start=start):
-            if hashlib.blake2b(trial.tobytes(), digest_size=8).hexdigest() != digests[row]:
+            if trial_digest(trial) != digests[row]:
                 return Problem(name, f"trial {row} is not the one that the trial table has in this row")
     return None
 

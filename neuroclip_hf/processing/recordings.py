@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.epochs import choose_channels, cut_epochs
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import choose_channels
 from neuroclip_hf.data.recordings import NAME, Recording, check_signal
 from neuroclip_hf.data.whitening import whiten
 from neuroclip_hf.errors import InputError

@@ -28,7 +28,7 @@ def test_simulate_then_prepare(neuroclip, tmp_path):
     assert (made["data"], made["subjects"], made["channels"]) == ("simulated", [2], ["O1", "Oz"])
     words = ("--source", tmp_path / "sim", "--channels", "Oz", "--subjects", "2", "--rate", 50, "--window", "0,0.5")
     store = neuroclip("prepare", "things-eeg2", *words, "--out", tmp_path / "store", "--json").result
-    assert (store["channels"], store["timesteps"], store["subjects"]) == (1, 25, ["sub-02"])
+    assert (store["channels"], store["num_timesteps"], store["subjects"]) == (1, 25, ["sub-02"])
     assert (store["train_trials"], store["test_trials"], store["data"]) == (4, 2, "simulated")
     assert {path.name for path in tmp_path.iterdir()} == {"sim", "store", "store.log"}
 
@@ -48,7 +48,7 @@ def test_prepare_recordings(neuroclip, simulated, tmp_path):
         "--window", "0,0.5", "--baseline", "-0.1,0", "--filter", "1,20", "--rate", 50, "--channels", "O1,O2",
         "--protocol", "new-trials", "--test-part", 0.5, "--json",
     ).result  # fmt: skip
-    assert (store["channels"], store["timesteps"], store["protocol"]) == (2, 25, "new-trials")
+    assert (store["channels"], store["num_timesteps"], store["protocol"]) == (2, 25, "new-trials")
     assert store["test_trials"] == 12
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from neuroclip_hf.data.things_eeg2 import find_subjects
+from neuroclip_hf.data.sources.layouts import recognise
 
 
 @pytest.fixture
@@ -44,7 +44,8 @@ def archive(folder, source):
     return buffer.getvalue()
 
 
-def test_what_was_downloaded_is_what_prepare_reads(neuroclip, mirror, simulated, tmp_path, snapshot):
+def test_what_was_downloaded_is_what_prepare_reads(neuroclip, mirror, simulated, tmp_path, snapshot, monkeypatch):
+    monkeypatch.setenv("NEUROCLIP_PROGRESS", "1")  # the bars say when a file is fetched
     for folder in ("sub-01", "sub-02", "training_images", "test_images"):
         (mirror.folder / f"{folder}.zip").write_bytes(archive(folder, simulated / folder))
     to = tmp_path / "to"
@@ -55,10 +56,12 @@ def test_what_was_downloaded_is_what_prepare_reads(neuroclip, mirror, simulated,
         (folder, "downloaded") for folder in ("test_images", "training_images", "sub-01", "sub-02")
     ]
     assert len(done.result["terms"]) == 2
-    assert done.err.index("research only") >= 0
+    assert [done.err.count(terms) for terms in done.result["terms"]] == [1, 1]
+    first_bar = min(done.err.index(f"{folder}.zip: ") for folder in ("test_images", "training_images", "sub-01"))
+    assert max(map(done.err.index, done.result["terms"])) < first_bar
     assert snapshot(to / "sub-01") == snapshot(simulated / "sub-01")
 
-    assert find_subjects(to) == [1, 2]
+    assert sorted(recognise(to).files(to)) == [1, 2]
 
     again = neuroclip(*words, "--mirror", mirror.url)
     assert again.out.count("kept") == 4

@@ -57,11 +57,12 @@ def test_info_says_what_a_store_holds_and_how_it_was_made(neuroclip, store_folde
         "train": {"pictures": 20, "concepts": 10},
         "test": {"pictures": 6, "concepts": 6},
     }
-    assert (found["sampling_rate"], found["num_timesteps"], found["window"]) == (50.0, 30, [0.0, 0.58])
+    assert (found["sampling_rate"], found["num_timesteps"], found["window"]) == (50.0, 30, [0.0, 0.6])
     assert (found["data"], found["protocol"], found["redistribute_pictures"]) == ("simulated", "new-concepts", False)
     outcome = neuroclip("info", store_folder)
     for text in ("sub-01 train", found["fingerprint"], "P7, O1, Oz, O2", "epochs.baseline = [-0.2, 0.0]", "numpy"):
         assert text in outcome.out
+    assert "30 from 0 s to before 0.6 s" in outcome.out
     assert "may not be redistributed" in outcome.out
 
 

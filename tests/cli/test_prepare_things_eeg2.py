@@ -25,7 +25,7 @@ def prepare(neuroclip, tmp_path):
 
 def test_a_container_needs_no_flag_and_a_part_of_its_window_can_be_asked_for(simulate, prepare):
     made = prepare(simulate("nice"), "--channels", "O2,P7", "--window", "0.1,0.3").result
-    assert (made["channels"], made["timesteps"], made["sampling_rate"]) == (2, 50, 250.0)
+    assert (made["channels"], made["num_timesteps"], made["sampling_rate"]) == (2, 50, 250.0)
     assert (made["train_trials"], made["test_trials"]) == (12, 8)
 
 

@@ -1,8 +1,12 @@
 """Small recordings and pictures: 4 channels at 100 Hz, an event a second, and 8 x 8 pixels."""
 
+import importlib.util
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
+import datasets
 import mne
 import numpy as np
 import pandas as pd
@@ -10,6 +14,7 @@ import pytest
 from PIL import Image
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.parquet.export import export_store
 
 CHANNELS = ("P7", "P8", "O1", "O2")
 RATE = 100.0
@@ -94,3 +99,32 @@ def make_trials() -> Callable[..., pd.DataFrame]:
         return pd.DataFrame(table)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def reference() -> ModuleType:
+    """The published steps, plainly and slowly, see reference.py."""
+    spec = importlib.util.spec_from_file_location("reference", Path(__file__).with_name("reference.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def without_bars():
+    """No bars of `datasets`."""
+    datasets.disable_progress_bars()
+    yield
+    datasets.enable_progress_bars()
+
+
+@pytest.fixture(scope="session")
+def exported(store_folder, tmp_path_factory) -> Path:
+    """The export of `store_folder`; not to be changed."""
+    return export_store(store_folder, tmp_path_factory.mktemp("exported") / "dataset")
+
+
+@pytest.fixture(scope="session")
+def python_blocks() -> Callable[[Path], list[str]]:
+    """The Python code of a Markdown file, block by block."""
+    return lambda path: re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)

@@ -1,8 +1,8 @@
 """The builders: what they build is what the store holds, in one process, in two, and as a stream."""
 
-import importlib.util
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -18,12 +18,7 @@ from neuroclip_hf.data.parquet.export import export_store
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
+pytestmark = pytest.mark.usefixtures("without_bars")
 
 
 @pytest.fixture
@@ -155,12 +150,28 @@ def test_things_eeg2_from_a_store_and_under_a_wrong_name(simulated, store_folder
         ThingsEEG2(config_name="Tom", data_dir=str(simulated), cache_dir=str(tmp_path)).download_and_prepare()
 
 
-def test_the_script_offers_the_builder_and_its_card_says_why_it_cannot_be_loaded(project):
-    folder = project / "dataset_scripts" / "things_eeg2"
-    spec = importlib.util.spec_from_file_location("script", folder / "things_eeg2.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.ThingsEEG2 is ThingsEEG2
-    with pytest.raises(RuntimeError, match="Dataset scripts are no longer supported"):
-        datasets.load_dataset(str(folder / "things_eeg2.py"))
-    assert "Dataset scripts are no longer supported" in (folder / "README.md").read_text()
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": ("Oz",)}, r"channels is \('Oz',\), and .* is a trial store, .*: leave channels out"),
+        ({"epochs": EpochSettings(window=(0.0, 0.2))}, "epochs is EpochSettings.* is a trial store"),
+        ({"whitening": "none"}, "whitening is 'none', and .* is a trial store"),
+    ],
+)
+def test_a_store_is_not_prepared_anew(store_folder, tmp_path, options, message):
+    builder = ThingsEEG2(config_name="sub-01", data_dir=str(store_folder), cache_dir=str(tmp_path), **options)
+    for build in (builder.download_and_prepare, lambda: builder.as_streaming_dataset("test")):
+        with pytest.raises(InputError, match=message):
+            build()
+
+
+def test_pictures_are_those_of_the_first_subject_with_files(simulated, tmp_path):
+    data = Path(shutil.copytree(simulated, tmp_path / "data"))
+    shutil.rmtree(data / "sub-01")
+    (data / "sub-01").mkdir()
+    settings = EpochSettings(window=(0.0, 0.2), baseline=None, sampling_rate=50.0)
+    options = {"channels": ("Oz",), "epochs": settings, "cache_dir": str(tmp_path / "cache")}
+    builder = ThingsEEG2(config_name="pictures", data_dir=str(data), **options)
+    assert len(list(builder.as_streaming_dataset("gallery"))) == 26
+    (made,) = (tmp_path / "cache" / "trial_stores").glob("things_eeg2-sub-0?-????????????????")
+    assert TrialStore(made).subjects == ["sub-02"]

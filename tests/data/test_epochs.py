@@ -6,8 +6,9 @@ import mne
 import numpy as np
 import pytest
 
-from neuroclip_hf.data import epochs as module
-from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs, modality_of
+from neuroclip_hf.data import cutting as module
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings, choose_channels, modality_of
 from neuroclip_hf.errors import InputError
 
 CHANNELS = ["P7", "P8", "O1", "O2"]

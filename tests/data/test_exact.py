@@ -1,6 +1,5 @@
 """The fast ways against the plain, slow reference: every number of a whitened epoch, and the order of them."""
 
-import importlib.util
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroclip_hf import columns
-from neuroclip_hf.data import epochs as epochs_module
-from neuroclip_hf.data.epochs import EpochSettings, cut_epochs
+from neuroclip_hf.data import cutting
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulation import simulate_things_eeg2
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
@@ -36,16 +36,6 @@ SIMULATION = {
 SESSIONS = (1, 2)
 
 
-def load_reference():
-    spec = importlib.util.spec_from_file_location("reference", Path(__file__).with_name("reference.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = load_reference()
-
-
 def difference(found, expected) -> float:
     """The largest difference, relative to the largest number."""
     return float(np.abs(found - expected).max() / np.abs(expected).max())
@@ -67,7 +57,7 @@ def source(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sessions(source):
+def sessions(source, reference):
     return {session: reference.session(source / "sub-01" / f"ses-{session:02d}", CHANNELS) for session in SESSIONS}
 
 
@@ -139,7 +129,7 @@ def test_merged_sessions_have_their_repeats_in_the_order_of_the_shuffle(sessions
     first_samp=st.sampled_from([0, 1234]),
     seed=st.integers(0, 1000),
 )
-def test_cutting_and_resampling_are_those_of_mne(data, rate, new_rate, num_channels, first_samp, seed):
+def test_cutting_and_resampling_are_those_of_mne(reference, data, rate, new_rate, num_channels, first_samp, seed):
     new_rate = None if new_rate is None else min(new_rate, rate)
     start = data.draw(st.floats(-0.3, 0.3), label="start")
     window = (start, start + data.draw(st.floats(0.15, 0.9), label="length"))
@@ -164,7 +154,7 @@ def test_cutting_and_resampling_are_those_of_mne(data, rate, new_rate, num_chann
 
 
 @pytest.mark.parametrize("rate", [None, 100.0])
-def test_bad_channels_are_not_asked_and_projectors_are_applied(rate):
+def test_bad_channels_are_not_asked_and_projectors_are_applied(reference, rate):
     raw = make_raw(3, 4, 3000, 500.0)
     raw._data[2, 1000:1010] += 1.0
     raw._data[1, 2000:2010] += 1.0
@@ -178,11 +168,11 @@ def test_bad_channels_are_not_asked_and_projectors_are_applied(rate):
     assert difference(parts[0][1], expected) < 1e-11
 
 
-def test_epochs_too_long_for_a_matrix_go_to_mne(monkeypatch):
+def test_epochs_too_long_for_a_matrix_go_to_mne(reference, monkeypatch):
     raw, samples = make_raw(0, 3, 3000, 500.0), np.array([500, 900, 1600])
     ways = []
-    for largest in (epochs_module.LARGEST_MAP, 0):
-        monkeypatch.setattr(epochs_module, "LARGEST_MAP", largest)
+    for largest in (cutting.LARGEST_MAP, 0):
+        monkeypatch.setattr(cutting, "LARGEST_MAP", largest)
         ways.append(next(cut_epochs(raw, samples, EpochSettings(sampling_rate=125.0), raw.ch_names))[1])
     _, expected = reference.cut(raw, samples, raw.ch_names, rate=125.0)
     np.testing.assert_array_equal(ways[1], expected)
@@ -193,8 +183,8 @@ def test_epochs_too_long_for_a_matrix_go_to_mne(monkeypatch):
 def test_numbers_do_not_depend_on_the_size_of_blocks(monkeypatch, block_bytes):
     raw, samples = make_raw(0, 3, 3000, 500.0), 200 + 130 * np.arange(16)
     whole = np.concatenate([part for _, part in cut_epochs(raw, samples, EpochSettings(), raw.ch_names)])
-    monkeypatch.setattr(epochs_module, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(epochs_module, "CHUNK", 5)
+    monkeypatch.setattr(cutting, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(cutting, "CHUNK", 5)
     chunks = list(cut_epochs(raw, samples[::-1], EpochSettings(), raw.ch_names))
     assert [len(kept) for kept, _ in chunks] == [5, 5, 5, 1]
     np.testing.assert_array_equal(np.concatenate([part for _, part in chunks])[::-1], whole)
@@ -208,7 +198,7 @@ def test_numbers_do_not_depend_on_the_size_of_blocks(monkeypatch, block_bytes):
     flat=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_covariance_is_scikit_learns(shape, scales, offset, flat, seed):
+def test_covariance_is_scikit_learns(reference, shape, scales, offset, flat, seed):
     generator = np.random.default_rng(seed)
     factors = generator.uniform(*scales, shape[1])
     mixing = np.eye(shape[1]) + 0.3 * generator.standard_normal((shape[1], shape[1]))
@@ -217,7 +207,7 @@ def test_covariance_is_scikit_learns(shape, scales, offset, flat, seed):
         epochs[0, 0] = 0.0
     conditions = generator.integers(0, 5, shape[0])
     groups = [epochs[conditions == condition] for condition in np.unique(conditions)]
-    expected = reference_covariance(groups)
+    expected = reference_covariance(reference, groups)
     found = noise_covariance(epochs, conditions.tolist())
     deviation = np.sqrt(np.maximum(np.diag(expected), np.finfo(float).tiny))
     assert (np.abs(found - expected) <= 1e-12 * np.outer(deviation, deviation) * (1 + offset**2)).all()
@@ -228,7 +218,7 @@ def test_covariance_is_scikit_learns(shape, scales, offset, flat, seed):
     np.testing.assert_array_equal(collected.result(), found)
 
 
-def reference_covariance(groups):
+def reference_covariance(reference, groups):
     """The reference's; a flat channel, which scikit-learn leaves at scale one, has no variance."""
     found = []
     for epochs in groups:

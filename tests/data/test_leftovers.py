@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neuroclip_hf.cli.info import describe_store
+from neuroclip_hf.data.description import describe_store
 from neuroclip_hf.data.leftovers import QUIET_SECONDS, find_leftovers, sweep
 from neuroclip_hf.data.sources.resume import discard_finished
 from neuroclip_hf.errors import InputError

@@ -8,16 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from neuroclip_hf.data.parquet import layout
-from neuroclip_hf.data.parquet.export import export_store
 from neuroclip_hf.data.parquet.importing import import_store
-from neuroclip_hf.data.store_writer import sha256
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json, write_json
-
-
-@pytest.fixture(scope="module")
-def exported(store_folder, tmp_path_factory) -> Path:
-    return export_store(store_folder, tmp_path_factory.mktemp("exported") / "dataset")
+from neuroclip_hf.files import read_json, sha256, write_json
 
 
 @pytest.fixture

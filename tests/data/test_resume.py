@@ -36,6 +36,7 @@ SMALL = {
     "image_size": 16,
     "sampling_rate": 250,
 }
+SESSIONS = ["sub-01/ses-01", "sub-01/ses-02", "sub-02/ses-01", "sub-02/ses-02"]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in a fork of this one")
 
 
@@ -53,6 +54,12 @@ def prepare(source: Path, out: Path, **options) -> Path:
 
 def beside(out: Path) -> list[str]:
     return sorted(path.name for path in out.parent.iterdir() if path.name.startswith((".store", "store")))
+
+
+def logged(out: Path) -> list[str]:
+    """What the log beside a store says, without times."""
+    lines = out.with_name("store.log").read_text().splitlines()
+    return [line.split("UTC  ")[1].split(":")[0] for line in lines]
 
 
 def killed(work, owner, name: str, count: int, before: bool) -> None:
@@ -231,9 +238,14 @@ def test_a_killed_command_goes_on(sources, tmp_path, snapshot):
         time.sleep(0.001)
     process.kill()
     process.communicate()
-    assert out.exists() or list(parts.glob("0001.json"))
-    prepare(sources["raw"], out, overwrite=True)  # of a process that was quicker than this one
+    quicker = out.exists()  # than this process
+    finished = len(list(parts.glob("*.json"))) if parts.is_dir() else 0
+    assert quicker or finished >= 2
+    prepare(sources["raw"], out, overwrite=quicker)
     assert snapshot(out) == snapshot(whole)
+    if not quicker:
+        assert logged(out)[-1 - len(SESSIONS) + finished :] == [*SESSIONS[finished:], "finished"]
+        assert logged(out)[-2 - len(SESSIONS) + finished] == f"went on after {SESSIONS[finished - 1]}"
 
 
 @needs_fork
@@ -298,7 +310,6 @@ def test_a_full_disk_is_named_and_gone_on_from(sources, tmp_path, snapshot, monk
     assert beside(out) == ["store", "store.log"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="without fcntl nobody guards")
 def test_two_processes_do_not_meet(sources, tmp_path, monkeypatch):
     out = tmp_path / "store"
     real = StoreWriter.add_picture
@@ -323,10 +334,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(sources, tmp_path):
 
 def test_the_log_lies_beside_the_store_and_has_the_times(sources, tmp_path):
     out = prepare(sources["raw"], tmp_path / "store")
-    lines = (tmp_path / "store.log").read_text().splitlines()
-    assert [line.split("UTC  ")[1].split(":")[0] for line in lines] == [
-        *("sub-01/ses-01", "sub-01/ses-02", "sub-02/ses-01", "sub-02/ses-02", "finished")
-    ]
+    assert logged(out) == [*SESSIONS, "finished"]
     assert not list(out.rglob("*.log"))
 
 
@@ -352,6 +360,6 @@ def test_records_are_plain(sources, tmp_path, monkeypatch):
         prepare(sources["raw"], tmp_path / "store")
     record = read_json(tmp_path / ".store.unfinished" / "parts" / "0001.json")
     assert (record["name"], record["group"]) == ("sub-01/ses-02", "sub-01")
-    assert record["rows"] == {"sub-01/train": 16, "sub-01/test": 8}
+    assert record["rows"] == {"sub-01/train.npy": 16, "sub-01/test.npy": 8}
     assert len(record["sources"]) == 2
     assert np.load(tmp_path / ".store.unfinished" / "parts" / "0001.npy", allow_pickle=False).shape == (3, 3)

@@ -124,7 +124,7 @@ def test_pictures_come_five_times_a_second_with_pauses() -> None:
 def epochs(dataset: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean epochs (pictures, channels x samples) of each picture in microvolts, and how often it was shown."""
     sums, counts = {}, Counter()
-    for session in things_eeg2.find_sessions(dataset, 1):
+    for session in range(1, FACTS.sessions + 1):
         raw = things_eeg2.read_raw(things_eeg2.raw_path(dataset, 1, session, split))
         data = raw.get_data(picks=list(FACTS.occipital_channels)) * 1e6
         for onset, code in zip(*things_eeg2.read_events(raw), strict=True):

@@ -4,13 +4,13 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import mne
 import numpy as np
 import pytest
 from scipy.linalg import fractional_matrix_power
-from sklearn.discriminant_analysis import _cov
 from sklearn.utils import shuffle
 
 from neuroclip_hf.columns import TEST, TRAIN
@@ -83,18 +83,22 @@ def cut_session(folder: Path, session: int, split: str, channels: list[str], sto
     return np.stack([data[rows] for rows in chosen]), codes
 
 
-def reference(
-    folder: Path, channels: list[str], stop: float, rate: float, drop: int, fitted_on: tuple[str, ...], sessions=4
+def merged_epochs(
+    reference: ModuleType,
+    folder: Path,
+    channels: list[str],
+    stop: float,
+    rate: float,
+    drop: int,
+    fitted_on: tuple[str, ...],
+    sessions=4,
 ):
     """Whitened epochs of each split (pictures, repeats, channels, samples), in the order of the published steps."""
     merged: dict[str, dict[int, list[np.ndarray]]] = {TRAIN: {}, TEST: {}}
     for session in range(1, sessions + 1):
         cut = {split: cut_session(folder, session, split, channels, stop, rate) for split in SPLITS}
         cut = {split: (epochs[..., drop:][..., : round(rate)], codes) for split, (epochs, codes) in cut.items()}
-        parts = [
-            np.mean([np.mean([_cov(one.T, shrinkage="auto") for one in picture], 0) for picture in cut[split][0]], 0)
-            for split in fitted_on
-        ]
+        parts = [reference.session_covariance(cut[split][0]) for split in fitted_on]
         matrix = fractional_matrix_power(np.mean(parts, 0), -0.5)
         for split, (epochs, codes) in cut.items():
             for code, picture in zip(codes, epochs, strict=True):
@@ -103,18 +107,18 @@ def reference(
 
 
 @pytest.mark.parametrize(("name", "precision"), [("nice", 1e-9), ("ubp", 1e-3), ("neurobridge", 1e-6)])
-def test_epochs_equal_a_plain_reference(written, name, precision):
-    expected = reference(written["raw"], list(SMALL["channels"]), 1.0, 250, 50, (TRAIN,))
+def test_epochs_equal_a_plain_reference(reference, written, name, precision):
+    expected = merged_epochs(reference, written["raw"], list(SMALL["channels"]), 1.0, 250, 50, (TRAIN,))
     for split, shape in ((TRAIN, (10, 4, 6, 250)), (TEST, (3, 12, 6, 250))):
         values = values_of(written, name, split)
         assert values.shape == shape
         np.testing.assert_allclose(values, expected[split], rtol=precision, atol=precision)
 
 
-def test_release_equals_a_plain_reference_with_its_leak(written):
+def test_release_equals_a_plain_reference_with_its_leak(reference, written):
     occipital = ["P7", "O1", "Oz", "O2"]
-    expected = reference(written["raw"], occipital, 0.8, 100, 0, (TEST, TRAIN))
-    clean = reference(written["raw"], occipital, 0.8, 100, 0, (TRAIN,))
+    expected = merged_epochs(reference, written["raw"], occipital, 0.8, 100, 0, (TEST, TRAIN))
+    clean = merged_epochs(reference, written["raw"], occipital, 0.8, 100, 0, (TRAIN,))
     for split in SPLITS:
         content = load(written, "release", split)
         np.testing.assert_allclose(content["preprocessed_eeg_data"], expected[split], rtol=1e-9, atol=1e-9)
@@ -269,11 +273,11 @@ def test_the_size_that_the_disk_is_asked_for_is_enough(written, name):
         assert form.size(settings) < 8 * files
 
 
-def test_more_repeats_than_the_field_uses_are_left_out(tmp_path):
+def test_more_repeats_than_the_field_uses_are_left_out(reference, tmp_path):
     values = {**SMALL, "train_repeats": 6, "sessions": 2, "test_repeats": 44, "test_concepts": 1}
     for name in ("raw", "neurobridge"):
         simulate_things_eeg2(tmp_path / name, format=name, **values)
-    expected = reference(tmp_path / "raw", list(SMALL["channels"]), 1.0, 250, 50, (TRAIN,), sessions=2)
+    expected = merged_epochs(reference, tmp_path / "raw", list(SMALL["channels"]), 1.0, 250, 50, (TRAIN,), sessions=2)
     for split, shape in ((TRAIN, (10, 2, 6, 250)), (TEST, (1, 40, 6, 250))):
         epochs = values_of({"neurobridge": tmp_path / "neurobridge"}, "neurobridge", split)
         assert epochs.shape == shape

@@ -16,7 +16,7 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulated import SIMULATION_FILE
 from neuroclip_hf.data.simulation import simulate_things_eeg2
 from neuroclip_hf.data.simulation.formats import FORMATS
-from neuroclip_hf.data.sources import recorded
+from neuroclip_hf.data.sources import recorded, spilled
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.things_eeg2 import FACTS
@@ -147,7 +147,7 @@ def test_test_epochs_do_not_change_the_whitening(source: Path, store: TrialStore
 
 
 def test_equal_input_gives_equal_bytes(source: Path, copied: Path, store: TrialStore, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(recorded, "BLOCK", 7)
+    monkeypatch.setattr(spilled, "BLOCK", 7)
     made = prepare_things_eeg2(copied, tmp_path / "store", channels=OCCIPITAL)
     files = [path.relative_to(made) for path in sorted(made.rglob("*")) if path.is_file()]
     assert [name for name in files if (made / name).read_bytes() != (store.path / name).read_bytes()] == []
@@ -262,7 +262,7 @@ def test_channels_that_repeat_others_cannot_be_whitened(copied: Path, tmp_path: 
         return raw
 
     monkeypatch.setattr(things_eeg2, "read_raw", doubled)
-    monkeypatch.setattr(recorded, "NoiseCovariance", Unshrunk)
+    monkeypatch.setattr(spilled, "NoiseCovariance", Unshrunk)
     with pytest.raises(
         InputError, match=r"raw_eeg_training\.npy: .*singular.*: leave out channels that repeat others"
     ):

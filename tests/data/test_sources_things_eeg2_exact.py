@@ -4,11 +4,9 @@ import re
 import shutil
 from pathlib import Path
 
-import mne
 import numpy as np
 import pytest
 from scipy.linalg import fractional_matrix_power
-from sklearn.discriminant_analysis import _cov
 
 from neuroclip_hf import columns
 from neuroclip_hf.columns import TEST, TRAIN
@@ -52,21 +50,27 @@ def copied(source, tmp_path) -> Path:
     return Path(shutil.copytree(source, tmp_path / "data"))
 
 
-def plain_epochs(source: Path, subject: int, session: int, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples, codes and epochs by MNE alone, in float64."""
-    raw = things_eeg2.read_raw(things_eeg2.raw_path(source, subject, session, split))
-    events = mne.find_events(raw, "stim", verbose="error")
-    events = events[events[:, 2] != 99999]
-    epochs = mne.Epochs(raw, events, tmin=-0.2, tmax=1.0, baseline=(None, 0), preload=True, picks=CHANNELS, verbose=40)
-    values = epochs.resample(250, verbose="error").get_data(copy=True)[..., 50:300]
-    return events[:, 0], events[:, 2], values
+@pytest.fixture(scope="module")
+def plain_epochs(reference, source):
+    """Samples, codes and epochs in float64 by MNE alone."""
+
+    def cut(subject: int, session: int, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        raw = reference.read(things_eeg2.raw_path(source, subject, session, split))
+        samples, codes = reference.picture_events(raw)
+        return samples, codes, reference.cut(raw, samples, CHANNELS)[1]
+
+    return cut
 
 
-def plain_covariance(source: Path, subject: int, session: int) -> np.ndarray:
-    _, codes, values = plain_epochs(source, subject, session, TRAIN)
-    return np.mean(
-        [np.mean([_cov(one.T, shrinkage="auto") for one in values[codes == code]], 0) for code in np.unique(codes)], 0
-    )
+@pytest.fixture(scope="module")
+def plain_covariance(reference, plain_epochs):
+    """The noise covariance of a session's training epochs by scikit-learn alone."""
+
+    def estimate(subject: int, session: int) -> np.ndarray:
+        _, codes, values = plain_epochs(subject, session, TRAIN)
+        return reference.session_covariance([values[codes == code] for code in np.unique(codes)])
+
+    return estimate
 
 
 def stored(store: TrialStore, subject: int, session: int, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -83,11 +87,11 @@ def rewrite(path: Path, change) -> None:
     write_object(path, content)
 
 
-def test_float16_is_rounded_from_float64(source, store):
+def test_float16_is_rounded_from_float64(plain_epochs, plain_covariance, store):
     for session in (1, 2):
-        matrix = fractional_matrix_power(plain_covariance(source, 3, session), -0.5)
+        matrix = fractional_matrix_power(plain_covariance(3, session), -0.5)
         for split in (TRAIN, TEST):
-            samples, _, values = plain_epochs(source, 3, session, split)
+            samples, _, values = plain_epochs(3, session, split)
             found, array = stored(store, 3, session, split)
             assert found.tolist() == samples.tolist()
             # Rounded to float32 on the way, a few numbers would round to the other side.
@@ -117,14 +121,14 @@ def test_garbage_in_the_test_files_moves_no_training_trial(source, store, copied
             assert clean.info.checksums[test] != spoilt.info.checksums[test]
 
 
-def test_each_subject_is_whitened_by_the_others(source, tmp_path):
+def test_each_subject_is_whitened_by_the_others(source, plain_epochs, plain_covariance, tmp_path):
     options = {"channels": CHANNELS, "whitening": "training-subjects"}
     store = TrialStore(prepare_things_eeg2(source, tmp_path / "store", **options))
-    own = {subject: np.mean([plain_covariance(source, subject, one) for one in (1, 2)], 0) for subject in SUBJECTS}
+    own = {subject: np.mean([plain_covariance(subject, one) for one in (1, 2)], 0) for subject in SUBJECTS}
     for subject in SUBJECTS:
         matrix = fractional_matrix_power(np.mean([own[other] for other in SUBJECTS if other != subject], 0), -0.5)
         for split in (TRAIN, TEST):
-            _, _, values = plain_epochs(source, subject, 2, split)
+            _, _, values = plain_epochs(subject, 2, split)
             found = stored(store, subject, 2, split)[1].astype(np.float64)
             np.testing.assert_allclose(found, matrix @ values, rtol=6e-4, atol=1e-6)
         kept = store.covariances([f"sub-{subject:02d}"])

@@ -12,7 +12,8 @@ from PIL import Image
 import neuroclip_hf
 from neuroclip_hf import columns
 from neuroclip_hf.data import store_writer
-from neuroclip_hf.data.store import StoreInfo, TrialStore
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_writer import new_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, write_json

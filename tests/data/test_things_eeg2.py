@@ -69,19 +69,11 @@ def test_reads_the_real_table() -> None:
     assert metadata.test_things_concepts[0] == "00010_aircraft_carrier"
 
 
-def test_finds_subjects_and_sessions(source: Path, tmp_path: Path) -> None:
-    assert things_eeg2.find_subjects(source) == [1, 3]
-    assert things_eeg2.find_sessions(str(source), 3) == [1, 2, 3, 4]
+def test_raw_files_are_called_by_subject_session_and_split(source: Path) -> None:
     assert things_eeg2.raw_path(source, 3, 2, TRAIN).is_file()
     assert things_eeg2.split_of(things_eeg2.raw_path(source, 3, 2, TEST)) == TEST
-    for call in (
-        lambda: things_eeg2.find_subjects(tmp_path),
-        lambda: things_eeg2.find_subjects(tmp_path / "missing"),
-        lambda: things_eeg2.find_sessions(source, 2),
-        lambda: things_eeg2.split_of("sub-01/raw.npy"),
-    ):
-        with pytest.raises(InputError):
-            call()
+    with pytest.raises(InputError, match="is no raw file of THINGS-EEG2"):
+        things_eeg2.split_of("sub-01/raw.npy")
 
 
 def test_reads_a_simulated_recording(source: Path) -> None:

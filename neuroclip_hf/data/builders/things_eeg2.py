@@ -1,7 +1,6 @@
 """THINGS-EEG2 (Gifford et al., NeuroImage 2022) as a `datasets` builder, from its own files or from a trial store."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import Any
 from neuroclip_hf.data.builders.trial_store import TrialStoreBuilder, TrialStoreConfig, content_key
 from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.parquet import layout
+from neuroclip_hf.data.sources.layouts import recognise
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
-from neuroclip_hf.data.store import STORE_FILE, TrialStore
-from neuroclip_hf.data.things_eeg2 import FACTS
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_layout import STORE_FILE
+from neuroclip_hf.data.things_eeg2 import FACTS, subject_number
 from neuroclip_hf.errors import InputError
 
 
@@ -24,7 +25,8 @@ class ThingsEEG2Config(TrialStoreConfig):
         name (`str`): "sub-01" to "sub-10", or "pictures".
         data_dir (`str`): folder of the dataset (anything that `neuroclip prepare things-eeg2` takes), or a store.
         images (`bool`): whether the pictures' config holds the files.
-        channels, epochs, whitening: as `prepare_things_eeg2` has them; without effect where `data_dir` is a store.
+        channels, epochs, whitening: as `prepare_things_eeg2` has them; refused where `data_dir` is a store, whose
+            trials are cut and whitened already.
     """
 
     channels: Sequence[str] = ("occipital",)
@@ -34,6 +36,16 @@ class ThingsEEG2Config(TrialStoreConfig):
     def settings(self) -> tuple[Any, ...]:
         """What besides the folder decides about the result."""
         return (*super().settings(), *self.preparation().values())
+
+    def refuse_preparation(self) -> None:
+        """Raise [`InputError`] for a setting that only files of the dataset could follow."""
+        defaults = type(self)().preparation()
+        for name, value in self.preparation().items():
+            if value != defaults[name]:
+                raise InputError(
+                    f"{name} is {value!r}, and {self.data_dir} is a trial store, whose trials are made already: leave "
+                    f"{name} out, or name the dataset's own folder as data_dir."
+                )
 
     def preparation(self) -> dict[str, Any]:
         """What `prepare_things_eeg2` is told."""
@@ -49,7 +61,8 @@ class ThingsEEG2(TrialStoreBuilder):
     subject that the folder holds, which are everybody's.
 
     Raises:
-        InputError: as `prepare_things_eeg2`, and for other configs.
+        InputError: as `prepare_things_eeg2`, for other configs, and for settings of the preparation where `data_dir`
+            is a store.
     """
 
     BUILDER_CONFIG_CLASS = ThingsEEG2Config
@@ -58,6 +71,7 @@ class ThingsEEG2(TrialStoreBuilder):
         """The store that is built from, made where it is not there yet."""
         source = Path(self.config.data_dir)
         if (source / STORE_FILE).is_file():
+            self.config.refuse_preparation()
             return super().open_store()
         subject = self._subject(source)
         settings = self.config.preparation()
@@ -69,11 +83,11 @@ class ThingsEEG2(TrialStoreBuilder):
 
     def _subject(self, source: Path) -> int:
         if self.config.name == layout.PICTURES_CONFIG:
-            return min((int(path.name[4:]) for path in source.glob("sub-*") if path.name[4:].isdigit()), default=1)
-        found = re.fullmatch(r"sub-(\d+)", self.config.name)
+            return min(recognise(source).files(source))
+        found = subject_number(self.config.name)
         if found is None:
             raise InputError(
                 f"config_name is {self.config.name!r}: name a subject (sub-01 to sub-{FACTS.subjects:02d}) or "
                 f"{layout.PICTURES_CONFIG}."
             )
-        return int(found.group(1))
+        return found

@@ -23,8 +23,10 @@ from datasets.builder import Key
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
-from neuroclip_hf.data.parquet.export import picture_tables, read_blocks
-from neuroclip_hf.data.store import STORE_FILE, TrialStore
+from neuroclip_hf.data.parquet.export import picture_tables
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_layout import STORE_FILE, array_name
+from neuroclip_hf.data.trial_arrays import array_groups, read_blocks
 from neuroclip_hf.errors import InputError
 
 PART_GROUPS = 64
@@ -84,7 +86,7 @@ class TrialStoreBuilder(datasets.ArrowBasedBuilder):
         self.info.features = layout.trial_features(store.info, store.trials)
         size = PART_GROUPS * layout.rows_per_group(store.info)
         made = []
-        for subject, split, rows in layout.array_groups(store.trials):
+        for subject, split, rows in array_groups(store.trials):
             if subject == self.config.name:
                 parts = [range(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
                 arguments = {"store": str(store.path), "split": split, "parts": parts}
@@ -108,8 +110,8 @@ class TrialStoreBuilder(datasets.ArrowBasedBuilder):
         chosen = (store.trials[columns.SUBJECT] == self.config.name) & (store.trials[columns.SPLIT] == split)
         rows = store.trials[chosen].sort_values(columns.ROW, kind="stable")
         table = layout.row_table(rows, schema)
-        path = store.path / layout.array_name(self.config.name, split)
-        size, shape = layout.rows_per_group(store.info), layout.trial_shape(store.info)
+        path = store.path / array_name(self.config.name, split)
+        size, shape = layout.rows_per_group(store.info), store.info.trial_shape
         for start, values in read_blocks(path, part, size, shape):
             yield layout.trial_table(values, table.slice(start, len(values)), schema)
 

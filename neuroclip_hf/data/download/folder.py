@@ -4,7 +4,6 @@ Beside the files lies `.downloads`: files that are still coming, archives until 
 finished download, and locks, so that several processes may share the folder.
 """
 
-import errno
 import os
 import shutil
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from neuroclip_hf.data.download.receipts import Kept, crc_of, is_same, read_rece
 from neuroclip_hf.data.download.sources import Source
 from neuroclip_hf.data.download.transfer import Patience, fault_of_file, fetch
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.files import is_disk_full
 from neuroclip_hf.logging import get_logger
 
 KEPT, DOWNLOADED, RESUMED = "kept", "downloaded", "resumed"
@@ -86,7 +86,7 @@ class _Place:
 
     def kept(self) -> list[Kept]:
         """What earlier downloads left."""
-        return read_receipt(self.receipt) or []
+        return read_receipt(self.receipt)
 
     def is_complete(self, overwrite: bool) -> bool:
         """Whether nothing is missing.
@@ -133,7 +133,7 @@ def _bring(place: _Place, overwrite: bool, patience: Patience) -> Downloaded:
             _put(place, overwrite)
         return _outcome(place, state)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_disk_full(error):
             raise
         raise InputError(
             f"{place.source.name} does not fit: the disk of {place.to} is full; free some space and run the same "

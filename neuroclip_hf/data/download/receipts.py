@@ -54,10 +54,10 @@ def write_receipt(path: Path, source: Source, kept: Iterable[Kept]) -> None:
     write_json(path, {"url": shown(source.url), "terms": source.terms, "files": files})
 
 
-def read_receipt(path: Path) -> list[Kept] | None:
-    """What was left; None if nothing was written down, or not readably."""
+def read_receipt(path: Path) -> list[Kept]:
+    """What was left; nothing if nothing was written down, or not readably."""
     try:
         content: Any = read_json(path)
         return [Kept(str(name), int(size), int(crc), int(changed)) for name, size, crc, changed in content["files"]]
     except (InputError, KeyError, TypeError, ValueError):
-        return None
+        return []

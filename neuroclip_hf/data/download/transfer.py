@@ -6,8 +6,6 @@ resumes without asking whether the remote file is still the same one; what is ou
 and the patience.
 """
 
-import errno
-import hashlib
 import logging
 import shutil
 import time
@@ -22,6 +20,7 @@ from neuroclip_hf.data.download.archives import fault_of_archive
 from neuroclip_hf.data.download.part import Part, Remote
 from neuroclip_hf.data.download.sources import Source, shown
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.files import is_disk_full, sha256
 from neuroclip_hf.logging import get_logger, progress
 
 _COMPLETE, _PARTIAL, _BAD_RANGE = 200, 206, 416
@@ -94,8 +93,7 @@ def fault_of_file(path: Path, source: Source) -> str | None:
     if source.size is not None and size != source.size:
         return f"it has {size} bytes instead of {source.size}"
     if source.sha256 is not None:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256(path)
         if found != source.sha256:
             return f"its SHA-256 is {found} instead of {source.sha256}"
     if not size:
@@ -265,7 +263,7 @@ def _write(response: httpx2.Response, source: Source, part: Part, offset: int) -
                 file.write(chunk)
                 bar.update(len(chunk))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_disk_full(error):
             raise
         raise InputError(
             f"{part.file} cannot be written: the disk is full; free some space and run the same command again."

@@ -8,6 +8,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.layout import ExportInfo
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_layout import array_of
 
 
 def dataset_card(store: TrialStore, info: ExportInfo) -> str:
@@ -25,7 +26,7 @@ def configs(info: ExportInfo) -> list[dict[str, Any]]:
     """One config a subject with its splits, and the pictures' last."""
     of_subject: dict[str, list[dict[str, str]]] = {}
     for name in info.shards:
-        subject, split = name.removesuffix(".npy").split("/")
+        subject, split = array_of(name)
         files = {"split": split, "path": f"{layout.TRIALS}/{subject}/{split}-*.parquet"}
         of_subject.setdefault(subject, []).append(files)
     pictures = {"split": layout.PICTURES_SPLIT, "path": f"{layout.PICTURES}/{layout.PICTURES_SPLIT}-*.parquet"}
@@ -35,11 +36,15 @@ def configs(info: ExportInfo) -> list[dict[str, Any]]:
 
 def _what(store: TrialStore) -> str:
     said = store.info
-    first = "Simulated recordings: numbers from them say nothing about brains.\n\n" if said.data == "simulated" else ""
+    first = (
+        "Simulated recordings: numbers from them say nothing about brains.\n\n"
+        if said.data == columns.SIMULATED
+        else ""
+    )
     splits = store.trials[columns.SPLIT].value_counts()
     counts = ", ".join(f"{split} {splits[split]:,}" for split in columns.SPLITS if split in splits)
     rate = "" if said.sampling_rate is None else f" at {said.sampling_rate:g} Hz"
-    shape = " x ".join(map(str, layout.trial_shape(said)))
+    shape = " x ".join(map(str, said.trial_shape))
     what = "(channels, samples)" if said.num_timesteps is not None else "(voxels)"
     lines = [
         f"Trials of {len(store.subjects)} subject{'s' if len(store.subjects) > 1 else ''} who saw pictures, "
@@ -57,7 +62,7 @@ def _what(store: TrialStore) -> str:
 
 def _load(store: TrialStore, info: ExportInfo) -> str:
     subject = store.subjects[0]
-    split = next(name.removesuffix(".npy").split("/")[1] for name in info.shards if name.startswith(f"{subject}/"))
+    split = next(split for one, split in map(array_of, info.shards) if one == subject)
     values = layout.VALUES[store.info.modality]
     return f"""## Loading
 
@@ -68,7 +73,7 @@ from datasets import load_dataset
 
 here = str(Path.cwd())  # this folder, or its name on the Hub
 trials = load_dataset(here, "{subject}", split="{split}").with_format("torch")
-trials[0]["{values}"]  # {layout.trial_shape(store.info)}
+trials[0]["{values}"]  # {store.info.trial_shape}
 names = load_dataset(here, "{subject}", split="{split}", columns=["{columns.IMAGE_ID}", "{columns.CONCEPT}"])
 stream = load_dataset(here, "{subject}", split="{split}", streaming=True)
 pictures = load_dataset(here, "{layout.PICTURES_CONFIG}", split="{layout.PICTURES_SPLIT}")

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.card import dataset_card
 from neuroclip_hf.data.parquet.layout import EXPORT_FILE, ExportInfo
-from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, TrialStore
-from neuroclip_hf.data.store_writer import sha256
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_info import WITHOUT_PICTURES
+from neuroclip_hf.data.store_layout import PICTURE_COLUMNS, STORE_FILE, array_name, is_inside
+from neuroclip_hf.data.trial_arrays import array_groups, read_blocks
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, refuse_existing, write_json, write_text
+from neuroclip_hf.files import new_folder, refuse_existing, sha256, write_json, write_text
 from neuroclip_hf.logging import get_logger, progress
 
 if TYPE_CHECKING:
@@ -30,16 +31,14 @@ THREADS = 2
 """Shards written at once (ours): one thread keeps a processor busy, not a disk."""
 
 
-def export_store(
-    store: str | Path | TrialStore, out: str | Path, *, images: bool = True, overwrite: bool = False
-) -> Path:
+def export_store(path: str | Path, out: str | Path, *, images: bool = True, overwrite: bool = False) -> Path:
     """Write a store as a dataset that `datasets.load_dataset(out, "sub-01")` reads.
 
     Every file is compared with the store's checksums on the way. Equal stores give equal bytes. A few row
     groups are in memory at a time.
 
     Args:
-        store (path or `TrialStore`): what to export.
+        path (path): the trial store.
         out (path): the dataset's folder.
         images (`bool`): whether the pictures' files go along, once each and byte by byte. Where the store does not say
             that they may be redistributed, the card and a warning say so.
@@ -49,10 +48,10 @@ def export_store(
         InputError: if the store is damaged, has no pictures to go along, or `out` exists.
     """
     refuse_existing(out, overwrite, EXPORT_FILE)
-    store = store if isinstance(store, TrialStore) else TrialStore(store)
+    store = TrialStore(path)
     for subject in store.subjects:
         layout.check_subject(subject, store.path)
-    if images and layout.WITHOUT_PICTURES in store.info.warnings:
+    if images and WITHOUT_PICTURES in store.info.warnings:
         raise InputError(f"{store.path} came without its pictures: export it with --without-images.")
     if images and not store.info.redistribute_pictures:
         get_logger().warning(
@@ -76,20 +75,6 @@ def check_digest(store: TrialStore, name: str, digest: str) -> None:
         )
 
 
-def read_blocks(
-    path: Path, rows: range, size: int, shape: tuple[int, ...]
-) -> Iterator[tuple[int, NDArray[np.float16]]]:
-    """Number of the first row, and rows of a store's array; read rather than mapped, so that memory stays small."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    row_bytes = array.strides[0] if len(array) > 1 else array.nbytes
-    with path.open("rb") as file:
-        file.seek(array.offset + rows.start * row_bytes)
-        for start in range(rows.start, rows.stop, size):
-            count = min(size, rows.stop - start)
-            block = np.fromfile(file, dtype="<f2", count=count * int(np.prod(shape)))
-            yield start, block.reshape(count, *shape)
-
-
 def _write_trials(store: TrialStore, folder: Path, info: ExportInfo) -> ExportInfo:
     """All arrays, shard by shard; PyArrow and the checksum leave Python's lock, so that threads pay."""
     schema = layout.trial_features(store.info, store.trials).arrow_schema
@@ -99,8 +84,8 @@ def _write_trials(store: TrialStore, folder: Path, info: ExportInfo) -> ExportIn
     try:
         jobs: list[Future[Any]] = []
         digests: dict[str, Future[str]] = {}
-        for subject, split, rows in layout.array_groups(store.trials):
-            name = layout.array_name(subject, split)
+        for subject, split, rows in array_groups(store.trials):
+            name = array_name(subject, split)
             headers[name] = _header(store.path / name).hex()
             digests[name] = pool.submit(sha256, store.path / name)
             table = layout.row_table(rows, schema)
@@ -133,7 +118,7 @@ def _shards(count: int, step: int) -> list[range]:
 
 
 def _write_shard(store: TrialStore, name: str, rows: pa.Table, schema: pa.Schema, part: range, path: Path) -> None:
-    size, shape = layout.rows_per_group(store.info), layout.trial_shape(store.info)
+    size, shape = layout.rows_per_group(store.info), store.info.trial_shape
     with new_parquet(path, schema) as writer:
         for start, values in read_blocks(store.path / name, part, size, shape):
             writer.write_table(layout.trial_table(values, rows.slice(start, len(values)), schema))
@@ -204,10 +189,10 @@ def _picture_table(rows: list[dict[str, Any]], features: "Features") -> pa.Table
 
 def _copy_files(store: TrialStore, folder: Path) -> list[str]:
     """The store's tables, covariances and whatever else it vouches for, byte by byte; store.json as well."""
-    arrays = {layout.array_name(subject, split) for subject, split, _ in layout.array_groups(store.trials)}
+    arrays = {array_name(subject, split) for subject, split, _ in array_groups(store.trials)}
     names = sorted(set(store.info.checksums) - arrays - set(store.pictures[columns.PICTURE_FILE]))
     for name in (*names, STORE_FILE):
-        if not layout.is_inside(name) or not (store.path / name).is_file():
+        if not is_inside(name) or not (store.path / name).is_file():
             raise InputError(f"{store.path}/{STORE_FILE} names {name!r}, which is not there: make the store again.")
         content = (store.path / name).read_bytes()
         if name != STORE_FILE:

@@ -13,10 +13,18 @@ import pyarrow.parquet as pq
 from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.layout import EXPORT_FILE, ExportInfo, read_export_info
-from neuroclip_hf.data.store import PICTURE_COLUMNS, STORE_FILE, StoreInfo, TrialStore, read_store_info
-from neuroclip_hf.data.store_writer import sha256
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_info import WITHOUT_PICTURES, StoreInfo, read_store_info
+from neuroclip_hf.data.store_layout import (
+    PICTURE_COLUMNS,
+    PICTURES_FILE,
+    PICTURES_FOLDER,
+    STORE_FILE,
+    is_inside,
+    is_picture,
+)
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, refuse_existing, write_json
+from neuroclip_hf.files import new_folder, refuse_existing, sha256, write_json
 from neuroclip_hf.logging import get_logger, progress
 
 
@@ -68,7 +76,7 @@ class _Rebuild:
         store_info = read_store_info(path.parent)
         made = cls(export, folder, info, store_info)
         missing = set(store_info.checksums) - set(info.files) - set(info.shards)
-        missing = {name for name in missing if not name.startswith("pictures/")}
+        missing = {name for name in missing if not is_picture(name)}
         if missing:
             raise InputError(f"{export / EXPORT_FILE} lacks {min(missing)}: export again.")
         return made
@@ -108,18 +116,18 @@ class _Rebuild:
             return
         if folder is not None:
             self._write_pictures_of(folder)
-            warnings = [one for one in self.store_info.warnings if one != layout.WITHOUT_PICTURES]
+            warnings = [one for one in self.store_info.warnings if one != WITHOUT_PICTURES]
         else:
             get_logger().warning(
                 "The export holds no pictures, so that this is another store than the original and trains no model "
                 "that looks at pictures: name their folder with --pictures."
             )
-            warnings = list(dict.fromkeys([*self.store_info.warnings, layout.WITHOUT_PICTURES]))
+            warnings = list(dict.fromkeys([*self.store_info.warnings, WITHOUT_PICTURES]))
         if warnings != self.store_info.warnings:
             write_json(self.folder / STORE_FILE, replace(self.store_info, warnings=warnings).to_dict())
 
     def _write_exported_pictures(self) -> None:
-        expected = {name for name in self.store_info.checksums if name.startswith("pictures/")}
+        expected = {name for name in self.store_info.checksums if is_picture(name)}
         for shard in self.info.pictures:
             for batch in read_parquet(self.export / shard, [columns.PICTURE_FILE, layout.IMAGE]):
                 for row in batch.to_pylist():
@@ -136,10 +144,10 @@ class _Rebuild:
         target.write_bytes(content)
 
     def _write_pictures_of(self, folder: Path) -> None:
-        table = pq.read_table(self.folder / "pictures.parquet", columns=list(PICTURE_COLUMNS))
+        table = pq.read_table(self.folder / PICTURES_FILE, columns=list(PICTURE_COLUMNS))
         for name in table.column(columns.PICTURE_FILE).to_pylist():
-            source = folder / name.removeprefix("pictures/")
-            target = self._picture_path(name, self.folder / "pictures.parquet")
+            source = folder / name.removeprefix(f"{PICTURES_FOLDER}/")
+            target = self._picture_path(name, self.folder / PICTURES_FILE)
             if not source.is_file():
                 raise InputError(f"{source} is missing: --pictures must have every picture of the store.")
             shutil.copyfile(source, target)
@@ -147,7 +155,7 @@ class _Rebuild:
                 raise InputError(f"{source} is not the picture of the store: get the same version of it.")
 
     def _picture_path(self, name: str, origin: Path) -> Path:
-        if not isinstance(name, str) or not name.startswith("pictures/") or not layout.is_inside(name):
+        if not isinstance(name, str) or not is_picture(name) or not is_inside(name):
             raise InputError(f"{origin} names the picture {name!r}, outside the store: do not use this export.")
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

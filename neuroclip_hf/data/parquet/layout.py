@@ -9,14 +9,13 @@ DIR/
   store/store.json, trials.parquet, ...           the store's own small files, byte by byte
 ```
 
-Values are written as `datasets.Array2D` (channels, samples) of float16, the numbers of the store's arrays. Of what
-datasets 5.2 offers, measured on 256 random rows of (63, 250) in the torch format: Array2D takes 16 ms, nested lists of
-fixed length 121 ms, one flat list 3 ms but without its shape. Nothing is compressed, since float16 EEG shrinks by less
-than a tenth, and the values have no statistics, which would halve the speed of writing.
+Values are written as `datasets.Array2D` (channels, samples) of float16, the numbers of the store's arrays: `datasets`
+makes tensors of it much faster than of nested lists of fixed length, and one flat list would lose the shape. Nothing
+is compressed, since float16 EEG hardly shrinks, and the values have no statistics, which nobody asks for and which
+slow writing.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.store import PICTURE_COLUMNS, SUBJECT_NAME, TRIAL_COLUMNS, StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_layout import PICTURE_COLUMNS, SUBJECT_NAME, TRIAL_COLUMNS, is_inside
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 
@@ -47,12 +47,9 @@ VALUES = {"eeg": columns.EEG_VALUES, "meg": columns.EEG_VALUES, "fmri": columns.
 SHARD_BYTES = 500_000_000
 """Largest shard (ours; what `datasets` itself writes)."""
 GROUP_BYTES = 2_000_000
-"""Values in a row group (ours): 63 trials of (63, 250). Larger ones leave the processor's cache: 8 MB are written at
-two thirds of the speed, and read at the same."""
+"""Values in a row group (ours), in bytes: larger ones leave the processor's cache and are written more slowly."""
 PICTURE_GROUP_BYTES = 8_000_000
 """Pictures in a row group (ours)."""
-WITHOUT_PICTURES = "The pictures are not in this store: it came from an export without them."
-"""Warning of a store that was imported without its pictures."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,7 @@ class ExportInfo:
         shards (`dict`): "sub-01/train.npy" -> its Parquet files in order, relative to the export.
         pictures (`list[str]`): Parquet files of the pictures.
         files (`list[str]`): the store's own small files below `store/`, store.json apart.
+        format (`int`): of the export; another one is refused.
     """
 
     fingerprint: str
@@ -107,55 +105,28 @@ def read_export_info(folder: Path) -> ExportInfo:
     return info
 
 
-def is_inside(name: str) -> bool:
-    """Whether a relative file name stays inside its folder, on any system."""
-    parts = name.split("/")
-    return not any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts)
-
-
-def array_name(subject: str, split: str) -> str:
-    """Where a store keeps the trials of a subject and split."""
-    return f"{subject}/{split}.npy"
-
-
-def array_groups(trials: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Subject, split and their trials in the order of the array; subjects and splits in the order of a reader."""
-    for subject in dict.fromkeys(trials[columns.SUBJECT]):
-        mine = trials[trials[columns.SUBJECT] == subject]
-        for split in columns.SPLITS:
-            group = mine[mine[columns.SPLIT] == split]
-            if len(group):
-                yield subject, split, group.sort_values(columns.ROW, kind="stable")
-
-
 def check_subject(subject: str, where: Path) -> None:
     """Refuse a subject that cannot name a folder, or is called as the pictures' config is."""
     if not SUBJECT_NAME.fullmatch(subject) or subject == PICTURES_CONFIG:
         raise InputError(f"{where}: subject {subject!r} cannot name a config of a dataset: call it otherwise.")
 
 
-def trial_shape(info: StoreInfo) -> tuple[int, ...]:
-    """Shape of one trial: `(channels, samples)`, or `(voxels,)` for patterns."""
-    timesteps = () if info.num_timesteps is None else (info.num_timesteps,)
-    return (len(info.channels), *timesteps)
-
-
 def rows_per_group(info: StoreInfo) -> int:
     """Trials in a row group."""
-    return max(1, GROUP_BYTES // (2 * math.prod(trial_shape(info))))
+    return max(1, GROUP_BYTES // (2 * math.prod(info.trial_shape)))
 
 
 def rows_per_shard(info: StoreInfo) -> int:
     """Trials in a shard, a whole number of row groups."""
     group = rows_per_group(info)
-    return group * max(1, SHARD_BYTES // (2 * math.prod(trial_shape(info)) * group))
+    return group * max(1, SHARD_BYTES // (2 * math.prod(info.trial_shape) * group))
 
 
 def trial_features(info: StoreInfo, trials: pd.DataFrame) -> "Features":
     """Columns of a subject's Parquet files: the values, then those of the trial table."""
     from datasets import Array2D, Features, List, Value
 
-    shape = trial_shape(info)
+    shape = info.trial_shape
     values = Array2D(shape, "float16") if len(shape) == 2 else List(Value("float16"), length=shape[0])
     return Features({VALUES[info.modality]: values, **{name: _value(trials[name]) for name in TRIAL_COLUMNS}})
 

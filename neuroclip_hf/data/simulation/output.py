@@ -1,6 +1,5 @@
 """The folder of a simulation: whole or not at all, and it says what it is."""
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 from neuroclip_hf.data.simulated import CAPTIONS_FILE, SIMULATION_FILE
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, write_json
+from neuroclip_hf.files import is_disk_full, new_folder, write_json
 
 
 @contextmanager
@@ -32,8 +31,7 @@ def new_simulation(out: str | Path, overwrite: bool, needed: int) -> Iterator[Pa
         except OSError as error:
             # Libraries wrap the system's word in an account of their own.
             reason = os.strerror(error.errno) if error.errno else str(error)
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            remedy = "Name a folder on a disk with room" if full else "Name another folder"
+            remedy = "Name a folder on a disk with room" if is_disk_full(error) else "Name another folder"
             raise InputError(f"{out} cannot be written: {reason}. {remedy}.") from None
 
 

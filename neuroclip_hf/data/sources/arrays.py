@@ -12,10 +12,11 @@ from PIL import Image
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.pictures import open_picture
-from neuroclip_hf.data.store import STORE_FILE, StoreInfo
-from neuroclip_hf.data.store_writer import StoreWriter, new_store, sha256
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_layout import STORE_FILE
+from neuroclip_hf.data.store_writer import StoreWriter, new_store
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import refuse_existing
+from neuroclip_hf.files import refuse_existing, sha256
 
 _VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "\u00b5V": 1e-6, "\u03bcV": 1e-6}  # micro sign, and Greek mu
 _TESLAS = {"T": 1.0, "fT": 1e-15}

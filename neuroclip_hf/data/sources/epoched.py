@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.epochs import EpochSettings
+from neuroclip_hf.data.epochs import EpochSettings, named_channels
 from neuroclip_hf.data.simulated import is_simulated
 from neuroclip_hf.data.sources.layouts import EpochedFile, EpochedLayout
-from neuroclip_hf.data.sources.resume import Part, Result, UnfinishedStore
-from neuroclip_hf.data.store import StoreInfo
+from neuroclip_hf.data.sources.layouts.base import SPLITS, trial_row
+from neuroclip_hf.data.sources.parts import Part, Result
+from neuroclip_hf.data.sources.resume import UnfinishedStore
+from neuroclip_hf.data.sources.sessions import REMEDY
+from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_writer import BLOCK, StoreWriter
 from neuroclip_hf.data.things_eeg2 import FACTS, ImageMetadata, subject_folder
 from neuroclip_hf.errors import InputError
 
-_SPLITS = (columns.TRAIN, columns.TEST)
 _BASELINE = (FACTS.epoch_start, 0.0)
 _NEAR = 1e-3  # samples
 
@@ -51,23 +53,6 @@ def check_epochs(opened: EpochedFile, wanted: EpochSettings) -> tuple[int, int]:
     return round(start), round(stop) - round(start)
 
 
-def choose_names(opened: EpochedFile, names: Sequence[str]) -> list[str]:
-    """The channels asked for, all if none is named.
-
-    Raises:
-        InputError: for a name that the container does not have, or that comes twice.
-    """
-    missing = [name for name in names if name not in opened.channels]
-    if missing:
-        raise InputError(
-            f"{opened.path} has no channel {', '.join(missing)}; it has {', '.join(opened.channels)}. Correct "
-            "--channels."
-        )
-    if len(set(names)) != len(names):
-        raise InputError(f"channels {', '.join(names)}: a name occurs twice, name it once.")
-    return list(names or opened.channels)
-
-
 def plan_containers(
     layout: EpochedLayout,
     source: Path,
@@ -91,17 +76,15 @@ def plan_containers(
     Raises:
         InputError: for what a container cannot give any more, or a missing file.
     """
-    paths = [layout.path(source, subject, split) for subject in subjects for split in _SPLITS]
+    paths = [layout.path(source, subject, split) for subject in subjects for split in SPLITS]
     missing = [path for path in paths if not path.is_file()]
     if missing and not allow_missing:
-        raise InputError(
-            f"{missing[0]} is missing: get it, leave the subject out with --subjects, or go on without it with "
-            "--allow-missing."
-        )
+        raise InputError(f"{missing[0]} is missing: {REMEDY}.")
     like = first_container(layout, source, metadata, subjects)
     wanted = epochs or epochs_of(like)
     check_epochs(like, wanted)
-    wanted = replace(wanted, channels=tuple(choose_names(like, channels)), sampling_rate=like.sampling_rate)
+    names = tuple(named_channels(like.channels, channels, like.path))
+    wanted = replace(wanted, channels=names, sampling_rate=like.sampling_rate)
     warnings = tuple(f"{path.relative_to(source).as_posix()} is missing." for path in missing)
     return EpochedPlan(layout, source, metadata, wanted, tuple(subjects), like, warnings)
 
@@ -111,7 +94,7 @@ def first_container(
 ) -> EpochedFile:
     """The first container (that of the test, which is small), without its values in memory but with their shape."""
     for subject in subjects or sorted(layout.files(source)):
-        for split in reversed(_SPLITS):
+        for split in reversed(SPLITS):
             path = layout.path(source, subject, split)
             if path.is_file():
                 opened = layout.open(path, split, metadata)
@@ -170,7 +153,14 @@ class EpochedPlan:
         return list(dict.fromkeys(file for part in self._parts() for file in part.files))
 
     def write(self, store: UnfinishedStore) -> None:
-        """Write all trials."""
+        """Write all trials; parts that were finished before are not done again.
+
+        Args:
+            store (`UnfinishedStore`): where to; its warnings become those of missing containers.
+
+        Raises:
+            InputError: for a container that is damaged, or was made in another way than the first.
+        """
         store.do(self._parts())
         store.info = replace(store.info, warnings=list(self.warnings))
 
@@ -183,7 +173,7 @@ class EpochedPlan:
                 partial(self._write, subject, split, path),
             )
             for subject in self.subjects
-            for split in _SPLITS
+            for split in SPLITS
             if (path := self.layout.path(self.source, subject, split)).is_file()
         ]
 
@@ -191,20 +181,11 @@ class EpochedPlan:
         opened = self.layout.open(path, split, self.metadata)
         self._refuse_other(opened)
         start, count = check_epochs(opened, self.epochs)
-        picks = [opened.channels.index(name) for name in choose_names(opened, self.epochs.channels)]
+        names = named_channels(opened.channels, self.epochs.channels, path)
+        picks = [opened.channels.index(name) for name in names]
         ids, sessions = opened.image_ids.reshape(-1), opened.sessions.reshape(-1)
         for numbers, values in opened.blocks(BLOCK, slice(start, start + count), picks):
-            rows = [
-                {
-                    columns.IMAGE_ID: ids[number],
-                    columns.CONCEPT: Path(ids[number]).parent.name,
-                    columns.SESSION: int(sessions[number]),
-                    columns.RUN: 1 + _SPLITS.index(split),
-                    columns.FILE: path.name,
-                    columns.SAMPLE: int(number),
-                }
-                for number in numbers
-            ]
+            rows = [trial_row(path, split, str(ids[one]), int(sessions[one]), int(one)) for one in numbers]
             writer.add_trials(subject_folder(subject), split, values, rows, str(path))
 
     def _refuse_other(self, opened: EpochedFile) -> None:

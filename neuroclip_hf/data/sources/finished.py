@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.store import PICTURE_COLUMNS, StoreInfo, TrialStore
-from neuroclip_hf.data.store_writer import library_versions, sha256
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_layout import PICTURE_COLUMNS, picture_name
+from neuroclip_hf.data.store_writer import library_versions
+from neuroclip_hf.files import sha256
 from neuroclip_hf.logging import progress
 
 _FOUND_LATER = ("sources", "warnings", "checksums", "versions")
@@ -56,7 +59,7 @@ def difference(
 def _other_picture(store: TrialStore, pictures: Iterable[ShownPicture]) -> str | None:
     shown = set(store.trials[columns.IMAGE_ID])
     wanted = [picture for picture in pictures if picture.image_id in shown]
-    rows = [(one.image_id, one.concept, one.caption, f"pictures/{one.image_id}", one.gallery) for one in wanted]
+    rows = [(one.image_id, one.concept, one.caption, picture_name(one.image_id), one.gallery) for one in wanted]
     if list(store.pictures[list(PICTURE_COLUMNS)].itertuples(index=False, name=None)) != rows:
         return "the table of pictures has changed since"
     for picture, row in zip(progress(wanted, desc="pictures", unit="picture"), rows, strict=True):

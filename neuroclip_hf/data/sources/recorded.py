@@ -1,26 +1,28 @@
 """The parts of a store that is made from continuous recordings: epochs cut and whitened, session by session."""
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings, choose_channels
 from neuroclip_hf.data.recordings import NAME, RecordingFile, check_signal
 from neuroclip_hf.data.repeats import REPEATS_PER_SESSION, choose_repeats
 from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION
 from neuroclip_hf.data.sources.layouts import RecordedLayout
-from neuroclip_hf.data.sources.resume import Part, Result, UnfinishedStore
-from neuroclip_hf.data.sources.sessions import SessionFiles, find_sessions, missing_files
-from neuroclip_hf.data.store import StoreInfo
-from neuroclip_hf.data.store_writer import BLOCK, StoreWriter
+from neuroclip_hf.data.sources.layouts.base import SPLITS, trial_row
+from neuroclip_hf.data.sources.parts import Part, Result
+from neuroclip_hf.data.sources.resume import UnfinishedStore
+from neuroclip_hf.data.sources.sessions import REMEDY, SessionFiles, find_sessions, missing_files
+from neuroclip_hf.data.sources.showings import Showings, short_name
+from neuroclip_hf.data.sources.spilled import Block, SpilledEpochs, pictures_of
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_writer import StoreWriter
 from neuroclip_hf.data.things_eeg2 import ImageMetadata, subject_folder
 from neuroclip_hf.data.whitening import NoiseCovariance, whiten, whitening_matrix
 from neuroclip_hf.errors import InputError
@@ -34,11 +36,9 @@ WHITENING_FITS = {
     NONE: None,
 }
 """What store.json says of each."""
-_SPLITS = (columns.TRAIN, columns.TEST)
 _MEASURE = "covariance of "
-_REMEDY = "get it, leave the subject out with --subjects, or go on without it with --allow-missing"
 
-Block = tuple[list[dict[str, Any]], NDArray[np.float64]]
+SessionWork = Callable[[SessionFiles, StoreWriter, Result], None]
 
 
 def plan_recordings(
@@ -71,7 +71,7 @@ def plan_recordings(
     sessions = find_sessions(layout, source, subjects)
     missing = missing_files(layout, source, sessions)
     if missing and not allow_missing:
-        raise InputError(f"{missing[0]} is missing: {_REMEDY}.")
+        raise InputError(f"{missing[0]} is missing: {REMEDY}.")
     trained = [one for one in sessions if columns.TRAIN in one.paths]
     without = set(subjects) - {one.subject for one in trained}
     if without:
@@ -152,15 +152,27 @@ class RecordedPlan:
     warnings: tuple[str, ...]
 
     def write(self, store: UnfinishedStore) -> None:
-        """Write all trials and covariances."""
+        """Write all trials and covariances; parts that were finished before are not done again.
+
+        Args:
+            store (`UnfinishedStore`): where to; its warnings become those of missing recordings and pictures.
+
+        Raises:
+            InputError: for a recording that is damaged, or lacks something that may not be missing.
+        """
         warnings = list(self.warnings)
         store.do(self.measuring_parts())
         for subject in dict.fromkeys(session.subject for session in self.sessions):
             store.do(self.parts(subject, store))
-            warnings += self.check_subject(subject, store)
+            warnings += self.showings.check_subject(subject, store)
         for subject, covariances in self.covariances(store).items():
             store.writer.add_covariances(subject_folder(subject), covariances)
         store.info = replace(store.info, warnings=warnings)
+
+    @property
+    def showings(self) -> Showings:
+        """What is expected of the recordings."""
+        return Showings(self.metadata, self.allow_missing)
 
     @property
     def used_sessions(self) -> list[SessionFiles]:
@@ -190,7 +202,7 @@ class RecordedPlan:
     def parts(self, subject: int, store: UnfinishedStore) -> list[Part]:
         """The sessions of a subject."""
         return [
-            self._part("", session, _SPLITS, partial(self._write, store=store))
+            self._part("", session, SPLITS, partial(self._write, store=store))
             for session in self.used_sessions
             if session.subject == subject
         ]
@@ -205,21 +217,7 @@ class RecordedPlan:
                 found.setdefault(session.subject, []).append(covariance)
         return {subject: np.stack(several) for subject, several in found.items()}
 
-    def check_subject(self, subject: int, store: UnfinishedStore) -> list[str]:
-        """Whether all sessions showed pictures equally often, and used every one of the table so; if not, warnings.
-
-        Raises:
-            InputError: if not, and nothing may be missing.
-        """
-        name, warnings = subject_folder(subject), list[str]()
-        for split in _SPLITS:
-            used = store.shown(name, split)
-            most, what = max(used.values(), default=0), "showings (stimulus codes or a session)"
-            warnings += self._fewer_than_other_sessions(name, split, store)
-            warnings += self._uneven(name, split, used, self._pictures(split), most, what)
-        return warnings
-
-    def _part(self, prefix: str, session: SessionFiles, splits: Sequence[str], run: Any) -> Part:
+    def _part(self, prefix: str, session: SessionFiles, splits: Sequence[str], run: SessionWork) -> Part:
         paths = [session.paths[split] for split in splits if split in session.paths]
         files = tuple(file for path in paths for file in self.layout.sources(path))
         return Part(prefix + _name(session), subject_folder(session.subject), files, partial(run, session))
@@ -227,7 +225,7 @@ class RecordedPlan:
     def _measure(self, session: SessionFiles, writer: StoreWriter, result: Result) -> None:
         covariance = NoiseCovariance()
         for rows, values in self._cut(session, columns.TRAIN, Result(result.scratch)):
-            covariance.add(values, _pictures(rows))
+            covariance.add(values, pictures_of(rows))
         result.covariance = covariance.result()
 
     def _write(self, session: SessionFiles, writer: StoreWriter, result: Result, store: UnfinishedStore) -> None:
@@ -235,7 +233,7 @@ class RecordedPlan:
         for split, path in session.paths.items():
             blocks: Iterable[Block] = self._cut(session, split, result)
             if split == columns.TRAIN and self.whitening == SESSION:
-                spilled = _Spilled(result.scratch / "epochs", blocks)
+                spilled = SpilledEpochs(result.scratch / "epochs", blocks)
                 blocks, result.covariance = spilled, spilled.covariance
                 matrix = _invert(result.covariance, path)
             for rows, values in blocks:
@@ -245,107 +243,33 @@ class RecordedPlan:
     def _cut(self, session: SessionFiles, split: str, result: Result) -> Iterator[Block]:
         """Epochs of one recording in float64, a block at a time; what could not be cut goes to the result."""
         path = session.paths[split]
-        run = 1 + _SPLITS.index(split)
+        run = 1 + SPLITS.index(split)
         file = RecordingFile(path, subject_folder(session.subject), session.session, run)
         recording = self.layout.open(file, split, self.metadata)
         channels = choose_channels(recording.raw, self.epochs.channels, path)
         check_signal(recording, channels)
         shown = recording.events[NAME].tolist()
-        result.warnings += self._check_session(path, split, shown, result)
+        result.warnings += self.showings.check_session(path, split, shown, result)
         chosen = choose_repeats(shown, REPEATS_PER_SESSION[split])
         events = recording.events.iloc[np.sort(np.concatenate(chosen))]
         samples, names = events[columns.SAMPLE].to_numpy(), events[NAME].to_numpy()
         left = np.ones(len(events), dtype=bool)
         for kept, values in cut_epochs(recording.raw, samples, self.epochs, channels):
             left[kept] = False
-            yield [_row(file, str(names[row]), int(samples[row])) for row in kept], values
+            yield [trial_row(path, split, str(names[row]), session.session, int(samples[row])) for row in kept], values
         if left.all():
             raise InputError(f"{path}: no epoch fits into the recording; check --window and --baseline.")
         if left.any():
             result.dropped += [(split, str(name)) for name in names[left]]
             result.warnings.append(
-                f"{_short(path)}: {left.sum()} of {len(left)} epochs were left out: they reach over an end of the "
+                f"{short_name(path)}: {left.sum()} of {len(left)} epochs were left out: they reach over an end of the "
                 "recording or a mark, or hold no signal."
             )
-
-    def _check_session(self, path: Path, split: str, shown: Sequence[str], result: Result) -> list[str]:
-        """Whether every picture was shown as often as most were, however many of its repeats are used."""
-        used = Counter(shown)
-        # Not every training picture is shown in every session.
-        expected = set(used) if split == columns.TRAIN else self._pictures(split)
-        counts = Counter(used[name] for name in expected)
-        plan = max(counts, key=lambda count: (counts[count], count))
-        result.repeats[split] = plan
-        return self._uneven(_short(path), split, used, expected, plan, "stimulus codes")
-
-    def _fewer_than_other_sessions(self, subject: str, split: str, store: UnfinishedStore) -> list[str]:
-        """Sessions that showed each picture less often than others of the subject did."""
-        repeats = {one.name: one.repeats[split] for one in store.records if split in one.repeats}
-        mine = {name: count for name, count in repeats.items() if name.startswith(f"{subject}/")}
-        most = max(mine.values(), default=0)
-        return [
-            self._allowed(f"{name}: {split} pictures were shown {count} times, and {most} times in other sessions")
-            for name, count in mine.items()
-            if count < most
-        ]
-
-    def _uneven(
-        self, where: str, split: str, used: Counter[str], expected: set[str], most: int, what: str
-    ) -> list[str]:
-        few = sorted(name for name in expected if used[name] < most)
-        if not few:
-            return []
-        lost = sum(most - used[name] for name in few)
-        text = (
-            f"{where}: {len(few)} of {len(expected)} {split} pictures were shown less often than the others "
-            f"({used[few[0]]} times instead of {most}: {few[0]}): {lost} {what} are missing"
-        )
-        return [self._allowed(text)]
-
-    def _allowed(self, text: str) -> str:
-        if not self.allow_missing:
-            raise InputError(f"{text}: {_REMEDY}.")
-        return f"{text}."
-
-    def _pictures(self, split: str) -> set[str]:
-        return {self.metadata.image_id(split, code) for code in range(1, self.metadata.size(split) + 1)}
 
     def _matrix_of_others(self, subject: int, store: UnfinishedStore) -> NDArray[np.float64]:
         own = self.covariances(store)
         others = [covariances.mean(axis=0) for other, covariances in own.items() if other != subject]
         return _invert(np.mean(others, axis=0), Path(subject_folder(subject)))
-
-
-class _Spilled:
-    """Blocks of epochs on the disk in float64, so that they can be gone through twice in bounded memory.
-
-    Args:
-        path (`Path`): the file to write.
-        blocks (iterable): what [`RecordedPlan`] cuts; their noise covariance is `covariance` afterwards.
-    """
-
-    def __init__(self, path: Path, blocks: Iterable[Block]) -> None:
-        self._path, self._rows = path, list[dict[str, Any]]()
-        self._shape: tuple[int, ...] = ()
-        covariance = NoiseCovariance()
-        with path.open("wb") as file:
-            for rows, values in blocks:
-                np.ascontiguousarray(values, dtype=np.float64).tofile(file)
-                covariance.add(values, _pictures(rows))
-                self._rows += rows
-                self._shape = values.shape[1:]
-        self.covariance = covariance.result()
-
-    def __iter__(self) -> Iterator[Block]:
-        with self._path.open("rb") as file:  # a map would count as memory
-            for start in range(0, len(self._rows), BLOCK):
-                rows = self._rows[start : start + BLOCK]
-                values = np.fromfile(file, dtype=np.float64, count=len(rows) * math.prod(self._shape))
-                yield rows, values.reshape(len(rows), *self._shape)
-
-
-def _pictures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [row[columns.IMAGE_ID] for row in rows]
 
 
 def _invert(covariance: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
@@ -355,20 +279,5 @@ def _invert(covariance: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
         raise InputError(f"{path}: {error}: leave out channels that repeat others with --channels.") from None
 
 
-def _row(file: RecordingFile, image_id: str, sample: int) -> dict[str, Any]:
-    return {
-        columns.IMAGE_ID: image_id,
-        columns.CONCEPT: Path(image_id).parent.name,
-        columns.SESSION: file.session,
-        columns.RUN: file.run,
-        columns.FILE: file.path.name,
-        columns.SAMPLE: sample,
-    }
-
-
 def _name(session: SessionFiles) -> str:
     return f"{subject_folder(session.subject)}/ses-{session.session:02d}"
-
-
-def _short(path: Path) -> str:
-    return "/".join(path.parts[-3:])

@@ -9,7 +9,8 @@ import mne
 import numpy as np
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.epochs import EpochSettings, choose_channels, cut_epochs, modality_of
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings, choose_channels, modality_of
 from neuroclip_hf.data.pictures import PictureFolder, Target, open_picture
 from neuroclip_hf.data.recordings import (
     NAME,
@@ -28,10 +29,11 @@ from neuroclip_hf.data.sources.recording_splits import (
     galleries_by_picture,
     split_events,
 )
-from neuroclip_hf.data.store import STORE_FILE, StoreInfo
-from neuroclip_hf.data.store_writer import StoreWriter, new_store, sha256
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_layout import STORE_FILE
+from neuroclip_hf.data.store_writer import StoreWriter, new_store
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import refuse_existing
+from neuroclip_hf.files import refuse_existing, sha256
 from neuroclip_hf.logging import get_logger, progress
 
 __all__ = ["SplitSettings", "prepare_recordings"]

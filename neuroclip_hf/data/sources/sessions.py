@@ -4,15 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data.sources.layouts import RecordedLayout
+from neuroclip_hf.data.sources.layouts.base import SPLITS
 
-_SPLITS = (TRAIN, TEST)
+REMEDY = "get it, leave the subject out with --subjects, or go on without it with --allow-missing"
+"""What to do about something that a folder lacks."""
 
 
 @dataclass(frozen=True)
 class SessionFiles:
-    """The recordings of one session; a split that is missing is not in `paths`."""
+    """The recordings of one session.
+
+    Args:
+        subject, session (`int`): their numbers.
+        paths (mapping): split -> recording; one that is missing is not in it.
+    """
 
     subject: int
     session: int
@@ -24,11 +30,11 @@ def find_sessions(layout: RecordedLayout, source: Path, subjects: Sequence[int])
 
     Sessions are numbered from 1; how many there are is the largest number that any subject of the folder has.
     """
-    numbers = [int(path.parent.name[4:]) for paths in layout.files(source).values() for path in paths]
+    numbers = [layout.session(path) for paths in layout.files(source).values() for path in paths]
     found = []
     for subject in subjects:
         for session in range(1, max(numbers) + 1):
-            paths = {split: layout.path(source, subject, session, split) for split in _SPLITS}
+            paths = {split: layout.path(source, subject, session, split) for split in SPLITS}
             found.append(
                 SessionFiles(subject, session, {name: path for name, path in paths.items() if path.is_file()})
             )
@@ -40,6 +46,6 @@ def missing_files(layout: RecordedLayout, source: Path, sessions: Iterable[Sessi
     return [
         layout.path(source, one.subject, one.session, split)
         for one in sessions
-        for split in _SPLITS
+        for split in SPLITS
         if split not in one.paths
     ]

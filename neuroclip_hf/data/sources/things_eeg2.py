@@ -12,15 +12,17 @@ from neuroclip_hf.data.pictures import check_picture
 from neuroclip_hf.data.simulated import CAPTIONS_FILE
 from neuroclip_hf.data.sources.epoched import EpochedPlan, epochs_of, first_container, plan_containers
 from neuroclip_hf.data.sources.finished import ShownPicture, difference
-from neuroclip_hf.data.sources.layouts import EpochedLayout, Layout, RecordedLayout, recognise
+from neuroclip_hf.data.sources.layouts import EpochedLayout, RecordedLayout, recognise
 from neuroclip_hf.data.sources.recorded import SESSION, WHITENINGS, RecordedPlan, plan_recordings
 from neuroclip_hf.data.sources.resume import discard_finished, unfinished_store
-from neuroclip_hf.data.store import STORE_FILE
+from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter
 from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, refuse_existing
 from neuroclip_hf.logging import get_logger, progress
+
+_OF_RECORDINGS = EpochSettings(sampling_rate=FACTS.epoch_sampling_rate)
 
 __all__ = ["WHITENINGS", "choose_epochs", "default_epochs", "prepare_things_eeg2"]
 
@@ -135,11 +137,11 @@ def default_epochs(source: str | Path, images: str | Path | None = None) -> Epoc
     if isinstance(layout, EpochedLayout):
         metadata = _read_metadata(layout, source, source if images is None else Path(images))
         return epochs_of(first_container(layout, source, metadata))
-    return EpochSettings(sampling_rate=FACTS.epoch_sampling_rate)
+    return _OF_RECORDINGS
 
 
 def _plan(
-    layout: Layout,
+    layout: RecordedLayout | EpochedLayout,
     source: Path,
     metadata: ImageMetadata,
     subjects: Sequence[int],
@@ -149,20 +151,18 @@ def _plan(
     allow_missing: bool,
 ) -> RecordedPlan | EpochedPlan:
     channels = _channels(names)
-    if isinstance(layout, RecordedLayout):
-        epochs = epochs or EpochSettings(sampling_rate=FACTS.epoch_sampling_rate)
-        whitening = whitening or SESSION
-        return plan_recordings(layout, source, metadata, subjects, channels, epochs, whitening, allow_missing)
-    assert isinstance(layout, EpochedLayout)
-    if whitening is not None:
-        raise InputError(
-            f"whitening is {whitening!r}, but {source} holds {layout.description}, which were whitened before: leave "
-            "--whitening out, or prepare the recordings."
-        )
-    return plan_containers(layout, source, metadata, subjects, channels, epochs, allow_missing)
+    if isinstance(layout, EpochedLayout):
+        if whitening is not None:
+            raise InputError(
+                f"whitening is {whitening!r}, but {source} holds {layout.description}, which were whitened before: "
+                "leave --whitening out, or prepare the recordings."
+            )
+        return plan_containers(layout, source, metadata, subjects, channels, epochs, allow_missing)
+    epochs, whitening = epochs or _OF_RECORDINGS, whitening or SESSION
+    return plan_recordings(layout, source, metadata, subjects, channels, epochs, whitening, allow_missing)
 
 
-def _read_metadata(layout: Layout, source: Path, images: Path) -> ImageMetadata:
+def _read_metadata(layout: RecordedLayout | EpochedLayout, source: Path, images: Path) -> ImageMetadata:
     """The table of pictures; containers often come without it, and follow the order of the picture folders."""
     folder = next((one for one in (source, images) if (one / METADATA_FILE).is_file()), None)
     if folder is None and isinstance(layout, EpochedLayout):
@@ -170,12 +170,12 @@ def _read_metadata(layout: Layout, source: Path, images: Path) -> ImageMetadata:
     return things_eeg2.read_image_metadata(folder or source)
 
 
-def _subjects(source: Path, layout: Layout, wanted: Sequence[int | str]) -> tuple[int, ...]:
+def _subjects(source: Path, layout: RecordedLayout | EpochedLayout, wanted: Sequence[int | str]) -> tuple[int, ...]:
     found = sorted(layout.files(source))
-    try:
-        numbers = sorted({int(str(name).removeprefix("sub-")) for name in wanted}) or found
-    except ValueError:
-        raise InputError(f"subjects {', '.join(map(str, wanted))}: give numbers, as in 1,2.") from None
+    asked = [number for name in wanted if (number := things_eeg2.subject_number(str(name))) is not None]
+    if len(asked) < len(wanted):
+        raise InputError(f"subjects {', '.join(map(str, wanted))}: give numbers, as in 1,2.")
+    numbers = sorted(set(asked)) or found
     missing = [number for number in numbers if number not in found]
     if missing:
         raise InputError(f"{source} holds no subject {missing[0]}; it holds {', '.join(map(str, found))}.")

@@ -219,3 +219,15 @@ def fails(get, tmp_path):
         return message
 
     return check
+
+
+@pytest.fixture
+def left(tmp_path):
+    """Names of what lies in the test's folder."""
+    return lambda: sorted(path.name for path in tmp_path.iterdir())
+
+
+@pytest.fixture
+def ranges(server):
+    """The ranges that the server was asked for."""
+    return lambda: [request[1] for request in server.requests]

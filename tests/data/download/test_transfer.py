@@ -8,36 +8,28 @@ from neuroclip_hf.data.download.part import Part
 from neuroclip_hf.errors import InputError
 
 
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def ranges(server):
-    return [request[1] for request in server.requests]
-
-
-def test_a_whole_file_arrives_and_nothing_else(get, source, server, content, tmp_path):
+def test_a_whole_file_arrives_and_nothing_else(get, source, content, tmp_path, left, ranges):
     assert get(source()) is False
     assert (tmp_path / "file").read_bytes() == content
-    assert names(tmp_path) == ["file"]
-    assert ranges(server) == [None]
+    assert left() == ["file"]
+    assert ranges() == [None]
 
 
-def test_a_broken_connection_goes_on_where_it_broke(get, source, server, content, tmp_path):
+def test_a_broken_connection_goes_on_where_it_broke(get, source, server, content, tmp_path, ranges):
     server.script = ["break 1000", "break 5000"]
     assert get(source()) is False
     assert (tmp_path / "file").read_bytes() == content
-    assert ranges(server) == [None, "bytes=1000-", "bytes=6000-"]
+    assert ranges() == [None, "bytes=1000-", "bytes=6000-"]
     assert [request[2] for request in server.requests] == [None, '"one"', '"one"']
 
 
-def test_the_next_process_goes_on(get, fails, source, server, content, tmp_path):
+def test_the_next_process_goes_on(get, fails, source, server, content, tmp_path, left, ranges):
     server.script = ["break 1000", *["status 503"] * 3]
     fails(source(), "503", "1000 bytes are kept", "run the same command")
-    assert names(tmp_path) == ["file.part", "file.part.json"]
+    assert left() == ["file.part", "file.part.json"]
     server.requests.clear()
     assert get(source()) is True
-    assert ranges(server) == ["bytes=1000-"]
+    assert ranges() == ["bytes=1000-"]
     assert (tmp_path / "file").read_bytes() == content
 
 
@@ -104,21 +96,23 @@ def test_a_changed_date_is_a_changed_file(get, source, server, content, tmp_path
 
 
 @pytest.mark.parametrize(("known", "asked"), [({}, "bytes=1000-"), ({"size": None, "sha256": None}, None)])
-def test_without_a_version_only_a_checked_file_is_continued(get, source, server, content, tmp_path, known, asked):
+def test_without_a_version_only_a_checked_file_is_continued(
+    get, source, server, content, tmp_path, known, asked, ranges
+):
     server.etag = None
     server.script = ["break 1000"]
     get(source(**known))
-    assert ranges(server) == [None, asked]
+    assert ranges() == [None, asked]
     assert (tmp_path / "file").read_bytes() == content
 
 
-def test_bytes_of_another_address_are_not_continued(get, fails, source, server, tmp_path):
+def test_bytes_of_another_address_are_not_continued(get, fails, source, server, ranges):
     server.script = ["break 1000", "status 404"]
     fails(source(), "404")
     server.files["other.bin"] = server.files["file.bin"]
     server.requests.clear()
     assert get(source(url=f"{server.address}/other.bin")) is False
-    assert ranges(server) == [None]
+    assert ranges() == [None]
 
 
 def test_more_bytes_than_the_server_has_are_thrown_away(get, fails, source, server, content, tmp_path):

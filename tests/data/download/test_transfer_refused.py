@@ -13,19 +13,11 @@ from neuroclip_hf.data.download.transfer import Patience
 from neuroclip_hf.errors import InputError
 
 
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def ranges(server):
-    return [request[1] for request in server.requests]
-
-
-def test_wrong_bytes_are_fetched_once_more_and_then_refused(get, fails, source, server, content, tmp_path):
+def test_wrong_bytes_are_fetched_once_more_and_then_refused(get, fails, source, server, content, left):
     wrong = source(sha256="0" * 64)
     fails(wrong, "SHA-256", "0" * 64, "--mirror")
     assert len(server.requests) == 2
-    assert names(tmp_path) == []
+    assert left() == []
 
 
 def test_a_damaged_part_is_noticed_and_repaired(get, fails, source, server, content, tmp_path):
@@ -58,10 +50,10 @@ def test_without_an_announced_size_the_known_one_decides(get, source, server, co
 
 
 @pytest.mark.parametrize("changes", [{"size": 1000}, {"size": None, "download_size": 9, "unpacked_size": 9}])
-def test_more_bytes_than_there_may_be_are_not_written(fails, source, server, tmp_path, changes):
+def test_more_bytes_than_there_may_be_are_not_written(fails, source, server, changes, left):
     server.script = ["sizeless"]
     fails(source(**changes), "more than")
-    assert names(tmp_path) == []
+    assert left() == []
 
 
 def test_a_file_without_end_is_left_early(fails, source, server):
@@ -75,9 +67,9 @@ def test_too_few_bytes_are_noticed_without_a_checksum(fails, source, server):
     fails(source(size=640_001, sha256=None), "640000 bytes instead of 640001, twice")
 
 
-def test_a_far_too_large_file_is_not_begun(fails, source, server, tmp_path):
+def test_a_far_too_large_file_is_not_begun(fails, source, left):
     fails(source(size=None, download_size=9, unpacked_size=9), "640000")
-    assert names(tmp_path) == []
+    assert left() == []
 
 
 def test_a_page_instead_of_an_archive_is_named(fails, source, server):
@@ -121,14 +113,14 @@ def test_nobody_there_is_given_up(fails, source, server):
     fails(source(url="http://127.0.0.1:9/file.bin"), "ConnectError")
 
 
-def test_redirects_are_followed_and_their_secrets_kept(get, source, server, content, tmp_path, caplog):
+def test_redirects_are_followed_and_their_secrets_kept(get, source, server, content, tmp_path, caplog, ranges):
     caplog.set_level(logging.DEBUG)
     server.script = ["redirect /file.bin?signature=SECRET", "break 1000", "redirect /file.bin?signature=SECRET"]
     wanted = source()
     wanted = source(url=wanted.url.replace("http://", "http://me:SECRET@").replace("file.bin", "door?token=SECRET"))
     get(wanted)
     assert (tmp_path / "file").read_bytes() == content
-    assert ranges(server) == [None, None, "bytes=1000-", "bytes=1000-"]
+    assert ranges() == [None, None, "bytes=1000-", "bytes=1000-"]
     assert server.requests[0][3]["Authorization"].startswith("Basic ")
     assert "trying again" in caplog.text
     assert "SECRET" not in caplog.text

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from neuroclip_hf.columns import TEST, TRAIN
-from neuroclip_hf.data.epochs import EpochSettings, cut_epochs
+from neuroclip_hf.data.cutting import cut_epochs
+from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.repeats import REPEATS_PER_SESSION, choose_repeats
 from neuroclip_hf.data.simulation.formats.base import Format, Simulation
 from neuroclip_hf.data.simulation.settings import SimulationSettings

@@ -14,7 +14,7 @@ from neuroclip_hf.errors import InputError
 
 __all__ = ["LAYOUTS", "EpochedFile", "EpochedLayout", "Layout", "RecordedLayout", "recognise"]
 
-LAYOUTS: dict[str, Layout] = {
+LAYOUTS: dict[str, RecordedLayout | EpochedLayout] = {
     layout.name: layout
     for layout in (
         RawLayout(),
@@ -28,7 +28,7 @@ LAYOUTS: dict[str, Layout] = {
 """All layouts by name."""
 
 
-def recognise(source: str | Path) -> Layout:
+def recognise(source: str | Path) -> RecordedLayout | EpochedLayout:
     """Which layout a folder has.
 
     Raises:

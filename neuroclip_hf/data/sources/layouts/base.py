@@ -10,19 +10,20 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroclip_hf.columns import TEST, TRAIN
+from neuroclip_hf import columns
 from neuroclip_hf.data.recordings import Recording, RecordingFile
 from neuroclip_hf.data.things_eeg2 import ImageMetadata, subject_folder
 from neuroclip_hf.errors import InputError
 
-SPLITS = (TRAIN, TEST)
+SPLITS = (columns.TRAIN, columns.TEST)
+"""Of the dataset; a recording of the second is the second run of its session."""
 UNKNOWN_FIT = "unknown (done before)"
 """What is known of the whitening of most containers."""
 _NEAR = 1e-6  # seconds; the rounding of `times` in files
 
 
 class Layout(ABC):
-    """One kind of folder. A new one is a subclass, and a line in `layouts/__init__.py`."""
+    """One kind of folder."""
 
     name: ClassVar[str]
     """In messages, and in store.json."""
@@ -46,6 +47,10 @@ class RecordedLayout(Layout):
     def path(self, source: Path, subject: int, session: int, split: str) -> Path:
         """Where the recording of a session and split lies."""
         return source / subject_folder(subject) / f"ses-{session:02d}" / self.file_names[split]
+
+    def session(self, path: Path) -> int:
+        """The number of the session that a recording is of."""
+        return int(path.parent.name.removeprefix("ses-"))
 
     def sources(self, path: Path) -> list[Path]:
         """The files that make a recording up; a checksum is kept of each."""
@@ -128,6 +133,18 @@ class EpochedLayout(Layout):
         Raises:
             InputError: if it lacks something, or its sizes do not fit each other or the pictures.
         """
+
+
+def trial_row(path: Path, split: str, image_id: str, session: int, sample: int) -> dict[str, Any]:
+    """What the trial table says of a trial of a recording or a container."""
+    return {
+        columns.IMAGE_ID: image_id,
+        columns.CONCEPT: Path(image_id).parent.name,
+        columns.SESSION: session,
+        columns.RUN: 1 + SPLITS.index(split),
+        columns.FILE: path.name,
+        columns.SAMPLE: sample,
+    }
 
 
 def by_subject(source: Path, patterns: Sequence[str], depth: int) -> dict[int, list[Path]]:

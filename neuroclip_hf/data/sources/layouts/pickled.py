@@ -1,5 +1,6 @@
 """Pickled containers of epochs: the dataset's own release, and the files of NICE and ATM."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from neuroclip_hf.data import safe_load
@@ -51,7 +52,7 @@ class ReleaseLayout(_PickledLayout):
         """Say the leak where it is the release."""
         if opened.sampling_rate != _RELEASE_RATE:
             return opened
-        return EpochedFile(**{**vars(opened), "whitening_fit": _RELEASE_FIT})
+        return replace(opened, whitening_fit=_RELEASE_FIT)
 
 
 class NiceLayout(_PickledLayout):
