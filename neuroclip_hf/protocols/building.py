@@ -46,7 +46,7 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
     encoder_settings = {**sizes, **settings.encoder_settings}
     shared = {name: getattr(settings, name) for name in _OF_THE_MODEL}
-    tower = settings.tower or SMALL_CLIP
+    tower = _tower(settings)
     if tower != RANDOM_TOWER:
         if settings.tower_settings:
             raise InputError(
@@ -83,6 +83,11 @@ def _small_sizes(model_type: str | None) -> dict[str, Any]:
     return {name: getattr(small, name) for name in names if name in known}
 
 
+def _tower(settings: ModelSettings) -> str:
+    name = settings.tower or SMALL_CLIP
+    return str(Path(name).expanduser()) if name.startswith("~") else name
+
+
 def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1
 
@@ -110,12 +115,14 @@ def _check_random_tower(config: PretrainedConfig) -> None:
 def image_processor_for(settings: ModelSettings, model: NeuroCLIPModel) -> Any:
     """The image processor of the tower: its own, or for a random tower CLIP's steps at its size."""
     size = model.config.vision_config.image_size
-    tower = settings.tower or SMALL_CLIP
+    tower = _tower(settings)
     if tower == RANDOM_TOWER:
         return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
     location = tower_location(tower)
     try:
-        processor = AutoImageProcessor.from_pretrained(location, revision=model.config.tower_revision, backend="pil")
+        processor = AutoImageProcessor.from_pretrained(
+            location, revision=model.config.tower_revision, backend="pil", trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"{tower} has no image processor ({error}): name a complete checkpoint.") from None
     made = tuple(processor(Image.new("RGB", (size + 1, size)), return_tensors="pt")["pixel_values"].shape[1:])
