@@ -36,7 +36,7 @@ from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
-from neuroclip_hf.protocols.building import build_model, image_processor_for
+from neuroclip_hf.protocols.building import build_model, image_processor_for, to_share, tower_facts
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
@@ -92,8 +92,9 @@ def train_run(
         InputError: if the run exists or cannot be trained so, or an unfinished one was begun with other settings.
     """
     state = this_process()
-    job, features = _job(recipe, store, control, state), ImageFeatureCache(image_features)
-    place = unfinished_run(Path(out), job, overwrite) if state.is_main_process else nullcontext()
+    features, place = ImageFeatureCache(image_features), nullcontext()
+    if state.is_main_process:
+        place = unfinished_run(Path(out), _job(recipe, store, control, state), overwrite)
     with place as unfinished:
         for shuffled in (False, True)[: 1 + control]:
             _train_part(recipe, store, shuffled, unfinished, features)
@@ -119,7 +120,7 @@ def _train_part(
 
 def _job(recipe: Recipe, store: TrialStore, control: bool, state: PartialState) -> dict[str, Any]:
     """All that the bytes of a run depend on; how many processes load data and when checkpoints are written do not."""
-    settings = recipe.to_dict()
+    settings = to_share(recipe).to_dict()
     settings["training"] = {
         name: value
         for name, value in settings["training"].items()
@@ -127,6 +128,7 @@ def _job(recipe: Recipe, store: TrialStore, control: bool, state: PartialState) 
     }
     return {
         **settings,
+        "tower": tower_facts(recipe.model),
         "store": store.info.fingerprint,
         "control": control,
         "processes": state.num_processes,
@@ -190,11 +192,11 @@ def train_on_store(
 
 
 def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
-    """Write a checkpoint and how it came about into a folder."""
+    """Write a checkpoint and how it came about into a folder; where tower and store lie is not among it."""
     with without_weight_bars():
         trained.model.save_pretrained(folder)
     trained.processor.save_pretrained(folder)
-    recipe.save(folder / "recipe.yaml")
+    to_share(recipe).save(folder / "recipe.yaml")
     write_json(folder / RUN_FILE, trained.facts)
     write_json(folder / TRAINED_ON_FILE, trained.seen)
     for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for their owner alone
