@@ -70,7 +70,7 @@ def test_subjects_are_as_many_as_the_encoder_knows(recipe, store, tmp_path):
     save_run(train_on_store(chosen, store), chosen, tmp_path / "run")
     assert load_run(tmp_path / "run")[0].config.encoder_config.num_subjects == 2
     edit(tmp_path / "run" / "processor_config.json", "feature_extractor", subjects=["sub-02"])
-    with pytest.raises(InputError, match="names 1 subjects, config.json has num_subjects 2"):
+    with pytest.raises(InputError, match=r"names 1 subjects, config\.json has num_subjects 2"):
         load_run(tmp_path / "run")
 
 

@@ -27,7 +27,6 @@ from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
-from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import REPORT_FILE, Report, evaluate, rank_test_split, subjects_to_test, write_report
 from neuroclip_hf.files import new_folder, refuse_existing, write_json, write_text
 from neuroclip_hf.models.loading import without_weight_bars
@@ -92,10 +91,9 @@ def train_run(
         InputError: if the run exists or cannot be trained so, or an unfinished one was begun with other settings.
     """
     state = this_process()
-    features, place = ImageFeatureCache(image_features), nullcontext()
-    if state.is_main_process:
-        place = unfinished_run(Path(out), _job(recipe, store, control, state), overwrite)
-    with place as unfinished:
+    features = ImageFeatureCache(image_features)
+    job = _job(recipe, store, control, state) if state.is_main_process else None
+    with nullcontext() if job is None else unfinished_run(Path(out), job, overwrite) as unfinished:
         for shuffled in (False, True)[: 1 + control]:
             _train_part(recipe, store, shuffled, unfinished, features)
         if unfinished is not None and finish is not None:

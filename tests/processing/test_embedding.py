@@ -50,7 +50,9 @@ def test_the_size_of_a_batch_changes_nothing(trained, store, queries, monkeypatc
     whole, sizes, real = embed(), [], trained.model.get_brain_features
     monkeypatch.setattr(embedding, "BATCH", 4)
     monkeypatch.setattr(
-        trained.model, "get_brain_features", lambda values, places: (sizes.append(len(values)), real(values, places))[1]
+        trained.model,
+        "get_brain_features",
+        lambda values, places: (sizes.append(len(values)), real(values, places))[1],
     )
     assert all(torch.allclose(mine, theirs, atol=1e-5) for mine, theirs in zip(whole, embed(), strict=True))
     assert max(sizes) == 4

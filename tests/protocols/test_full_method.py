@@ -10,7 +10,6 @@ from torch import nn
 
 from neuroclip_hf import NeuroCLIPModel, TrialStore
 from neuroclip_hf.checkpoints import load_run
-from neuroclip_hf.data.trials import VALUES
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.protocols import run as protocol
@@ -128,7 +127,7 @@ def test_each_perturbation_has_a_strength_and_0_switches_it_off(pairs, monkeypat
 
     def spy(model, dataset, *others, **options):
         dataset.set_epoch(3)
-        seen["items"] = [dataset[item][VALUES] for item in range(len(dataset))]
+        seen["items"] = [dataset[item]["eeg_values"] for item in range(len(dataset))]
         seen["plain"] = [pairs.read([row])[0] for row in dataset._rows]
         raise InterruptedError
 

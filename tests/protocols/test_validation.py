@@ -42,7 +42,9 @@ def test_queries_go_through_the_encoder_in_batches(store, trained, monkeypatch):
     sizes, real = [], trained.model.get_brain_features
     validation = validation_of(store, trained.processor)
     monkeypatch.setattr(
-        trained.model, "get_brain_features", lambda values, places: (sizes.append(len(values)), real(values, places))[1]
+        trained.model,
+        "get_brain_features",
+        lambda values, places: (sizes.append(len(values)), real(values, places))[1],
     )
     assert np.isfinite(validation(trained.model)["loss"])
     assert sizes == [7, 7, 7, 7, 7, 5]

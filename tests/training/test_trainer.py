@@ -7,8 +7,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from neuroclip_hf.data.sampling import Shuffled
 from neuroclip_hf.adapters.neuro_prompt.model import NeuroPromptModel
+from neuroclip_hf.data.sampling import Shuffled
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.training import optimisation
 from neuroclip_hf.training.settings import TrainingSettings
