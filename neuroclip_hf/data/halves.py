@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 BLOCK_NUMBERS = 1 << 17
 """Numbers worked on at once (ours): half a megabyte, which stays in a processor's cache between the steps."""
-_SHIFT = 13  # float32 has 23 bits of fraction, float16 has 10
+_SHIFT = np.int32(1 << 13)  # float32 has 23 bits of fraction, float16 has 10
 _SIGN_AND_NUMBER = np.array(0x8FFFE000, dtype=np.uint32).view(np.int32)  # widening repeats the sign in between
 _BIAS = np.float32(2.0**112)  # exponents count from -127 in float32, from -15 in float16
 
@@ -35,11 +35,12 @@ def widen(
         factor = scale * _BIAS
     at_once = bool(np.isfinite(factor).all())
     step = max(1, BLOCK_NUMBERS // max(1, out[:1].size))
+    copied = np.empty((min(step, len(rows)), *out.shape[1:]), dtype=np.int16)
     for start in range(0, len(rows), step):
         block, values = bits[start : start + step], out[start : start + step]
-        for target, row in zip(block, rows[start : start + step], strict=True):
-            target[...] = row.view(np.int16)
-        np.left_shift(block, _SHIFT, out=block)
+        halves = copied[: len(block)]
+        np.stack([row.view(np.int16) for row in rows[start : start + step]], out=halves)
+        np.multiply(halves, _SHIFT, out=block, dtype=np.int32)
         np.bitwise_and(block, _SIGN_AND_NUMBER, out=block)
         np.multiply(values, factor if at_once else _BIAS, out=values)
         if not at_once:
