@@ -147,13 +147,18 @@ def _present(folder: Path, name: str) -> Path:
 
 
 def _check_sizes(model: NeuroCLIPModel, processor: NeuroCLIPProcessor, folder: Path) -> None:
-    trials, wanted = processor.feature_extractor, model.config.encoder_config.trial_shape
+    trials, encoder = processor.feature_extractor, model.config.encoder_config
+    wanted, path = encoder.trial_shape, folder / "processor_config.json"
     if trials.trial_shape != wanted or len(trials.mean) != wanted[0]:
         names = ("channels", "samples") if len(wanted) == 2 else ("voxels",)
         given, expected = (
             " and ".join(f"{size} {name}" for size, name in zip(shape, names, strict=False))
             for shape in (trials.trial_shape, wanted)
         )
+        raise InputError(f"{path} is of {given}, config.json of {expected}: copy the whole run.")
+    subjects = getattr(encoder, "num_subjects", None)  # 0 or none: the encoder does not tell them apart
+    if subjects and subjects != len(trials.subjects):
         raise InputError(
-            f"{folder / 'processor_config.json'} is of {given}, config.json of {expected}: copy the whole run."
+            f"{path} names {len(trials.subjects)} subjects, config.json has num_subjects {subjects}: each would be "
+            "given another one's token; copy the whole run."
         )

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "data": set(),
     "processing": {"data", "metrics"},
     "models": {"losses", "adapters"},
-    "training": {"processing", "models", "losses", "metrics"},
+    "training": {"processing", "models", "adapters", "losses", "metrics"},
     "evaluation": PIPES | {"checkpoints"},
     "figures": PIPES,
     "checkpoints": {"data", "processing", "models"},

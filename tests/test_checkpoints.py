@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ import neuroclip_hf
 from neuroclip_hf.checkpoints import load_run, read_facts
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.loading import without_weight_bars
-from neuroclip_hf.protocols.run import save_run
+from neuroclip_hf.protocols.run import save_run, train_on_store
 
 ONE_CHANNEL = {"channel_names": ["P7"], "mean": [0.0], "whitening": None}
 FILES = ["config.json", "model.safetensors", "processor_config.json"]
@@ -61,6 +62,16 @@ def test_edited_files(run_copy, name, section, changes, message):
     edit(run_copy / name, section, **changes)
     with pytest.raises(InputError, match=message):
         load_run(run_copy)
+
+
+def test_subjects_are_as_many_as_the_encoder_knows(recipe, store, tmp_path):
+    sizes = {"hidden_size": 8, "num_filters": 2, "kernel_size": 3, "pool_size": 4, "pool_stride": 4, "num_heads": 1}
+    chosen = replace(recipe, model=replace(recipe.model, encoder="atm_s", encoder_settings=sizes))
+    save_run(train_on_store(chosen, store), chosen, tmp_path / "run")
+    assert load_run(tmp_path / "run")[0].config.encoder_config.num_subjects == 2
+    edit(tmp_path / "run" / "processor_config.json", "feature_extractor", subjects=["sub-02"])
+    with pytest.raises(InputError, match=r"names 1 subjects, config\.json has num_subjects 2"):
+        load_run(tmp_path / "run")
 
 
 def test_a_weight_that_is_missing_is_not_drawn_anew(run_copy):

@@ -13,9 +13,6 @@ from neuroclip_hf.data.perturbation import Perturbation, perturb
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 
-VALUES = "values"
-PICTURE = "picture"
-
 
 @dataclass(frozen=True)
 class TrainingView:
@@ -36,12 +33,13 @@ class TrainingView:
 
 
 class TrialDataset:
-    """Training trials: `dataset[i]` is a dict with `values`, `image_id`, `picture` and `subject_index`.
+    """Training trials: `dataset[i]` is a dict with the recording, `image_id`, `picture_index` and `subject_index`.
 
-    `values` are float32 in the store's unit, `(channels, samples)`; `image_id` is a number that equal targets share;
-    `picture` is a row of `pictures`. Where only concepts are known, the picture is one of the concept's, drawn anew
-    each epoch. Works with `torch.utils.data.DataLoader`, any number of workers, and with transformers' `Trainer` where
-    `remove_unused_columns=False` leaves the items to the collator.
+    The recording is float32 in the store's unit: `eeg_values` `(channels, samples)`, or `fmri_values` `(voxels,)`.
+    `image_id` is a number that equal targets share; `picture_index` is a row of `pictures`. Where only concepts are
+    known, the picture is one of the concept's, drawn anew each epoch. The names are those of a model's arguments, of
+    which the collator makes a batch: transformers' `Trainer` takes out of an item what `forward` does not name. Works
+    with `torch.utils.data.DataLoader` and any number of workers.
 
     Args:
         store (`TrialStore`): where the trials are.
@@ -67,6 +65,7 @@ class TrialDataset:
         self._epoch = 0
         # What "no signal" is: zero volts, or the training mean of arbitrary units.
         self._centre = np.asarray(store.info.offset, dtype=np.float32)
+        self._input_name = columns.FMRI_VALUES if store.info.num_timesteps is None else columns.EEG_VALUES
         if store.info.num_timesteps is not None:
             self._centre = self._centre[:, None]
         table = trials.iloc[rows]
@@ -92,9 +91,9 @@ class TrialDataset:
         candidates = self._candidates[self._target[item]]
         picture = candidates[generator.integers(len(candidates))]
         return {
-            VALUES: perturb(values - self._centre, self._view.perturbation, generator) + self._centre,
+            self._input_name: perturb(values - self._centre, self._view.perturbation, generator) + self._centre,
             columns.IMAGE_ID: int(self._target[item]),
-            PICTURE: int(picture),
+            columns.PICTURE_INDEX: int(picture),
             columns.SUBJECT_INDEX: int(self._subject[item]),
         }
 

@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.trials import PICTURE, VALUES
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import progress
 from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
@@ -17,7 +16,7 @@ from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
 MAX_CACHE_BYTES = 2 * 1024**3
 """Preprocessed pictures are kept in memory up to this size, in each process (ours); others are decoded every time."""
 
-_ITEM = (VALUES, PICTURE, columns.IMAGE_ID, columns.SUBJECT_INDEX)
+_ITEM = (columns.PICTURE_INDEX, columns.IMAGE_ID, columns.SUBJECT_INDEX)
 
 
 class PictureSet:
@@ -108,15 +107,16 @@ class BrainImageCollator:
         Raises:
             InputError: if something between dataset and collator took entries out of the items.
         """
-        lacking = [name for name in _ITEM if name not in items[0]]
+        trials = self._processor.feature_extractor
+        lacking = [name for name in (trials.input_name, *_ITEM) if name not in items[0]]
         if lacking:
             raise InputError(
                 f"the items lack {', '.join(lacking)}, and have {', '.join(items[0])}: transformers' Trainer takes "
-                "out what forward does not name unless it is given remove_unused_columns=False."
+                "out what the model's forward does not name unless it is given remove_unused_columns=False."
             )
-        numbers, places = np.unique([item[PICTURE] for item in items], return_inverse=True)
+        numbers, places = np.unique([item[columns.PICTURE_INDEX] for item in items], return_inverse=True)
         batch = {
-            **self._processor.feature_extractor(np.stack([item[VALUES] for item in items])),
+            **trials(np.stack([item[trials.input_name] for item in items])),
             columns.PICTURE_INDEX: torch.from_numpy(places),
             columns.IMAGE_ID: torch.tensor([item[columns.IMAGE_ID] for item in items]),
             columns.SUBJECT_INDEX: torch.tensor([item[columns.SUBJECT_INDEX] for item in items]),

@@ -43,11 +43,11 @@ def embed_queries(
         `torch.Tensor` of shape `(queries, projection_dim)` on the CPU, not normalised.
     """
     parts = []
-    with inference(model):
-        for start in range(0, len(queries), BATCH):
-            means = np.stack([store.read(query.trials).mean(axis=0) for query in queries[start : start + BATCH]])
-            subjects = [query.subject for query in queries[start : start + BATCH]]
-            parts.append(encode_trials(model, processor, means, channel_names=store.info.channels, subjects=subjects))
+    for start in range(0, len(queries), BATCH):  # means of all queries of a large store would fill the memory
+        some = queries[start : start + BATCH]
+        means = store.read_means([query.trials for query in some])
+        subjects = [query.subject for query in some]
+        parts.append(encode_trials(model, processor, means, channel_names=store.info.channels, subjects=subjects))
     return torch.cat(parts)
 
 
@@ -59,23 +59,28 @@ def encode_trials(
     channel_names: Sequence[str] | None = None,
     subjects: Sequence[str] | None = None,
 ) -> torch.Tensor:
-    """Encode trials.
+    """Encode trials, a batch of them at a time.
 
     Args:
         model (`NeuroCLIPModel`): the encoder.
         processor (`NeuroCLIPProcessor`): standardises the trials.
         values (`numpy.ndarray`): (batch, channels, samples), or (batch, voxels), in the checkpoint's unit.
         channel_names (sequence of `str`, *optional*): of `values`; without them they are in the checkpoint's order.
-        subjects (sequence of `str`, *optional*): whose trial each is.
+        subjects (sequence of `str`, *optional*): whose trial each is; without them all are of an unknown subject.
 
     Returns:
         `torch.Tensor` of shape `(batch, projection_dim)` on the CPU, not normalised.
     """
     trials = processor.feature_extractor
+    places = None if subjects is None else torch.tensor(trials.subject_index(subjects), device=model.device)
+    parts = []
     with inference(model):
-        brain_values = trials(values, channel_names=channel_names)[trials.input_name].to(model.device)
-        places = None if subjects is None else torch.tensor(trials.subject_index(subjects), device=model.device)
-        return model.get_brain_features(brain_values, places).float().cpu()
+        for start in range(0, len(values), BATCH):
+            some = slice(start, start + BATCH)
+            brain_values = trials(values[some], channel_names=channel_names)[trials.input_name].to(model.device)
+            found = model.get_brain_features(brain_values, None if places is None else places[some])
+            parts.append(found.float().cpu())
+    return torch.cat(parts)
 
 
 def embed_pictures(model: Any, pictures: PictureSet, description: str = "pictures") -> torch.Tensor:

@@ -234,10 +234,17 @@ class NeuroCLIPProcessor(ProcessorMixin):
         processor_dict: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> list[Any]:
+        if kwargs.pop("trust_remote_code", False):
+            raise InputError(
+                "trust_remote_code is True: a processor is made of settings, and code that comes beside them is never "
+                "run; leave it out."
+            )
         # transformers would look the brain side up among its own feature extractors.
         return [
             BrainFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **kwargs),
-            AutoImageProcessor.from_pretrained(pretrained_model_name_or_path, backend="pil", **kwargs),
+            AutoImageProcessor.from_pretrained(
+                pretrained_model_name_or_path, backend="pil", trust_remote_code=False, **kwargs
+            ),
         ]
 
     def __call__(

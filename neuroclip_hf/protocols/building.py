@@ -1,6 +1,7 @@
 """Recipe + what the trials look like -> model and image processor."""
 
-from dataclasses import fields
+import json
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.models.registry import encoder_class, encoder_config
-from neuroclip_hf.models.tower_loading import read_tower_config
+from neuroclip_hf.models.tower_loading import load_tower, read_tower_config, resolve_commit, tower_fingerprint
 from neuroclip_hf.models.tower_types import TOWER_TYPES
-from neuroclip_hf.models.towers import tower_location
+from neuroclip_hf.models.towers import tower_location, tower_name
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
-from neuroclip_hf.training.settings import ModelSettings
+from neuroclip_hf.training.settings import ModelSettings, Recipe
 
 # Settings of a recipe's model that its config has under the same names.
 _OF_THE_MODEL = (
@@ -46,15 +47,13 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
     encoder_settings = {**sizes, **settings.encoder_settings}
     shared = {name: getattr(settings, name) for name in _OF_THE_MODEL}
-    tower = settings.tower or SMALL_CLIP
+    tower = _tower(settings)
     if tower != RANDOM_TOWER:
         if settings.tower_settings:
             raise InputError(
                 f"tower_settings are for a tower with random weights, and the tower is {tower}: leave them "
                 "out, or say tower=random."
             )
-        if _looks_like_path(tower) and not Path(tower).is_dir():
-            raise InputError(f"tower {tower}: there is no such folder; name one, or a model on the Hub.")
         return NeuroCLIPModel.from_vision_pretrained(
             tower,
             revision=settings.tower_revision,
@@ -81,6 +80,14 @@ def _small_sizes(model_type: str | None) -> dict[str, Any]:
     kind = TOWER_TYPES.get(model_type or small.model_type)
     known = {field.name for field in fields(kind.config_class)} if kind is not None else set()
     return {name: getattr(small, name) for name in names if name in known}
+
+
+def _tower(settings: ModelSettings) -> str:
+    name = settings.tower or SMALL_CLIP
+    name = str(Path(name).expanduser()) if name.startswith("~") else name
+    if _looks_like_path(name) and not Path(name).is_dir():
+        raise InputError(f"tower {name}: there is no such folder; name one, or a model on the Hub.")
+    return name
 
 
 def _looks_like_path(name: str) -> bool:
@@ -110,14 +117,10 @@ def _check_random_tower(config: PretrainedConfig) -> None:
 def image_processor_for(settings: ModelSettings, model: NeuroCLIPModel) -> Any:
     """The image processor of the tower: its own, or for a random tower CLIP's steps at its size."""
     size = model.config.vision_config.image_size
-    tower = settings.tower or SMALL_CLIP
+    tower = _tower(settings)
     if tower == RANDOM_TOWER:
         return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
-    location = tower_location(tower)
-    try:
-        processor = AutoImageProcessor.from_pretrained(location, revision=model.config.tower_revision, backend="pil")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{tower} has no image processor ({error}): name a complete checkpoint.") from None
+    processor = _own_image_processor(tower, model.config.tower_revision)
     made = tuple(processor(Image.new("RGB", (size + 1, size)), return_tensors="pt")["pixel_values"].shape[1:])
     if made != (3, size, size) and not (made[0] == 3 and model.takes_any_picture_size):
         raise InputError(
@@ -125,3 +128,37 @@ def image_processor_for(settings: ModelSettings, model: NeuroCLIPModel) -> Any:
             f"{(3, size, size)}: correct preprocessor_config.json."
         )
     return processor
+
+
+def tower_facts(settings: ModelSettings) -> dict[str, Any] | None:
+    """What tells the tower that a recipe names, as it lies there now, from another one of the same name.
+
+    Returns:
+        Its fingerprint and the settings of its image processor; `None` for a tower with random weights, which follows
+        from the seed.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    tower = _tower(settings)
+    if tower == RANDOM_TOWER:
+        return None
+    location = tower_location(tower)
+    commit = resolve_commit(location, settings.tower_revision)
+    read = load_tower(location, read_tower_config(location, commit), commit, "auto")
+    pictures = json.loads(_own_image_processor(tower, commit).to_json_string())
+    return {"fingerprint": tower_fingerprint(read), "image_processor": pictures}
+
+
+def to_share(recipe: Recipe) -> Recipe:
+    """A recipe that does not say where the tower lies, if that is a folder, but what it is called."""
+    return replace(recipe, model=replace(recipe.model, tower=tower_name(_tower(recipe.model))))
+
+
+def _own_image_processor(tower: str, revision: str | None) -> Any:
+    try:
+        return AutoImageProcessor.from_pretrained(
+            tower_location(tower), revision=revision, backend="pil", trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{tower} has no image processor ({error}): name a complete checkpoint.") from None

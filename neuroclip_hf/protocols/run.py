@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
 from accelerate import PartialState
-from numpy.typing import NDArray
 
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import (
@@ -27,29 +24,24 @@ from neuroclip_hf.checkpoints import (
     trained_on,
 )
 from neuroclip_hf.data.perturbation import Perturbation
-from neuroclip_hf.data.queries import Query, make_queries, target_mask
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
-from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import REPORT_FILE, Report, evaluate, rank_test_split, subjects_to_test, write_report
 from neuroclip_hf.files import new_folder, refuse_existing, write_json, write_text
-from neuroclip_hf.metrics.retrieval import retrieval_scores
 from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
-from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen, encode_trials
+from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
-from neuroclip_hf.protocols.building import build_model, image_processor_for
+from neuroclip_hf.protocols.building import build_model, image_processor_for, to_share, tower_facts
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
+from neuroclip_hf.protocols.validation import Validation
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.trainer import TrainingResult, of_first_process, this_process, train
-
-VALIDATION_AVERAGE, VALIDATION_DRAWS = 16, 100
-"""Trials a validation query and queries a concept (ours), where trials know only their concept."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +91,9 @@ def train_run(
         InputError: if the run exists or cannot be trained so, or an unfinished one was begun with other settings.
     """
     state = this_process()
-    job, features = _job(recipe, store, control, state), ImageFeatureCache(image_features)
-    place = unfinished_run(Path(out), job, overwrite) if state.is_main_process else nullcontext()
-    with place as unfinished:
+    features = ImageFeatureCache(image_features)
+    job = _job(recipe, store, control, state) if state.is_main_process else None
+    with nullcontext() if job is None else unfinished_run(Path(out), job, overwrite) as unfinished:
         for shuffled in (False, True)[: 1 + control]:
             _train_part(recipe, store, shuffled, unfinished, features)
         if unfinished is not None and finish is not None:
@@ -126,7 +118,7 @@ def _train_part(
 
 def _job(recipe: Recipe, store: TrialStore, control: bool, state: PartialState) -> dict[str, Any]:
     """All that the bytes of a run depend on; how many processes load data and when checkpoints are written do not."""
-    settings = recipe.to_dict()
+    settings = to_share(recipe).to_dict()
     settings["training"] = {
         name: value
         for name, value in settings["training"].items()
@@ -134,6 +126,7 @@ def _job(recipe: Recipe, store: TrialStore, control: bool, state: PartialState) 
     }
     return {
         **settings,
+        "tower": tower_facts(recipe.model),
         "store": store.info.fingerprint,
         "control": control,
         "processes": state.num_processes,
@@ -179,7 +172,7 @@ def train_on_store(
     model.to(this_process().device)  # before all pictures go through the tower
     frozen = embed_pictures_frozen(model, pictures, image_features)
     model.centre_pictures(embed_pictures(model, pictures, "centring"), frozen)
-    validate = _Validation(store, table, validation_rows, gallery, pictures, processor)
+    validate = Validation(store, table, validation_rows, gallery, pictures, processor)
     result = train(
         model,
         dataset,
@@ -197,11 +190,11 @@ def train_on_store(
 
 
 def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
-    """Write a checkpoint and how it came about into a folder."""
+    """Write a checkpoint and how it came about into a folder; where tower and store lie is not among it."""
     with without_weight_bars():
         trained.model.save_pretrained(folder)
     trained.processor.save_pretrained(folder)
-    recipe.save(folder / "recipe.yaml")
+    to_share(recipe).save(folder / "recipe.yaml")
     write_json(folder / RUN_FILE, trained.facts)
     write_json(folder / TRAINED_ON_FILE, trained.seen)
     for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for their owner alone
@@ -249,48 +242,6 @@ def evaluate_run(
     report = evaluate(rankings[0], store, facts, parts[0][0].config.tower, *rankings[1:], protocol=protocol)
     write_report(report, folder)
     return report
-
-
-class _Validation:
-    """Retrieval of validation targets: called with the model, gives `loss` and `top1`."""
-
-    def __init__(
-        self,
-        store: TrialStore,
-        table: pd.DataFrame,
-        rows: NDArray[np.int64],
-        gallery: pd.DataFrame,
-        pictures: PictureSet,
-        processor: NeuroCLIPProcessor,
-    ) -> None:
-        queries = _validation_queries(store, table, rows)
-        self._trials = np.stack([store.read(query.trials).mean(axis=0) for query in queries])
-        shown = {query.image_id for query in queries} - {""}
-        kept = np.flatnonzero((gallery[columns.IMAGE_ID].isin(shown) | (not shown)).to_numpy())
-        self._pictures = pictures.subset(kept)
-        self._mask = torch.from_numpy(target_mask(queries, gallery.iloc[kept]))
-        if self._mask.all():
-            raise InputError(
-                f"{store.path}: every picture of the validation gallery is right, so that it cannot choose an epoch: "
-                "prepare more pictures or concepts."
-            )
-        self._processor = processor
-
-    def __call__(self, model: NeuroCLIPModel) -> dict[str, float]:
-        query = encode_trials(model, self._processor, self._trials)
-        gallery = embed_pictures(model, self._pictures, "validation")
-        return retrieval_scores(query, gallery, self._mask, model.scale().detach().cpu())
-
-
-def _validation_queries(store: TrialStore, table: pd.DataFrame, rows: NDArray[np.int64]) -> list[Query]:
-    """All repeats of a picture; where only concepts are known, random means of up to 16 trials.
-
-    Single trials would make a poor judge: their loss rewards a model that doubts, long before it is at its best.
-    """
-    if not store.concepts_only:
-        return make_queries(table, rows, average=None)
-    fewest = int(table.iloc[rows].groupby([columns.SUBJECT, columns.CONCEPT]).size().min())
-    return make_queries(table, rows, average=min(VALIDATION_AVERAGE, fewest), draws=VALIDATION_DRAWS)
 
 
 def _view(recipe: Recipe, store: TrialStore) -> TrainingView:

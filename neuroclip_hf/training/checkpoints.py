@@ -8,6 +8,7 @@ step-000001200/
 ```
 """
 
+import json
 import shutil
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -18,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, read_json, write_json
+from neuroclip_hf.files import new_folder, write_json
 from neuroclip_hf.logging import get_logger
 
 _TENSORS, _STATE, _CHECKSUMS = "tensors.safetensors", "state.json", "checksums.json"
@@ -57,11 +58,18 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> Path:
     return path
 
 
+class _DamagedError(Exception):
+    """A checkpoint is not what was written."""
+
+
 def read_newest_checkpoint(folder: Path) -> Snapshot | None:
     """Read the newest checkpoint that is whole; None if there is none.
 
-    A damaged one is removed with a warning, and the one before it used. What a process that was killed left of one
-    is removed too: nobody else may be writing here.
+    One that is not what was written is removed with a warning, and the one before it used. What a process that was
+    killed left of one is removed too: nobody else may be writing here.
+
+    Raises:
+        InputError: if a checkpoint is there and cannot be read; nothing is removed then.
     """
     if not folder.is_dir():
         return None
@@ -70,9 +78,14 @@ def read_newest_checkpoint(folder: Path) -> Snapshot | None:
     for path in _checkpoints(folder):
         try:
             return _read(path)
-        except (InputError, OSError) as error:
+        except _DamagedError as error:
             get_logger().warning("%s is damaged and not used (%s).", path, error)
             shutil.rmtree(path)
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror or error}), and nothing says that it is damaged: mend the "
+                "disk or the access to it and start again, or remove the checkpoint to go on after the one before it."
+            ) from None
     return None
 
 
@@ -87,11 +100,15 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Snapshot:
-    checksums = read_json(path / _CHECKSUMS)
-    for name in (_TENSORS, _STATE):
-        if not isinstance(checksums, dict) or checksums.get(name) != _sha256(path / name):
-            raise InputError(f"{name} is not what was written")
-    return Snapshot(int(path.name.partition("-")[2]), load_file(path / _TENSORS), read_json(path / _STATE))
+    try:
+        checksums = json.loads((path / _CHECKSUMS).read_bytes())
+        found = {name: _sha256(path / name) for name in (_TENSORS, _STATE)}
+    except (FileNotFoundError, ValueError, RecursionError) as error:
+        raise _DamagedError(error) from None
+    if checksums != found:
+        raise _DamagedError("its files are not what their checksums say")
+    state = json.loads((path / _STATE).read_bytes())
+    return Snapshot(int(path.name.partition("-")[2]), load_file(path / _TENSORS), state)
 
 
 def _sha256(path: Path) -> str:

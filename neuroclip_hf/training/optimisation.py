@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
+from neuroclip_hf.adapters.neuro_prompt.model import NeuroPromptModel
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.tower_loading import base_weights
 from neuroclip_hf.training.settings import TrainingSettings
 
 
@@ -47,10 +49,16 @@ class Optimisation:
 
 
 def trained_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """All of a model that training moves: parameters that require a gradient, and BatchNorm's statistics."""
+    """All of a model that training may move: parameters that require a gradient, and buffers that a checkpoint keeps.
+
+    Buffers of the frozen tower's own, `model.vision_model`, are left out.
+    """
+    tower = getattr(model, "vision_model", None)
+    own = set() if tower is None else {id(tensor) for _, _, tensor in base_weights(tower)}
+    kept = model.state_dict(keep_vars=True).keys()
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    statistics = {name: value for name, value in model.named_buffers() if "running_" in name or "num_batches" in name}
-    return {**trained, **statistics}
+    moved = {name: value for name, value in model.named_buffers() if name in kept and id(value) not in own}
+    return {**trained, **moved}
 
 
 def _parameter_groups(model: torch.nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
@@ -58,7 +66,7 @@ def _parameter_groups(model: torch.nn.Module, settings: TrainingSettings) -> lis
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        prompt = "neuro_prompt_" in name
+        prompt = NeuroPromptModel.prefix in name
         rate = (settings.prompt_learning_rate or settings.learning_rate) if prompt else settings.learning_rate
         decay = settings.weight_decay if parameter.ndim > 1 and not prompt else 0.0
         groups.setdefault((rate, decay), []).append(parameter)

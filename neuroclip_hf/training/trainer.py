@@ -88,7 +88,8 @@ def train(
 
     Raises:
         InputError: if nothing is trainable, a validation is asked for and none given, the precision cannot be had
-            here, Accelerate is told to accumulate gradients, or a checkpoint is of another model.
+            here, Accelerate is told to accumulate gradients, a checkpoint is of another model, or on several processes
+            a trained parameter gets no gradient.
         FloatingPointError: if the loss, or a weight, is no longer finite; the message names the epoch.
     """
     if validate is None and settings.selection != "last":
@@ -202,6 +203,7 @@ class _Training:
                 "learning_rate, or look for extreme trials (prepare with --reject)."
             )
         self.accelerator.backward(loss)
+        _refuse_idle(self.model, self.accelerator.num_processes)
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.accelerator.clip_grad_norm_(trained, self.settings.max_grad_norm)
         self.optimisation.set_rates(self.record.step)
@@ -259,6 +261,19 @@ def _accelerator(settings: TrainingSettings) -> Accelerator:
 
 
 _SHARDED = (DistributedType.DEEPSPEED, DistributedType.FSDP, DistributedType.MEGATRON_LM, DistributedType.XLA)
+
+
+def _refuse_idle(model: torch.nn.Module, processes: int) -> None:
+    # DistributedDataParallel averages no gradients before it has all of them, and says so in the next step only.
+    if processes == 1:
+        return
+    idle = [name for name, value in model.named_parameters() if value.requires_grad and value.grad is None]
+    if idle:
+        raise InputError(
+            f"{idle[0]} is trainable, but got no gradient in a step ({len(idle)} such parameters): on several "
+            "processes every trained parameter needs one in each step. Freeze it with requires_grad_(False), switch "
+            "off the part that it belongs to, or train on one process."
+        )
 
 
 def _refuse_broken(model: torch.nn.Module, scores: dict[str, float], epoch: int) -> None:

@@ -11,7 +11,7 @@ from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.sources.arrays import prepare_arrays
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.trials import PICTURE, VALUES, TrainingView, TrialDataset
+from neuroclip_hf.data.trials import TrainingView, TrialDataset
 from neuroclip_hf.errors import InputError
 
 
@@ -40,7 +40,7 @@ def make(store: TrialStore, view: TrainingView | None = None, seed: int = 0, tri
 
 
 def value(item: dict) -> float:
-    return float(item[VALUES].mean())
+    return float(item[columns.EEG_VALUES].mean())
 
 
 def test_an_item_is_its_trial_with_its_picture(store: TrialStore):
@@ -49,10 +49,10 @@ def test_an_item_is_its_trial_with_its_picture(store: TrialStore):
     for place in (0, 7, 23):
         item = dataset[place]
         row = store.trials.iloc[place]
-        assert item[VALUES].shape == (2, 10)
-        assert item[VALUES].dtype == np.float32
+        assert item[columns.EEG_VALUES].shape == (2, 10)
+        assert item[columns.EEG_VALUES].dtype == np.float32
         assert value(item) == row[columns.SAMPLE]
-        assert store.gallery("train")[columns.IMAGE_ID][item[PICTURE]] == row[columns.IMAGE_ID]
+        assert store.gallery("train")[columns.IMAGE_ID][item[columns.PICTURE_INDEX]] == row[columns.IMAGE_ID]
         assert item[columns.SUBJECT_INDEX] == (place >= 12)
     ids = np.array([dataset[place][columns.IMAGE_ID] for place in range(24)])
     shown = store.trials[columns.IMAGE_ID].to_numpy()
@@ -91,19 +91,19 @@ def test_an_item_depends_on_seed_epoch_and_trial_alone(store: TrialStore):
     one, other = make(store, view), make(store, view, rows=np.array([5, 3]))
     for _ in range(3):
         other[0]  # what was asked for before does not matter
-    picture = [make(store, view)[3][VALUES] for _ in range(2)]
+    picture = [make(store, view)[3][columns.EEG_VALUES] for _ in range(2)]
     np.testing.assert_array_equal(*picture)
-    np.testing.assert_array_equal(one[3][VALUES], picture[0])
+    np.testing.assert_array_equal(one[3][columns.EEG_VALUES], picture[0])
     one.set_epoch(1)
-    assert not np.array_equal(one[3][VALUES], picture[0])
-    assert not np.array_equal(make(store, view, seed=1)[3][VALUES], picture[0])
+    assert not np.array_equal(one[3][columns.EEG_VALUES], picture[0])
+    assert not np.array_equal(make(store, view, seed=1)[3][columns.EEG_VALUES], picture[0])
 
 
 def test_shuffled_targets_change_the_pairs_and_not_the_trials(store: TrialStore):
     shuffled = shuffle_targets(store.trials, np.arange(24), seed=1)
     dataset = make(store, trials=shuffled)
     assert [value(dataset[place]) for place in range(24)] == list(range(24))
-    shown = [store.gallery("train")[columns.IMAGE_ID][dataset[place][PICTURE]] for place in range(24)]
+    shown = [store.gallery("train")[columns.IMAGE_ID][dataset[place][columns.PICTURE_INDEX]] for place in range(24)]
     assert shown == shuffled[columns.IMAGE_ID].tolist()
     assert shown != store.trials[columns.IMAGE_ID].tolist()
 
@@ -115,7 +115,7 @@ def test_where_only_concepts_are_known_any_picture_of_them_is_drawn(store: Trial
     for epoch in range(30):
         dataset.set_epoch(epoch)
         for place, pictures in drawn.items():
-            pictures.add(dataset[place][PICTURE])
+            pictures.add(dataset[place][columns.PICTURE_INDEX])
     assert drawn == {0: {0, 1}, 2: {2}}
     assert dataset[0][columns.IMAGE_ID] == dataset[1][columns.IMAGE_ID] != dataset[2][columns.IMAGE_ID]
 
@@ -126,8 +126,8 @@ def test_patterns_of_voxels_are_items_too(tmp_path: Path):
     np.savez(tmp_path / "a.npz", brain=brain, images=images, image_id=np.arange(6) % 3, unit="sd")
     store = TrialStore(prepare_arrays(tmp_path / "a.npz", tmp_path / "store"))
     dataset = make(store, TrainingView(perturbation=Perturbation(channel_dropout=0.2)))
-    assert dataset[0][VALUES].shape == (30,)
-    np.testing.assert_allclose(make(store)[1][VALUES], brain[1], atol=2e-3)
+    assert dataset[0][columns.FMRI_VALUES].shape == (30,)
+    np.testing.assert_allclose(make(store)[1][columns.FMRI_VALUES], brain[1], atol=2e-3)
 
 
 def test_impossible_views_and_empty_splits_are_refused(store: TrialStore):

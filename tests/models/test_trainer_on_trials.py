@@ -41,7 +41,6 @@ def replace_image_processor(processor, image_processor):
 def arguments(folder, **changes):
     settings = {
         "output_dir": str(folder),
-        "remove_unused_columns": False,
         "label_names": ["image_id"],
         "per_device_train_batch_size": 8,
         "per_device_eval_batch_size": 8,
@@ -144,9 +143,9 @@ def test_without_ids_it_still_counts(parts, tmp_path):
     assert trainer_of(parts, tmp_path, label_names=None).evaluate()["eval_gallery_size"] == len(parts[4])
 
 
-def test_what_the_trainer_would_take_out_of_the_items_is_said(parts, tmp_path):
-    with pytest.raises(InputError, match="remove_unused_columns=False"):
-        trainer_of(parts, tmp_path, remove_unused_columns=True).train()
+def test_accumulated_gradients_are_refused(parts, tmp_path):
+    with pytest.raises(InputError, match=r"gradient_accumulation_steps is 2: .*picture_chunk_size"):
+        trainer_of(parts, tmp_path, gradient_accumulation_steps=2).train()
 
 
 @pytest.mark.parametrize("device_map", ["cpu", "auto"])

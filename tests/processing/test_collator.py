@@ -23,11 +23,19 @@ class Pictures:
         return Image.new("RGB", (16, 16), (80 * NAMES.index(name), 0, 0))
 
 
-class Processor:
-    """Red, between 0 and 1, on two pixels; trials as they are."""
+class Trials:
+    """Trials as they are."""
 
-    def feature_extractor(self, values):
+    input_name = "eeg_values"
+
+    def __call__(self, values):
         return {"eeg_values": torch.from_numpy(values)}
+
+
+class Processor:
+    """Red, between 0 and 1, on two pixels."""
+
+    feature_extractor = Trials()
 
     def __call__(self, images):
         return {"pixel_values": torch.full((1, 3, 1, 2), images.getpixel((0, 0))[0] / 255)}
@@ -44,7 +52,7 @@ def pictures(opened):
 
 
 def item(picture: int, target: int, value: float) -> dict:
-    return {"values": np.full((2, 3), value), "image_id": target, "picture": picture, "subject_index": 1}
+    return {"eeg_values": np.full((2, 3), value), "image_id": target, "picture_index": picture, "subject_index": 1}
 
 
 def test_each_picture_stands_in_a_batch_once(pictures, opened):
@@ -101,5 +109,5 @@ def test_batches_cover_all_in_order(pictures):
 
 def test_items_that_lost_an_entry_on_the_way(pictures):
     collate = BrainImageCollator(Processor(), pictures)
-    with pytest.raises(InputError, match=r"lack values, picture.*remove_unused_columns=False"):
+    with pytest.raises(InputError, match=r"lack eeg_values, picture_index.*remove_unused_columns=False"):
         collate([{"image_id": 1, "subject_index": 0}])

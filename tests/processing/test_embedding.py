@@ -28,8 +28,8 @@ def test_channels_of_the_store_are_found_by_name(trained, store, queries):
         info = type("Info", (), {"channels": [*store.info.channels[::-1], "extra"]})
 
         @staticmethod
-        def read(trials):
-            values = store.read(trials)
+        def read_means(groups):
+            values = store.read_means(groups)
             return np.concatenate([values[:, ::-1], np.full_like(values[:, :1], 9)], axis=1)
 
     mine = embedding.embed_queries(trained.model, trained.processor, store, queries)
@@ -47,10 +47,29 @@ def test_the_size_of_a_batch_changes_nothing(trained, store, queries, monkeypatc
             embedding.embed_pictures_frozen(trained.model, pictures),
         )
 
-    whole = embed()
+    whole, sizes, real = embed(), [], trained.model.get_brain_features
     monkeypatch.setattr(embedding, "BATCH", 4)
+    monkeypatch.setattr(
+        trained.model,
+        "get_brain_features",
+        lambda values, places: (sizes.append(len(values)), real(values, places))[1],
+    )
     assert all(torch.allclose(mine, theirs, atol=1e-5) for mine, theirs in zip(whole, embed(), strict=True))
+    assert max(sizes) == 4
     assert (whole[1].shape, whole[2].shape) == ((6, 16), (6, 1, 128))
+
+
+def test_many_trials_are_encoded_a_batch_at_a_time(trained, store, monkeypatch):
+    values, subjects = store.read_means([[row] for row in range(10)]), ["sub-02", "sub-01"] * 5
+    whole = embedding.encode_trials(trained.model, trained.processor, values, subjects=subjects)
+    seen, real = [], trained.model.get_brain_features
+    monkeypatch.setattr(
+        trained.model, "get_brain_features", lambda values, places: (seen.append(places), real(values, places))[1]
+    )
+    monkeypatch.setattr(embedding, "BATCH", 4)
+    parts = embedding.encode_trials(trained.model, trained.processor, values, subjects=subjects)
+    assert torch.allclose(parts, whole, atol=1e-6)
+    assert [places.tolist() for places in seen] == [[1, 0, 1, 0], [1, 0, 1, 0], [1, 0]]
 
 
 def test_the_mode_is_put_back():

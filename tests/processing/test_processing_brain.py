@@ -1,5 +1,7 @@
 """The processor: standardising by hand-known numbers, channels by name, saving and loading to the bit."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -167,3 +169,22 @@ def test_arrays_cannot_say_how_to_cut_a_recording(array_store):
     store: TrialStore = array_store()
     with pytest.raises(InputError, match="trained on arrays"):
         BrainFeatureExtractor.fit(store, store.select("train")).epoch_settings  # noqa: B018
+
+
+@pytest.mark.parametrize("load", [NeuroCLIPProcessor.from_pretrained, AutoProcessor.from_pretrained])
+def test_code_beside_a_checkpoint_is_neither_run_nor_asked_for(run_copy, monkeypatch, load):
+    neuroclip_hf.register()
+    path, ran = run_copy / "processor_config.json", run_copy / "ran"
+    (run_copy / "remote.py").write_text(f"open({str(ran)!r}, 'w')\nclass Remote: pass\n")
+    described = json.loads(path.read_text())
+    described["image_processor"] |= {"auto_map": {"AutoImageProcessor": ["remote.Remote", "remote.Remote"]}}
+    described["image_processor"]["image_processor_type"] = "Remote"
+    path.write_text(json.dumps(described))
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *words: asked.append(words) or "y")
+    with pytest.raises(ValueError, match="trust_remote_code"):  # transformers' words: it cannot be loaded without
+        load(run_copy)
+    with pytest.raises(InputError, match="trust_remote_code is True"):
+        load(run_copy, trust_remote_code=True)
+    assert not asked
+    assert not ran.exists()

@@ -1,5 +1,6 @@
 """Models from a recipe: sizes from the store, towers from folders, and every misspelt setting before training."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -142,6 +143,34 @@ def test_a_tower_without_image_processor(recipe, trials, tower):
     model = build_model(chosen, trials)
     with pytest.raises(InputError, match="image processor"):
         image_processor_for(chosen, model)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_code_beside_a_tower_is_neither_run_nor_asked_for(recipe, trials, tower, monkeypatch, known):
+    path, ran = tower / "preprocessor_config.json", tower / "ran"
+    (tower / "remote.py").write_text(f"open({str(ran)!r}, 'w')\nclass Remote: pass\n")
+    described = json.loads(path.read_text()) | {"auto_map": {"AutoImageProcessor": ["remote.Remote", "remote.Remote"]}}
+    path.write_text(json.dumps(described if known else described | {"image_processor_type": "Remote"}))
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *words: asked.append(words) or "y")
+    chosen = settings(recipe, tower=str(tower))
+    model = build_model(chosen, trials)
+    if known:
+        assert type(image_processor_for(chosen, model)).__name__ == "CLIPImageProcessorPil"
+    else:
+        with pytest.raises(InputError, match="image processor"):
+            image_processor_for(chosen, model)
+    assert not asked
+    assert not ran.exists()
+
+
+def test_the_home_folder_has_its_short_name(recipe, trials, tower, monkeypatch):
+    monkeypatch.setenv("HOME", str(tower.parent))
+    monkeypatch.setenv("USERPROFILE", str(tower.parent))
+    chosen = settings(recipe, tower="~/tower")
+    model = build_model(chosen, trials)
+    assert model.config.tower == "tower"
+    assert image_processor_for(chosen, model).crop_size["height"] == 24
 
 
 def test_an_image_processor_of_another_size(recipe, trials, tower):

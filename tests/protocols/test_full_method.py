@@ -10,11 +10,11 @@ from torch import nn
 
 from neuroclip_hf import NeuroCLIPModel, TrialStore
 from neuroclip_hf.checkpoints import load_run
-from neuroclip_hf.data.trials import VALUES
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.protocols import run as protocol
 from neuroclip_hf.protocols.run import save_run, train_on_store, train_run
+from neuroclip_hf.training import trainer
 from neuroclip_hf.training.settings import load_recipe, parse_overrides
 
 TINY = [
@@ -82,8 +82,9 @@ def test_the_recipe_has_every_part_on(pairs):
 
 
 @pytest.mark.parametrize(("word", "holds"), SWITCHES, ids=[word for word, _ in SWITCHES])
-def test_each_part_is_a_word(pairs, tmp_path, word, holds):
-    recipe = tiny(word)
+def test_each_part_is_a_word(pairs, tmp_path, monkeypatch, word, holds):
+    recipe, real = tiny(word), trainer._refuse_idle  # whatever is to learn has a gradient in every step
+    monkeypatch.setattr(trainer, "_refuse_idle", lambda model, processes: real(model, 2))
     trained = train_on_store(recipe, pairs)
     assert holds(trained.model)
     assert np.isfinite(trained.result.history[0]["loss"])
@@ -128,7 +129,7 @@ def test_each_perturbation_has_a_strength_and_0_switches_it_off(pairs, monkeypat
 
     def spy(model, dataset, *others, **options):
         dataset.set_epoch(3)
-        seen["items"] = [dataset[item][VALUES] for item in range(len(dataset))]
+        seen["items"] = [dataset[item]["eeg_values"] for item in range(len(dataset))]
         seen["plain"] = [pairs.read([row])[0] for row in dataset._rows]
         raise InterruptedError
 

@@ -1,16 +1,22 @@
 """A run that was killed and started again ends with the same files; what does not fit is refused, and left alone."""
 
 import os
+import re
+import shutil
 import signal
 from dataclasses import replace
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json
+from neuroclip_hf.files import read_json, write_json
+from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
 from neuroclip_hf.processing.collator import BrainImageCollator
 from neuroclip_hf.protocols import run as protocol
 from neuroclip_hf.protocols.run import train_run
+from neuroclip_hf.sharing.card import write_run_card
+from neuroclip_hf.training.settings import load_recipe
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in a fork of this one")
 STEPS_BEFORE_THE_CONTROL = 8  # four an epoch
@@ -122,6 +128,59 @@ def test_overwrite_takes_other_settings(small, store, tmp_path):
     killed_in_training(3, small, store, out)
     train_run(changed(small, epochs=1), store, out, overwrite=True)
     assert read_json(out / "run.json")["epochs"] == 1
+
+
+@pytest.fixture
+def tower(tmp_path):
+    """The tower that ships, in a folder of its own."""
+    return shutil.copytree(SMALL_CLIP_FOLDER, tmp_path / "towers" / "mine")
+
+
+def on_tower(recipe, tower):
+    return replace(recipe, model=replace(recipe.model, tower=str(tower)))
+
+
+def change_weights(tower):
+    weights = load_file(tower / "model.safetensors")
+    name = next(name for name in weights if name.endswith("post_layernorm.weight"))
+    save_file({**weights, name: weights[name] + 1}, tower / "model.safetensors", metadata={"format": "pt"})
+
+
+def change_pictures(tower):
+    path = tower / "processor_config.json"
+    write_json(path, {"image_processor": {**read_json(path)["image_processor"], "image_mean": [0.0, 0.0, 0.0]}})
+
+
+@needs_fork
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(change_weights, "tower.fingerprint was '"), (change_pictures, "tower.image_processor.image_mean was")],
+)
+def test_a_tower_that_changed_in_its_folder_is_noticed(small, store, tower, tmp_path, change, message):
+    chosen, out = on_tower(small, tower), tmp_path / "run"
+    killed_in_training(3, chosen, store, out)
+    change(tower)
+    with pytest.raises(InputError, match=re.escape(message)):
+        train_run(chosen, store, out)
+    train_run(chosen, store, out, overwrite=True)
+    assert read_json(out / "config.json")["tower"] == "mine"
+
+
+@needs_fork
+def test_a_run_on_a_tower_from_a_folder_goes_on_and_does_not_say_where_it_lay(small, store, tower, tmp_path, caplog):
+    caplog.set_level("INFO", "neuroclip_hf")
+    out, before = tmp_path / "run", store.path.parent
+    killed_in_training(3, on_tower(small, tower), store, out)
+    moved = shutil.move(tower, tmp_path / "mine")
+    train_run(on_tower(small, moved), store, out, control=False, finish=write_run_card)
+    assert "Going on after step 2 of 8." in caplog.text
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert {"recipe.yaml", "README.md", "processor_config.json"} <= {path.name for path in files}
+    for path in files:
+        for secret in (tmp_path, before, moved, tower):
+            assert str(secret).encode() not in path.read_bytes(), path.name
+    assert load_recipe(out / "recipe.yaml").model.tower == "mine"
+    train_run(on_tower(small, moved), store, out, overwrite=True)
 
 
 @needs_fork

@@ -45,6 +45,6 @@ def test_parts_are_neighbours_and_equal_up_to_one():
 def test_without_rows_pictures_stay_where_rows_point_to_them():
     batch = {"eeg_values": torch.ones(2, 3), "pixel_values": torch.ones(2, 1), "image_id": torch.ones(2)}
     assert {name: len(value) for name, value in without_rows(batch).items()} == dict.fromkeys(batch, 0)
-    pointed = {**batch, "picture_index": torch.zeros(2), "frozen_image_embeds": torch.ones(1, 4)}
+    pointed = {**batch, "picture_index": torch.zeros(2), "image_features": torch.ones(1, 1, 4)}
     lengths = {name: len(value) for name, value in without_rows(pointed).items()}
-    assert lengths == {**dict.fromkeys(pointed, 0), "pixel_values": 2, "frozen_image_embeds": 1}
+    assert lengths == {**dict.fromkeys(pointed, 0), "pixel_values": 2, "image_features": 1}

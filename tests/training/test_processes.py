@@ -52,8 +52,18 @@ def trained(rank, world):
     return {"exact": _train(SETTINGS, torch.float64), "half": _train(HALF, torch.float32)}
 
 
-def _train(settings, dtype):
-    """Weights, losses, and which rows were read in every step of both epochs."""
+def refused(rank, world):
+    """What a training says of a parameter that the loss does not depend on."""
+    model, items = _model(torch.float32), Recordings(torch.float32)
+    model.encoder.spare = torch.nn.Parameter(torch.ones(3))
+    try:
+        train(model, items, items.collate, SETTINGS, Shuffled(14, 6, 0), validate)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "trained"
+
+
+def _model(dtype):
     torch.manual_seed(1)
     config = NeuroCLIPConfig(
         encoder_config=ENCODER,
@@ -61,7 +71,12 @@ def _train(settings, dtype):
         prompt_config={"num_prompt_tokens": 2},
         projection_dim=8,
     )
-    model, items, batches = NeuroCLIPModel(config).to(dtype), Recordings(dtype), Shuffled(14, settings.batch_size, 0)
+    return NeuroCLIPModel(config).to(dtype)
+
+
+def _train(settings, dtype):
+    """Weights, losses, and which rows were read in every step of both epochs."""
+    model, items, batches = _model(dtype), Recordings(dtype), Shuffled(14, settings.batch_size, 0)
     result = train(model, items, items.collate, settings, batches, validate)
     return {
         "state": {name: value for name, value in model.state_dict().items() if "encoder.layers" not in name},
@@ -86,3 +101,10 @@ def test_weights_equal_those_of_one_process(on_ranks):
     losses = [rank["half"]["losses"] for each in found.values() for rank in each]
     assert torch.stack(losses).std(dim=0).max() < 1e-2  # bfloat16 has eight bits
     assert not torch.equal(losses[0], alone["losses"])
+
+
+def test_a_parameter_without_gradient_is_named_on_several_processes(on_ranks):
+    found = on_ranks(refused, (1, 2))
+    assert found[1] == ["trained"]
+    for said in found[2]:
+        assert said.startswith("InputError: encoder.spare is trainable, but got no gradient")

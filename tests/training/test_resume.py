@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from neuroclip_hf.data.sampling import Shuffled
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.training import checkpoints, trainer
 from neuroclip_hf.training.checkpoints import read_newest_checkpoint, write_checkpoint
-from neuroclip_hf.training.optimisation import Optimisation
+from neuroclip_hf.training.optimisation import Optimisation, trained_state
 from neuroclip_hf.training.record import Record
 from neuroclip_hf.training.settings import TrainingSettings
 from neuroclip_hf.training.trainer import train
@@ -182,6 +183,23 @@ def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_used(undisturbed,
     assert "step-000000005 is damaged and not used" in caplog.text
 
 
+@pytest.mark.parametrize("file", ["tensors.safetensors", "state.json", "checksums.json"])
+def test_a_checkpoint_that_cannot_be_read_is_kept(tmp_path, monkeypatch, file, snapshot):
+    run(tmp_path)
+    before, real = snapshot(tmp_path), Path.open
+
+    def refused(path, *arguments, **options):
+        if path.name == file and path.parent.name == "step-000000009":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused)
+        with pytest.raises(InputError, match=r"step-000000009 cannot be read \(Permission denied\)"):
+            run(tmp_path)
+    assert snapshot(tmp_path) == before
+
+
 def test_without_a_whole_checkpoint_it_starts_again(undisturbed, tmp_path):
     (tmp_path / "step-000000003").mkdir()
     (tmp_path / "step-000000003" / "state.json").write_text("{")
@@ -203,6 +221,22 @@ def test_a_checkpoint_holds_what_is_trained_and_no_pickle(tmp_path):
     folder = tmp_path / f"step-{STEPS:09d}"
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
     assert json.loads((folder / "state.json").read_text())["epoch"] == 3
+
+
+class Keeper(torch.nn.Module):
+    """A frozen tower beside a mean that moves; names do not say which is which."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 1)
+        self.register_buffer("mean", torch.zeros(2))
+        self.register_buffer("scratch", torch.zeros(2), persistent=False)
+        self.vision_model = torch.nn.Linear(2, 2).requires_grad_(False)
+        self.vision_model.register_buffer("positions", torch.arange(4.0))
+
+
+def test_whatever_moves_is_kept_by_whatever_name():
+    assert set(trained_state(Keeper())) == {"linear.weight", "linear.bias", "mean"}
 
 
 def test_the_scaler_of_fp16_goes_on_too(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from neuroclip_hf.adapters.neuro_prompt.model import NeuroPromptModel
 from neuroclip_hf.data.sampling import Shuffled
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.training import optimisation
@@ -185,9 +186,11 @@ def test_one_process_trains_in_one_precision_after_the_other():
     assert equal(weights(full), weights(trained()[0]))
 
 
-def test_matrices_decay_and_prompts_have_their_own_rate():
+@pytest.mark.parametrize("prefix", [NeuroPromptModel.prefix, "other_"])
+def test_matrices_decay_and_prompts_have_their_own_rate(monkeypatch, prefix):
+    monkeypatch.setattr(NeuroPromptModel, "prefix", prefix)
     model = torch.nn.ParameterDict(
-        {"linear": torch.ones(2, 2), "bias": torch.ones(2), "neuro_prompt_tokens": torch.ones(1, 2, 2)}
+        {"linear": torch.ones(2, 2), "bias": torch.ones(2), f"{prefix}tokens": torch.ones(1, 2, 2)}
     )
     settings = TrainingSettings(learning_rate=1e-3, weight_decay=0.1, prompt_learning_rate=1e-2)
     groups = {
