@@ -6,7 +6,7 @@ import torch
 from transformers.utils import ModelOutput
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.losses import contrastive_logits, gather_with_gradient, softened_contrastive_loss
+from neuroclip_hf.losses import contrastive_logits, gather_with_gradient, softened_cross_entropy
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 
@@ -108,28 +108,32 @@ class NeuroCLIPModel(BrainImageModel):
         output = NeuroCLIPOutput(brain_embeds=brain, image_embeds=image)
         if brain is not None and image is not None:
             _check_pairs(brain, image, image_id)
-            output.logits_per_brain = contrastive_logits(brain, image, self.scale())
+            scale = self.scale()
+            output.logits_per_brain = contrastive_logits(brain, image, scale)
             output.logits_per_image = output.logits_per_brain.T
-        if return_loss:
-            output.loss = self._loss(brain, image, image_id, frozen)
+            if return_loss:
+                output.loss = self._loss(output, scale, image_id, frozen)
+        elif return_loss:
+            raise InputError("the loss needs eeg_values and pixel_values: pass both, or return_loss=False.")
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     def _loss(
         self,
-        brain: torch.Tensor | None,
-        image: torch.Tensor | None,
+        output: NeuroCLIPOutput,
+        scale: torch.Tensor,
         image_id: torch.Tensor | None,
         frozen: torch.Tensor | None,
     ) -> torch.Tensor:
-        if brain is None or image is None:
-            raise InputError("the loss needs eeg_values and pixel_values: pass both, or return_loss=False.")
+        logits = output.logits_per_brain
         if self.training:  # evaluation batches may be uneven, and their loss is only looked at
-            brain, image = gather_with_gradient(brain), gather_with_gradient(image)
+            brain, image = gather_with_gradient(output.brain_embeds), gather_with_gradient(output.image_embeds)
+            if brain is not output.brain_embeds:  # there are other processes
+                logits = contrastive_logits(brain, image, scale)
             image_id = None if image_id is None else gather_with_gradient(image_id)
             frozen = None if frozen is None else gather_with_gradient(frozen)
         frozen = None if frozen is None else (frozen - self.image_features_mean).flatten(1)
-        return softened_contrastive_loss(
-            brain, image, self.scale(), image_id, frozen, self.config.softening, self.config.softening_temperature
+        return softened_cross_entropy(
+            logits, image_id, frozen, self.config.softening, self.config.softening_temperature
         )
 
 
