@@ -175,7 +175,8 @@ def tower_fingerprint(tower: nn.Module) -> str:
     """A digest of a tower's own weights, whatever adapters are on it.
 
     SHA-256 over name, dtype, shape and bytes of every stored tensor, in order of name: the same wherever and in
-    whichever order they were stored, and another one as soon as a bit or the precision changes.
+    whichever order they were stored, and another one as soon as a bit or the precision changes. Names are those of
+    transformers' modules: a version of transformers that renames them gives the same tower another fingerprint.
     """
     return fingerprint_of({name: tensor for name, _, tensor in base_weights(tower)})
 

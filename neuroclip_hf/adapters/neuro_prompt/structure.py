@@ -100,6 +100,12 @@ class TowerStructure:
             )
         return tower.head(norm(tokens))  # type: ignore[operator]
 
+    def freeze_above_layers(self, tower: nn.Module) -> None:
+        """Let nothing learn, adapters included, that only the tower's pooled output passes through."""
+        tower.get_submodule(self.norm_name).requires_grad_(False)
+        if hasattr(tower, "head"):
+            tower.head.requires_grad_(False)  # type: ignore[operator]
+
     def num_prompts(self, tower: nn.Module) -> int:
         """How many prompt tokens an active adapter inserts at index `num_prefix_tokens`; 0 without one."""
         return int(getattr(self.embeddings(tower), "num_active_prompts", 0))
