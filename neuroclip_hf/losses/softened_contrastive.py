@@ -55,7 +55,10 @@ def softened_cross_entropy(
 
     Args:
         logits (`torch.Tensor`): (batch, batch), see [`contrastive_logits`].
-        image_id, frozen_image_embeds, softening, softening_temperature: as there.
+        image_id (`torch.Tensor`, *optional*): as there.
+        frozen_image_embeds (`torch.Tensor`, *optional*): as there.
+        softening (`float`): as there.
+        softening_temperature (`float`): as there.
 
     Raises:
         ValueError: for settings out of range, or softening without frozen embeddings.

@@ -45,8 +45,9 @@ class StrictConfig(PretrainedConfig):
         refuse_unknown(type(self), unknown)
         super().__post_init__(**unknown)
         for name in _SWITCHES:
-            if hasattr(self, name):
-                require_type(self, bool, name)
+            value = unknown.get(name, getattr(self, name, False))
+            if not isinstance(value, bool):
+                raise InputError(f"{name} is {value!r}: it must be true or false.")
         self.check()
 
     def check(self) -> None:

@@ -21,6 +21,7 @@ from neuroclip_hf.models.brain_image.recorded_adapters import (
     adapter_record,
     inject_recorded,
     record_adapters,
+    refuse_half_active,
 )
 from neuroclip_hf.models.registry import DEFAULT_ENCODER, encoder_config
 from neuroclip_hf.models.tower_loading import (
@@ -28,8 +29,9 @@ from neuroclip_hf.models.tower_loading import (
     StoredTower,
     base_weights,
     can_be_fetched,
+    cast_fingerprint,
     fetch_tower,
-    fingerprint_of,
+    floating_dtype,
     load_tower,
     read_tower_config,
     resolve_commit,
@@ -174,7 +176,7 @@ class SmallCheckpoints(PreTrainedModel):
         self._refuse_modules_to_save()
         records = record_adapters(self, self.vision_model, self.config.prompt_config is not None)
         active = vision.active_adapters(self)
-        self._refuse_half_active(active)
+        refuse_half_active(self, active)
         included = include_backbone or not self._tower_can_be_left_out()
         with_adapters = self._hf_peft_config_loaded
         self.config.tower_included = included
@@ -256,33 +258,15 @@ class SmallCheckpoints(PreTrainedModel):
         known = {self.config.tower_fingerprint, self._tower_as_loaded} - {None}
         if not known:
             return False
-        found = tower_fingerprint(self.vision_model)
-        return found in known or found == self._fingerprint_of_cast_tower()
-
-    def _fingerprint_of_cast_tower(self) -> str | None:
-        """The fingerprint that the tower would have if it had only been brought into the precision it has now."""
-        dtype = self._tower_dtype()
-        if self._tower_as_loaded is None or dtype is None:
-            return None  # a tower that was not loaded, or one that could not be described by one precision
-        try:
-            stored = fetch_tower(
-                self.config.tower,
-                self.config.tower_revision,
-                self.config.tower_fingerprint,
-                cache_dir=self._tower_cache,
-                local_files_only=True,
-            )
-        except InputError:
-            return None
-        cast = {name: each.to(dtype) if each.is_floating_point() else each for name, each in stored.weights.items()}
-        return fingerprint_of(cast)
-
-    def _tower_dtype(self) -> torch.dtype | None:
-        dtypes = {each.dtype for _, _, each in base_weights(self.vision_model) if each.is_floating_point()}
-        return dtypes.pop() if len(dtypes) == 1 else None
+        if (found := tower_fingerprint(self.vision_model)) in known:
+            return True
+        if self._tower_as_loaded is None:
+            return False
+        named = (self.config.tower, self.config.tower_revision, self.config.tower_fingerprint)
+        return found == cast_fingerprint(*named, floating_dtype(self.vision_model), self._tower_cache)
 
     def _record_tower_dtype(self) -> None:
-        dtype = self._tower_dtype()
+        dtype = floating_dtype(self.vision_model)
         if dtype is not None and (self.config.tower_dtype is not None or dtype != self.dtype):
             self.config.tower_dtype = str(dtype).removeprefix("torch.")
 
@@ -293,15 +277,6 @@ class SmallCheckpoints(PreTrainedModel):
                 f"device_map leaves {away} on disk or away from its device (offloading), which prompts inside a tower "
                 "cannot do with: name devices that hold the whole model, or load it with vision=False."
             )
-
-    def _refuse_half_active(self, active: list[str]) -> None:
-        for name, layer in vision.layers_with_adapters(self):
-            wanted = layer._get_available_adapters() & set(active)
-            if wanted != vision.active_in(layer):
-                raise InputError(
-                    f"adapters {sorted(wanted ^ vision.active_in(layer))} are switched off in {name} and on elsewhere: "
-                    "a checkpoint keeps one state for each name; switch them everywhere, or give each its own name."
-                )
 
     def _refuse_modules_to_save(self) -> None:
         held = [name for name, module in self.named_modules() if isinstance(module, ModulesToSaveWrapper)]

@@ -20,7 +20,7 @@ from neuroclip_hf.models.registry import DEFAULT_ENCODER, encoder_config
 from neuroclip_hf.models.tower_types import DEFAULT_TOWER_TYPE, as_vision_config, tower_type
 
 TOKENS = ("cls", "mean")
-TOWER_DTYPES = ("float32", "float16", "bfloat16")
+TOWER_DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
 class BrainImageConfig(StrictConfig):

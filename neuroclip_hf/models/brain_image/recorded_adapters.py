@@ -1,11 +1,11 @@
 """Adapters that `peft` put on a model beside its prompts, as a config records them.
 
-A config may come from anybody, and some settings of `peft` read files, name repositories or import modules: methods and
-settings are those listed here, and nothing else is recorded or read.
+A config may come from anybody, and some settings of `peft` read files, name repositories or import modules: methods
+and settings are those listed here, and nothing else is recorded or read.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from peft import LoraConfig, PeftConfig, inject_adapter_in_model
@@ -14,6 +14,7 @@ from torch import nn
 
 from neuroclip_hf.adapters.neuro_prompt.config import NeuroPeftType, NeuroPromptConfig
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.vision import active_in, layers_with_adapters
 
 TOWER, MODEL = "tower", "model"  # where an adapter was added
 OWN_PROMPTS = "default"  # the name of the model's own prompts, which is peft's when none is given
@@ -145,3 +146,14 @@ def _finds_targets(config: PeftConfig, model: nn.Module) -> bool:
     if isinstance(config, NeuroPromptConfig):
         return False  # prompts are in a tower
     return any(check_target_module_exists(config, name) for name, _ in model.named_modules())
+
+
+def refuse_half_active(model: nn.Module, active: Collection[str]) -> None:
+    """Raise [`InputError`] if one of these active adapters is switched off in a part of its places."""
+    for name, layer in layers_with_adapters(model):
+        off = sorted((layer._get_available_adapters() & set(active)) - active_in(layer))
+        if off:
+            raise InputError(
+                f"adapter {off[0]!r} is switched off in {name} and on elsewhere: a checkpoint keeps one state for "
+                "each name; switch it everywhere, or give each place an adapter of its own name."
+            )
