@@ -102,7 +102,7 @@ class TowerStructure:
         """Let nothing learn, adapters included, that only the tower's pooled output passes through."""
         tower.get_submodule(self.norm_name).requires_grad_(False)
         if hasattr(tower, "head"):
-            tower.head.requires_grad_(False)  # type: ignore[operator]
+            tower.get_submodule("head").requires_grad_(False)
 
     def num_prompts(self, tower: nn.Module) -> int:
         """How many prompt tokens an active adapter inserts at index `num_prefix_tokens`; 0 without one."""

@@ -178,7 +178,7 @@ class SmallCheckpoints(PreTrainedModel):
         active = vision.active_adapters(self)
         refuse_half_active(self, active)
         included = include_backbone or not self._tower_can_be_left_out()
-        with_adapters = self._hf_peft_config_loaded
+        with_adapters = bool(getattr(self, "_hf_peft_config_loaded", False))
         self.config.tower_included = included
         self.config.tower_adapters = records
         if self.vision_model is not None or records:

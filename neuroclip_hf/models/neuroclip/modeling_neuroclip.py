@@ -112,23 +112,24 @@ class NeuroCLIPModel(BrainImageModel):
             output.logits_per_brain = contrastive_logits(brain, image, scale)
             output.logits_per_image = output.logits_per_brain.T
             if return_loss:
-                output.loss = self._loss(output, scale, image_id, frozen)
+                output.loss = self._loss(brain, image, output.logits_per_brain, scale, image_id, frozen)
         elif return_loss:
             raise InputError("the loss needs eeg_values and pixel_values: pass both, or return_loss=False.")
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     def _loss(
         self,
-        output: NeuroCLIPOutput,
+        brain: torch.Tensor,
+        image: torch.Tensor,
+        logits: torch.Tensor,
         scale: torch.Tensor,
         image_id: torch.Tensor | None,
         frozen: torch.Tensor | None,
     ) -> torch.Tensor:
-        logits = output.logits_per_brain
         if self.training:  # evaluation batches may be uneven, and their loss is only looked at
-            brain, image = gather_with_gradient(output.brain_embeds), gather_with_gradient(output.image_embeds)
-            if brain is not output.brain_embeds:  # there are other processes
-                logits = contrastive_logits(brain, image, scale)
+            all_brain, all_image = gather_with_gradient(brain), gather_with_gradient(image)
+            if all_brain is not brain:  # there are other processes
+                logits = contrastive_logits(all_brain, all_image, scale)
             image_id = None if image_id is None else gather_with_gradient(image_id)
             frozen = None if frozen is None else gather_with_gradient(frozen)
         frozen = None if frozen is None else (frozen - self.image_features_mean).flatten(1)
