@@ -196,3 +196,13 @@ def test_a_tower_that_lost_precision_on_the_way_is_written_whole(tmp_path):
     model = NeuroCLIPModel.from_vision_pretrained(encoder_settings={"num_channels": 5, "num_timesteps": 20})
     model.to(torch.bfloat16).to(torch.float32).save_pretrained(tmp_path)
     assert model.config.tower_included
+
+
+def test_a_file_of_peft_leads_to_no_other_model(make_model, tmp_path):
+    make_model().save_pretrained(tmp_path / "model")
+    config = lora(["q_proj"])
+    config.base_model_name_or_path = "somebody/else"
+    config.save_pretrained(tmp_path / "model")
+    for load in (NeuroCLIPModel.from_pretrained, AutoModel.from_pretrained):
+        with pytest.raises(InputError, match=r"holds an adapter_config\.json"):
+            load(tmp_path / "model")

@@ -22,6 +22,7 @@ from neuroclip_hf.models.brain_image.recorded_adapters import (
     inject_recorded,
     record_adapters,
     refuse_half_active,
+    refuse_peft_file,
 )
 from neuroclip_hf.models.registry import DEFAULT_ENCODER, encoder_config
 from neuroclip_hf.models.tower_loading import (
@@ -79,6 +80,7 @@ class SmallCheckpoints(PreTrainedModel):
         """
         wants_report = options.pop("output_loading_info", False)
         _refuse_unsafe(options)
+        refuse_peft_file(name_or_path, options)
         options["use_safetensors"] = True
         if (stored := cls._fetch_named_tower(name_or_path, options)) is not None:
             options["stored_tower"] = stored

@@ -11,6 +11,7 @@ from typing import Any
 from peft import LoraConfig, PeftConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import check_target_module_exists
 from torch import nn
+from transformers.utils import find_adapter_config_file
 
 from neuroclip_hf.adapters.neuro_prompt.config import NeuroPeftType, NeuroPromptConfig
 from neuroclip_hf.errors import InputError
@@ -84,6 +85,24 @@ def _make_config(name: str, record: Mapping[str, Any]) -> PeftConfig:
         return _METHODS[record["peft_type"]](**settings)
     except (TypeError, ValueError) as error:
         raise InputError(f"tower_adapters.{name} cannot be used ({error}): restore config.json.") from error
+
+
+def refuse_peft_file(name_or_path: Any, options: Mapping[str, Any]) -> None:
+    """Raise [`InputError`] for a file of `peft` in a checkpoint, whose base transformers would load in its place.
+
+    Args:
+        name_or_path (`str` or path): of the checkpoint; `None` for none.
+        options (`Mapping`): as for `PreTrainedModel.from_pretrained`.
+    """
+    found = (options.get("adapter_kwargs") or {}).get("_adapter_model_path")
+    if found is None and name_or_path is not None:
+        names = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
+        found = find_adapter_config_file(name_or_path, **{name: options[name] for name in names if name in options})
+    if found is not None:
+        raise InputError(
+            f"{name_or_path} holds an adapter_config.json, which may name another model as its base: a checkpoint of "
+            "this package keeps its adapters in config.json. Remove the file."
+        )
 
 
 def record_adapters(model: nn.Module, tower: nn.Module | None, has_own_prompts: bool) -> dict[str, dict[str, Any]]:
