@@ -1,6 +1,17 @@
 """Losses, one a file; none of them knows a model."""
 
 from neuroclip_hf.losses.gather import gather_with_gradient
-from neuroclip_hf.losses.softened_contrastive import contrastive_logits, softened_contrastive_loss, softened_targets
+from neuroclip_hf.losses.softened_contrastive import (
+    contrastive_logits,
+    softened_contrastive_loss,
+    softened_cross_entropy,
+    softened_targets,
+)
 
-__all__ = ["contrastive_logits", "gather_with_gradient", "softened_contrastive_loss", "softened_targets"]
+__all__ = [
+    "contrastive_logits",
+    "gather_with_gradient",
+    "softened_contrastive_loss",
+    "softened_cross_entropy",
+    "softened_targets",
+]

@@ -40,8 +40,30 @@ def softened_contrastive_loss(
         >>> loss = softened_contrastive_loss(brain, image, scale=logit_scale.exp(), softening=0.0)
     """
     _check_pair(brain_embeds, image_embeds)
-    with torch.autocast(brain_embeds.device.type, enabled=False):
-        logits = contrastive_logits(brain_embeds, image_embeds, scale)
+    logits = contrastive_logits(brain_embeds, image_embeds, scale)
+    return softened_cross_entropy(logits, image_id, frozen_image_embeds, softening, softening_temperature)
+
+
+def softened_cross_entropy(
+    logits: torch.Tensor,
+    image_id: torch.Tensor | None,
+    frozen_image_embeds: torch.Tensor | None,
+    softening: float,
+    softening_temperature: float,
+) -> torch.Tensor:
+    """[`softened_contrastive_loss`] of logits that are there already.
+
+    Args:
+        logits (`torch.Tensor`): (batch, batch), see [`contrastive_logits`].
+        image_id (`torch.Tensor`, *optional*): as there.
+        frozen_image_embeds (`torch.Tensor`, *optional*): as there.
+        softening (`float`): as there.
+        softening_temperature (`float`): as there.
+
+    Raises:
+        ValueError: for settings out of range, or softening without frozen embeddings.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
         if image_id is None:
             image_id = torch.arange(len(logits), device=logits.device)
         targets = softened_targets(image_id, frozen_image_embeds, softening, softening_temperature, logits.dtype)

@@ -21,13 +21,14 @@ _OF_TRANSFORMERS = frozenset(
         "experts_implementation",
         "model_type",
         "name_or_path",
-        "num_labels",
         "output_attentions",
         "quantization_config",
         "torch_dtype",
         "use_cache",
     }
 )
+# Of these, and of transformers' own fields, what can only be on or off.
+_SWITCHES = ("return_dict", "use_cache", "output_attentions", "output_hidden_states")
 
 
 class StrictConfig(PretrainedConfig):
@@ -43,6 +44,10 @@ class StrictConfig(PretrainedConfig):
     def __post_init__(self, **unknown: Any) -> None:
         refuse_unknown(type(self), unknown)
         super().__post_init__(**unknown)
+        for name in _SWITCHES:
+            value = unknown.get(name, getattr(self, name, False))
+            if not isinstance(value, bool):
+                raise InputError(f"{name} is {value!r}: it must be true or false.")
         self.check()
 
     def check(self) -> None:

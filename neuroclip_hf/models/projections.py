@@ -105,4 +105,5 @@ class LogitScale(nn.Module):
             # In place, because beyond a bound clamp has no gradient that would lead back.
             with torch.no_grad():
                 self.logit_scale.clamp_(*LOGIT_SCALE_RANGE)
-        return self.logit_scale.clamp(*LOGIT_SCALE_RANGE).exp()
+        # Of a copy, because a later forward pass changes the parameter before this one's backward pass needs it.
+        return self.logit_scale.clone().clamp(*LOGIT_SCALE_RANGE).exp()

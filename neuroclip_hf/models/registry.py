@@ -29,6 +29,8 @@ ENCODERS: Mapping[str, tuple[type[BrainEncoderConfig], type[BrainEncoder]]] = Ma
     }
 )
 
+DEFAULT_ENCODER = EEGProjectConfig.model_type
+
 
 def encoder_config(name: str, **settings: Any) -> BrainEncoderConfig:
     """The config of the encoder called `name`, with these settings changed.

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,37 @@ def fetch_tower(name: str, revision: str | None, fingerprint: str | None, **hub:
     return stored
 
 
+def floating_dtype(tower: nn.Module) -> torch.dtype | None:
+    """The precision of a tower's own weights; `None` if they have several."""
+    dtypes = {tensor.dtype for _, _, tensor in base_weights(tower) if tensor.is_floating_point()}
+    return dtypes.pop() if len(dtypes) == 1 else None
+
+
+def cast_fingerprint(
+    name: str,
+    revision: str | None,
+    fingerprint: str | None,
+    dtype: torch.dtype | None,
+    cache: str | PathLike[str] | None = None,
+) -> str | None:
+    """What a tower's fingerprint would be in another precision; `None` if the tower is not on this machine.
+
+    Args:
+        name (`str`): as for [`fetch_tower`].
+        revision (`str`, *optional*): as there.
+        fingerprint (`str`, *optional*): as there.
+        dtype (`torch.dtype`, *optional*): the precision; `None` for several, which no checkpoint describes.
+        cache (path, *optional*): the Hub's cache.
+    """
+    if dtype is None:
+        return None
+    try:
+        weights = fetch_tower(name, revision, fingerprint, cache_dir=cache, local_files_only=True).weights
+    except InputError:
+        return None
+    return fingerprint_of({key: each.to(dtype) if each.is_floating_point() else each for key, each in weights.items()})
+
+
 def resolve_commit(name: str, revision: str | None, **hub: Any) -> str | None:
     """The commit that a branch or tag of a repository on the Hub points to now.
 
@@ -175,7 +207,8 @@ def tower_fingerprint(tower: nn.Module) -> str:
     """A digest of a tower's own weights, whatever adapters are on it.
 
     SHA-256 over name, dtype, shape and bytes of every stored tensor, in order of name: the same wherever and in
-    whichever order they were stored, and another one as soon as a bit or the precision changes.
+    whichever order they were stored, and another one as soon as a bit or the precision changes. Names are those of
+    transformers' modules: a version of transformers that renames them gives the same tower another fingerprint.
     """
     return fingerprint_of({name: tensor for name, _, tensor in base_weights(tower)})
 

@@ -18,15 +18,22 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.tower_loading import base_weights
 
 
-def prompt_tower(tower: PreTrainedModel, prompt: Mapping[str, Any] | None) -> None:
+def prompt_tower(
+    tower: PreTrainedModel, prompt: Mapping[str, Any] | None, layers: Sequence[int] | None = None
+) -> None:
     """Freeze a tower in place and, unless `prompt` is `None`, put prompts with these settings into it.
+
+    Prompts of all layers are those of the layers that run: where `layers` are read, up to the highest of them.
 
     Raises:
         InputError: if the tower cannot be prompted so.
     """
     if prompt is not None:
         try:
-            inject_adapter_in_model(NeuroPromptConfig(**prompt), tower)
+            config = NeuroPromptConfig(**prompt)
+            if config.prompt_depth is None and layers is not None:
+                config.prompt_depth = max(layers)
+            inject_adapter_in_model(config, tower)
         except (TypeError, ValueError) as error:
             raise InputError(f"prompt_config does not fit the tower ({tower.config.model_type}): {error}") from error
     freeze_tower(tower)
@@ -35,13 +42,13 @@ def prompt_tower(tower: PreTrainedModel, prompt: Mapping[str, Any] | None) -> No
 def freeze_tower(tower: PreTrainedModel) -> None:
     """Let nothing of a tower learn but its active adapters."""
     tower.requires_grad_(False)
-    for layer in _adapter_layers(tower):
+    for _, layer in layers_with_adapters(tower):
         layer.set_adapter(layer.active_adapters)
 
 
 def reset_prompts(tower: PreTrainedModel) -> None:
     """Draw all NeuroPrompt adapters of a tower afresh."""
-    for layer in _adapter_layers(tower):
+    for _, layer in layers_with_adapters(tower):
         if hasattr(layer, "reset_adapter"):
             for adapter_name in layer._get_available_adapters():
                 layer.reset_adapter(adapter_name)
@@ -69,21 +76,42 @@ def set_tower_dtype(tower: PreTrainedModel, dtype: torch.dtype) -> None:
 
 def has_active_adapter(tower: PreTrainedModel) -> bool:
     """Whether anything beside the frozen weights shapes what the tower says of a picture."""
-    layers = (layer for layer in _adapter_layers(tower) if not layer.disable_adapters)
-    return any(layer._get_available_adapters() & set(layer.active_adapters) for layer in layers)
+    return bool(active_adapters(tower))
 
 
-def active_adapters(tower: PreTrainedModel) -> list[str]:
-    """Names of the adapters that shape what the tower says, sorted."""
-    layers = (layer for layer in _adapter_layers(tower) if not layer.disable_adapters)
-    return sorted({name for layer in layers for name in layer._get_available_adapters() & set(layer.active_adapters)})
+def active_adapters(model: nn.Module) -> list[str]:
+    """Names of the adapters that shape what a tower, or a whole model, says, sorted."""
+    return sorted({name for _, layer in layers_with_adapters(model) for name in active_in(layer)})
 
 
-def set_active_adapters(tower: PreTrainedModel, names: Collection[str]) -> None:
-    """Let these adapters, and no others, shape what the tower says; those of different methods together."""
-    for layer in _adapter_layers(tower):
+def active_in(layer: Any) -> set[str]:
+    """Names of the adapters of one adapted layer that are at work."""
+    return set() if layer.disable_adapters else layer._get_available_adapters() & set(layer.active_adapters)
+
+
+def set_active_adapters(model: nn.Module, names: Collection[str]) -> None:
+    """Let these adapters, and no others, shape what a model says; those of different methods together."""
+    for _, layer in layers_with_adapters(model):
         layer._disable_adapters = False
         layer.set_adapter(sorted(layer._get_available_adapters() & set(names)))
+
+
+def layers_with_adapters(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Name and module of everything in a model that adapters sit on."""
+    return ((name, module) for name, module in model.named_modules() if isinstance(module, BaseTunerLayer))
+
+
+def freeze_unread(tower: PreTrainedModel, layers: Sequence[int] | None) -> None:
+    """Let no adapter learn where no output is read from: above the highest of these layers, 1 being the lowest.
+
+    Such weights get no gradient, for which training on several processes would wait in vain.
+    """
+    if layers is None:
+        return
+    structure = find_structure(tower)
+    for layer in structure.layers(tower)[max(layers) :]:
+        layer.requires_grad_(False)
+    structure.freeze_above_layers(tower)
 
 
 def tower_features(
@@ -113,7 +141,7 @@ def tower_features(
 @contextmanager
 def without_adapters(tower: PreTrainedModel) -> Iterator[None]:
     """Inside, the tower is as it was before anything was added to it."""
-    layers = list(_adapter_layers(tower))
+    layers = [layer for _, layer in layers_with_adapters(tower)]
     before = [layer.disable_adapters for layer in layers]
     # Not by enable_adapters(): that would also switch gradients on for adapters that somebody froze.
     try:
@@ -147,7 +175,3 @@ def in_chunks(
     *others, last = pixel_values.split(size)
     encoded = [checkpoint(encode, chunk, use_reentrant=False, preserve_rng_state=True) for chunk in others]
     return torch.cat([*encoded, encode(last)])
-
-
-def _adapter_layers(tower: PreTrainedModel) -> Iterator[Any]:
-    return (module for module in tower.modules() if isinstance(module, BaseTunerLayer))

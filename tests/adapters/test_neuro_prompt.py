@@ -22,6 +22,12 @@ def trained(model):
     return {name for name, each in model.named_parameters() if each.requires_grad}
 
 
+def whole_clip():
+    part = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = CLIPConfig(text_config=part | {"vocab_size": 9}, vision_config=part | {"image_size": 16, "patch_size": 8})
+    return CLIPModel(config)
+
+
 def test_off_is_the_tower_to_the_bit(tower, settings, pixel_values, prompt, read):
     plain = read(tower, pixel_values)
     model = prompt(tower, settings)
@@ -82,7 +88,7 @@ def test_several_adapters(tower, settings, pixel_values, prompt, shake, read):
     model.delete_adapter("second")
     assert torch.equal(read(model, pixel_values), first)
     assert not any("second" in name for name in model.state_dict())
-    assert tower.embeddings.adapter_names == ["first"]
+    assert list(tower.embeddings.neuro_prompt_config) == ["first"]
     model.delete_adapter("first")  # which leaves a PeftModel, of any method, without one to ask
     assert torch.equal(read(tower, pixel_values), plain)
 
@@ -288,6 +294,25 @@ def test_an_adapter_named_as_a_part_of_the_method_is_refused(tower, pixel_values
     assert torch.equal(read(model, pixel_values), before)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_no_adapter_can_empty_the_file_of_another(make_tower, prompt, nested):
+    settings = {"fusion_width": 8, "filter_input_size": 8}
+    make = whole_clip if nested else make_tower
+    model = prompt(make(), settings)
+    kept = get_peft_model_state_dict(model, adapter_name="default").keys()
+    parts = {part for name, _ in model.named_parameters() for part in name.split(".")} - {"default"}
+    assert {"base_model", "model", "embeddings", "layers", "0"} <= parts
+    assert not nested or {"vision_model", "text_model"} <= parts
+    for part in sorted(parts):
+        with pytest.raises(ValueError, match=f"adapter name '{part}' is a part of the names of weights"):
+            model.add_adapter(part, NeuroPromptConfig())
+        with pytest.raises(ValueError, match=f"adapter name '{part}'"):
+            get_peft_model(make(), NeuroPromptConfig(), part)
+    assert list(model.peft_config) == ["default"]
+    model.add_adapter("second", NeuroPromptConfig(**settings))
+    assert get_peft_model_state_dict(model, adapter_name="default").keys() == kept
+
+
 def test_every_name_inside_the_parts_is_refused_as_an_adapter_name(make_tower, settings, prompt):
     model = prompt(make_tower(), settings)
     inside = {
@@ -324,9 +349,7 @@ def test_a_target_of_another_kind_is_refused(tower):
 
 
 def test_inside_a_whole_clip():
-    part = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = CLIPConfig(text_config=part | {"vocab_size": 9}, vision_config=part | {"image_size": 16, "patch_size": 8})
-    model = get_peft_model(CLIPModel(config), NeuroPromptConfig(target_modules=r".*vision_model\.embeddings"))
+    model = get_peft_model(whole_clip(), NeuroPromptConfig(target_modules=r".*vision_model\.embeddings"))
     assert model.targeted_module_names == ["vision_model.embeddings"]
     assert model.get_image_features(pixel_values=torch.randn(2, 3, 16, 16)).pooler_output.shape == (2, 512)
 

@@ -1,5 +1,6 @@
 """NeuroCLIP's settings: parts, round trip, and what is refused."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,7 +8,12 @@ from transformers import AutoConfig, CLIPVisionConfig, ViTConfig
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import NeuroCLIPConfig
+from neuroclip_hf.models.brain_image import recorded_adapters
 from neuroclip_hf.models.encoders.ts_conv import TSConvConfig
+
+
+def lora(**settings):
+    return {"place": "model", "peft_type": "LORA", "target_modules": ["q_proj"], **settings}
 
 
 def test_defaults_are_the_documented_ones():
@@ -87,6 +93,26 @@ def test_misspelt_names_are_refused(make_config, settings, named):
         ({"vision": "no"}, "vision is 'no'"),
         ({"tower_adapters": ["lora"]}, "tower_adapters is"),
         ({"tower": None}, "tower is None"),
+        ({"tower_revision": 5}, "tower_revision is 5"),
+        ({"tower_fingerprint": [1]}, r"tower_fingerprint is \[1\]"),
+        ({"active_adapters": "default"}, "active_adapters is 'default'"),
+        ({"active_adapters": ["defualt"]}, "active_adapters names 'defualt': the adapters are default"),
+        ({"tower_adapters": {"x": 3}}, r"tower_adapters\.x is 3"),
+        ({"tower_adapters": {"x": {"peft_type": "LORA"}}}, r"tower_adapters\.x\.place is None"),
+        ({"tower_adapters": {"x": {"place": "model"}}}, r"tower_adapters\.x\.peft_type is None"),
+        ({"tower_adapters": {"x": {"place": "model", "peft_type": ["LORA"]}}}, r"x\.peft_type is \['LORA'\]"),
+        ({"tower_adapters": {"x": {"place": "model", "peft_type": "XLORA", "adapters": {"a": "b/c"}}}}, "is 'XLORA'"),
+        ({"tower_adapters": {"x": lora(megatron_core="os", megatron_config={})}}, r"x\.megatron_core is 'os'"),
+        ({"tower_adapters": {"x": lora(modules_to_save=["encoder"])}}, r"x\.modules_to_save is"),
+        ({"tower_adapters": {"x": lora(target_modules={"q_proj"})}}, r"x\.target_modules is \{'q_proj'\}"),
+        ({"tower_adapters": {"x": {"place": "model", "peft_type": "NEURO_PROMPT", "prompt_depth": 0}}}, "depth is 0"),
+        ({"use_cache": "x"}, "use_cache is 'x'"),
+        ({"return_dict": "no"}, "return_dict is 'no'"),
+        ({"num_labels": 3}, "no setting num_labels"),
+        (
+            {"vision_feature_layers": [1], "prompt_config": {"prompt_depth": 2}},
+            "depth is 2, but vision_feature",
+        ),
         ({"softening": 1.2}, "softening is 1.2"),
         ({"softening": "much"}, "softening is 'much'"),
         ({"softening_temperature": 0}, "softening_temperature is 0"),
@@ -145,3 +171,15 @@ def test_no_projection_between_different_widths(make_model, side):
 def test_what_old_clip_configs_carry_is_dropped(make_config):
     old = CLIPVisionConfig(hidden_size=16, num_attention_heads=2, torchscript=False, dropout=0.0)
     assert not hasattr(make_config(vision_config=old).vision_config, "torchscript")
+
+
+def test_what_transformers_may_switch_is_accepted(make_config):
+    adapters = {"active_adapters": ["default", "x"], "tower_adapters": {"x": lora()}}
+    config = make_config(use_cache=False, return_dict=False, **adapters)
+    assert (config.return_dict, config.active_adapters) == (False, ["default", "x"])
+
+
+def test_every_setting_of_a_recorded_adapter_exists():
+    for method, names in recorded_adapters._SETTINGS.items():
+        fields = {field.name for field in dataclasses.fields(recorded_adapters._METHODS[method])}
+        assert names <= fields

@@ -6,6 +6,8 @@ import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 
+import neuroclip_hf.losses.softened_contrastive as softened_contrastive
+import neuroclip_hf.models.neuroclip.modeling_neuroclip as modeling_neuroclip
 from neuroclip_hf.models import NeuroCLIPModel
 
 
@@ -121,13 +123,6 @@ def test_a_lora_on_the_tower_learns_beside_the_prompts(make_model, batch):
     assert torch.equal(model.get_frozen_image_features(batch["pixel_values"]), frozen)
 
 
-def test_loss_and_logits_may_be_trained_on_together(make_model, batch):
-    model = make_model().train()
-    output = model(**batch)
-    (output.loss + output.logits_per_brain.square().mean()).backward()
-    assert model.get_parameter("scale.logit_scale").grad.isfinite()
-
-
 def test_a_whole_training_step_compiles(make_model, batch):
     encoder = {"num_channels": 5, "num_timesteps": 20, "hidden_size": 12, "dropout": 0.0}  # nothing random
     model = make_model(encoder_config=encoder).train()
@@ -139,3 +134,36 @@ def test_a_whole_training_step_compiles(make_model, batch):
     torch.compile(model, backend="aot_eager")(**batch).loss.backward()
     for name, gradient in expected.items():
         assert torch.allclose(model.get_parameter(name).grad, gradient, rtol=1e-4, atol=1e-6), name
+
+
+def test_logits_have_gradients_alone_and_beside_the_loss(make_model, batch):
+    found = []
+    for ask in (
+        lambda output: output.loss,
+        lambda output: output.logits_per_brain.square().sum(),
+        lambda output: output.loss + output.logits_per_brain.square().sum(),
+    ):
+        model = make_model().train()
+        ask(model(**batch)).backward()
+        found.append([each.grad for each in model.parameters() if each.requires_grad])
+    for loss, logits, both in zip(*found, strict=True):
+        torch.testing.assert_close(both, loss + logits, rtol=1e-4, atol=1e-3)
+
+
+def test_several_forward_passes_before_a_backward_one(make_model, batch):
+    one, other = make_model().train(), make_model().train()
+    torch.manual_seed(3)  # of dropout
+    (one(**batch).loss + one(**batch).loss).backward()
+    torch.manual_seed(3)
+    for _ in range(2):
+        other(**batch).loss.backward()
+    torch.testing.assert_close(one.scale.logit_scale.grad, other.scale.logit_scale.grad)
+
+
+def test_cosines_are_computed_once_a_step(make_model, batch, monkeypatch):
+    calls = []
+    for module in (modeling_neuroclip, softened_contrastive):
+        plain = module.contrastive_logits
+        monkeypatch.setattr(module, "contrastive_logits", lambda *all, f=plain: (calls.append(1), f(*all))[1])
+    make_model().train()(**batch)
+    assert len(calls) == 1

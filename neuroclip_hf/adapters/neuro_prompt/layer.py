@@ -34,8 +34,8 @@ class PromptedEmbeddings(nn.Module, BaseTunerLayer):
     """A vision tower's embedding layer with instance-level and shared-level prompts.
 
     Patch tokens are adjusted by what the fusion of both streams adds to them; shared tokens stand between the tower's
-    own prefix (CLIP's class token, which keeps index 0) and the patches. The dynamic stream is that of the whole
-    picture: patches that a DINOv2 tower is told to mask are masked in the static one only.
+    own prefix (CLIP's class token, which keeps index 0) and the patches. Patches that a DINOv2 tower is told to mask
+    have its mask token in both streams; in the dynamic one, what the filter changes there is added to it.
 
     Only the embedding layer is replaced. Deeper prompts come in through pre-hooks on the tower's layers, which leaves
     every other name of the tower as it was, so that a LoRA beside the prompts can be saved and loaded alone. The hooks
@@ -84,11 +84,6 @@ class PromptedEmbeddings(nn.Module, BaseTunerLayer):
             if name == "base_layer":
                 raise
             return getattr(self.base_layer, name)
-
-    @property
-    def adapter_names(self) -> list[str]:
-        """Names of all adapters that the layer holds."""
-        return list(self.neuro_prompt_config)
 
     @property
     def live_adapter(self) -> str | None:

@@ -4,18 +4,19 @@ import re
 from typing import Any
 
 from peft.config import PeftConfig
-from peft.tuners.tuners_utils import BaseTuner
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import nn
 
 from neuroclip_hf.adapters.neuro_prompt.config import NeuroPromptConfig
 from neuroclip_hf.adapters.neuro_prompt.layer import MERGE_REFUSED, PromptedEmbeddings
 from neuroclip_hf.adapters.neuro_prompt.structure import KNOWN_TOWERS, find_structure, is_tower
 
-# Names of modules and weights inside the method's parts. When peft saves one adapter, it leaves out every key with
-# another adapter's name in it, wherever that stands; an adapter of such a name would cost the others their weights.
+# Names of modules and weights inside the method's parts, of the parts, and of what peft puts around a model. When peft
+# saves one adapter, it leaves out every key with another adapter's name in it, wherever that stands; an adapter of
+# such a name, or of one on the way to a target, would cost the others their weights.
 RESERVED_NAMES = frozenset(
     {"bias", "coarse", "fine", "gate", "network", "tables", "to_keys", "to_outputs", "to_queries", "to_tokens"}
-    | {"to_values", "weight"}
+    | {"to_values", "weight", "base_layer", "base_model", "model", *PromptedEmbeddings.adapter_layer_names}
 )
 
 
@@ -28,7 +29,8 @@ class NeuroPromptModel(BaseTuner):
 
     Raises:
         ValueError: if the model holds no vision tower of a known kind, a target is not a tower's embedding layer, or
-            `prompt_depth` exceeds the number of layers, or an adapter is named as a part of the method.
+            `prompt_depth` exceeds the number of layers, or an adapter is named as a module or weight of the model or
+            of the method.
     """
 
     prefix = "neuro_prompt_"
@@ -36,9 +38,12 @@ class NeuroPromptModel(BaseTuner):
     target_module_mapping: dict[str, list[str]] = {}
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
-        """Put one more adapter into the model, as `peft` does, but under no name that a weight of the method has."""
-        if adapter_name in RESERVED_NAMES:
-            raise ValueError(f"adapter name {adapter_name!r} is taken by a weight of the method: use another.")
+        """Put one more adapter into the model, as `peft` does, but under no name that is part of a weight's name."""
+        if adapter_name in RESERVED_NAMES | _parts_of_names(model):
+            raise ValueError(
+                f"adapter name {adapter_name!r} is a part of the names of weights, which would be missing from the "
+                "files of other adapters: use another."
+            )
         super().inject_adapter(model, adapter_name, *args, **kwargs)
 
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict[str, Any]) -> PeftConfig:
@@ -100,6 +105,16 @@ class NeuroPromptModel(BaseTuner):
 
     def _check_merge_allowed(self) -> None:
         raise ValueError(MERGE_REFUSED)
+
+
+def _parts_of_names(module: nn.Module) -> set[str]:
+    """All parts of the names of a model's weights, but for names of adapters that are there."""
+    parts = set(module._parameters) | set(module._buffers)
+    for name, child in module.named_children():
+        parts.add(name)
+        if not (isinstance(module, BaseTunerLayer) and name in module.adapter_layer_names):
+            parts |= _parts_of_names(child)
+    return parts
 
 
 def _check_depth(prompt_depth: int | None, tower: nn.Module) -> None:

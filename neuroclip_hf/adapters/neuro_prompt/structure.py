@@ -19,7 +19,6 @@ class TowerStructure:
     """Where the parts of one kind of tower are.
 
     Args:
-        kind (`type`): the class of `transformers` that is described.
         num_prefix_tokens (`int`): tokens before the patches in a tower without prompts (class token, registers).
             Prompts are inserted at this index.
         layers_name (`str`): attribute path of the layers inside the tower, bottom first.
@@ -34,7 +33,6 @@ class TowerStructure:
             do so with `interpolate_pos_encoding=True`.
     """
 
-    kind: type[nn.Module]
     num_prefix_tokens: int
     layers_name: str
     norm_name: str
@@ -100,6 +98,12 @@ class TowerStructure:
             )
         return tower.head(norm(tokens))  # type: ignore[operator]
 
+    def freeze_above_layers(self, tower: nn.Module) -> None:
+        """Let nothing learn, adapters included, that only the tower's pooled output passes through."""
+        tower.get_submodule(self.norm_name).requires_grad_(False)
+        if hasattr(tower, "head"):
+            tower.get_submodule("head").requires_grad_(False)
+
     def num_prompts(self, tower: nn.Module) -> int:
         """How many prompt tokens an active adapter inserts at index `num_prefix_tokens`; 0 without one."""
         return int(getattr(self.embeddings(tower), "num_active_prompts", 0))
@@ -127,12 +131,11 @@ def find_structure(tower: nn.Module) -> TowerStructure:
     if isinstance(tower, Dinov2Model):
         return _DINOV2
     if isinstance(tower, Dinov2WithRegistersModel):
-        return replace(_DINOV2, kind=Dinov2WithRegistersModel, num_prefix_tokens=1 + tower.config.num_register_tokens)
+        return replace(_DINOV2, num_prefix_tokens=1 + tower.config.num_register_tokens)
     raise ValueError(f"{type(tower).__name__} is not a vision tower whose structure is known: {KNOWN_TOWERS}.")
 
 
 _CLIP = TowerStructure(
-    CLIPVisionModel,
     num_prefix_tokens=1,
     layers_name="encoder.layers",
     norm_name="post_layernorm",
@@ -140,9 +143,8 @@ _CLIP = TowerStructure(
     convolution_name="patch_embedding",
     pre_norm_name="pre_layrnorm",
 )
-_SIGLIP = replace(_CLIP, kind=SiglipVisionModel, num_prefix_tokens=0, pooling="head", pre_norm_name=None)
+_SIGLIP = replace(_CLIP, num_prefix_tokens=0, pooling="head", pre_norm_name=None)
 _DINOV2 = TowerStructure(
-    Dinov2Model,
     num_prefix_tokens=1,
     layers_name="encoder.layer",
     norm_name="layernorm",

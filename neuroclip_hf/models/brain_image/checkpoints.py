@@ -1,30 +1,38 @@
 """Small checkpoints: what was trained is stored, and the tower is named where it can be fetched again."""
 
 import re
-import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 from os import PathLike
 from types import MappingProxyType
 from typing import Any, Self
 
 import torch
-from peft import PeftConfig, inject_adapter_in_model
-from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft import PeftConfig
 from peft.utils import ModulesToSaveWrapper
 from transformers import PretrainedConfig, PreTrainedModel
 
-from neuroclip_hf.adapters.neuro_prompt.config import NeuroPeftType
+from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig, find_structure
 from neuroclip_hf.columns import SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
-from neuroclip_hf.models.registry import encoder_config
+from neuroclip_hf.models.brain_image.recorded_adapters import (
+    MODEL,
+    OWN_PROMPTS,
+    adapter_record,
+    inject_recorded,
+    record_adapters,
+    refuse_half_active,
+    refuse_peft_file,
+)
+from neuroclip_hf.models.registry import DEFAULT_ENCODER, encoder_config
 from neuroclip_hf.models.tower_loading import (
     HUB_OPTIONS,
     StoredTower,
     base_weights,
     can_be_fetched,
+    cast_fingerprint,
     fetch_tower,
+    floating_dtype,
     load_tower,
     read_tower_config,
     resolve_commit,
@@ -32,9 +40,7 @@ from neuroclip_hf.models.tower_loading import (
 )
 from neuroclip_hf.models.towers import tower_location, tower_name
 
-_TOWER, _MODEL = "tower", "model"  # where an adapter was added
-# What peft writes into a config about the machine, and not about the adapter.
-_NOT_OF_THE_ADAPTER = frozenset({"base_model_name_or_path", "inference_mode", "revision", "auto_mapping"})
+_TOWER_PREFIX = "vision_model."
 
 
 class SmallCheckpoints(PreTrainedModel):
@@ -49,6 +55,8 @@ class SmallCheckpoints(PreTrainedModel):
     # Fingerprint of the tower's own weights in the precision in which they were loaded.
     _tower_as_loaded: str | None = None
     _stored_tower: StoredTower | None = None  # waits to fill the tower while a checkpoint is being loaded
+    _filled_before: tuple[str, ...] = ()  # weights of the tower that the checkpoint held all the same
+    _tower_cache: str | PathLike[str] | None = None  # where the tower was fetched from
 
     @classmethod
     def from_pretrained(
@@ -67,19 +75,23 @@ class SmallCheckpoints(PreTrainedModel):
 
         Raises:
             InputError: naming the keys that are missing or unexpected, or both fingerprints if the tower that the
-                checkpoint names is not the one that it was trained on.
+                checkpoint names is not the one that it was trained on; for `use_safetensors=False`,
+                `trust_remote_code=True`, and a `device_map` that leaves weights on disk or away from their layer.
         """
         wants_report = options.pop("output_loading_info", False)
-        options = {"use_safetensors": True, **options}
+        _refuse_unsafe(options)
+        refuse_peft_file(name_or_path, options)
+        options["use_safetensors"] = True
         if (stored := cls._fetch_named_tower(name_or_path, options)) is not None:
             options["stored_tower"] = stored
         model, report = super().from_pretrained(name_or_path, *arguments, output_loading_info=True, **options)
+        model._refuse_offloaded()
         wrong = [
             f"{key if isinstance(key, str) else key[0]} ({kind})"
             for kind in ("missing", "unexpected", "mismatched")
             for key in report[f"{kind}_keys"]
         ]
-        wrong = sorted([*wrong, *(f"{key} (unexpected)" for key in model._finish_tower())])
+        wrong = sorted([*wrong, *(f"{key} (unexpected)" for key in model._finish_tower(options.get("cache_dir")))])
         if strict and wrong:
             raise InputError(
                 f"The weights in {name_or_path} do not fit its config: {', '.join(wrong[:5])}"
@@ -93,7 +105,7 @@ class SmallCheckpoints(PreTrainedModel):
         name_or_path: str | PathLike[str] = SMALL_CLIP,
         *,
         revision: str | None = None,
-        encoder: str = "eeg_project",
+        encoder: str = DEFAULT_ENCODER,
         encoder_settings: Mapping[str, Any] | None = None,
         prompt: Mapping[str, Any] | None = MappingProxyType({}),
         **settings: Any,
@@ -128,7 +140,7 @@ class SmallCheckpoints(PreTrainedModel):
         stored = StoredTower.of(config.tower, tower)
         config.tower_fingerprint = stored.fingerprint
         model = cls(config, vision_model=tower.float())
-        model.remember_tower(stored)
+        model.remember_tower(stored, hub.get("cache_dir"))
         return model
 
     @classmethod
@@ -159,23 +171,30 @@ class SmallCheckpoints(PreTrainedModel):
             options: as for `PreTrainedModel.save_pretrained`.
 
         Raises:
-            InputError: if `peft` holds whole modules beside the adapters (`modules_to_save`).
+            InputError: if `peft` holds what could not be brought back: whole modules beside the adapters
+                (`modules_to_save`), adapters of other methods than LoRA and NeuroPrompt, or one that is switched on in
+                a part of its places.
         """
         self._refuse_modules_to_save()
+        records = record_adapters(self, self.vision_model, self.config.prompt_config is not None)
+        active = vision.active_adapters(self)
+        refuse_half_active(self, active)
         included = include_backbone or not self._tower_can_be_left_out()
-        before = {name: getattr(self, name, None) for name in ("_keys_to_ignore_on_save", "_hf_peft_config_loaded")}
+        with_adapters = bool(getattr(self, "_hf_peft_config_loaded", False))
         self.config.tower_included = included
-        self.config.tower_adapters = dict(self._added_adapters())
-        if self.vision_model is not None:
-            self.config.active_adapters = vision.active_adapters(self.vision_model)
+        self.config.tower_adapters = records
+        if self.vision_model is not None or records:
+            self.config.active_adapters = active
+        if not included:
+            self._record_tower_dtype()
         # Kept afterwards: transformers' Trainer does not miss these in the checkpoints that it goes on from.
         self._keys_to_ignore_on_save = None if included else self._tower_keys()
-        if before["_hf_peft_config_loaded"]:
+        if with_adapters:
             self._hf_peft_config_loaded = False  # transformers would write the adapter alone
         try:
             super().save_pretrained(save_directory, *arguments, **options)
         finally:
-            if before["_hf_peft_config_loaded"]:
+            if with_adapters:
                 self._hf_peft_config_loaded = True
 
     def expect_tower(self, stored: StoredTower) -> None:
@@ -184,8 +203,9 @@ class SmallCheckpoints(PreTrainedModel):
         keys = "|".join(re.escape(key) for key in self._tower_keys())
         self._keys_to_ignore_on_load_missing = [rf"^(?:{keys})$"]
 
-    def remember_tower(self, stored: StoredTower) -> None:
+    def remember_tower(self, stored: StoredTower, cache: str | PathLike[str] | None = None) -> None:
         """Remember what the tower was when it was loaded, so that saving sees whether it was trained."""
+        self._tower_cache = cache
         weights = base_weights(self.vision_model)
         as_stored = all(tensor.dtype == stored.weights[name].dtype for name, _, tensor in weights)
         self._tower_as_loaded = stored.fingerprint if as_stored else tower_fingerprint(self.vision_model)
@@ -195,53 +215,70 @@ class SmallCheckpoints(PreTrainedModel):
     def fill_tower(self) -> None:
         """Copy the waiting tower in; called when transformers would draw what the checkpoint did not hold."""
         if self._stored_tower is not None:
-            self._filled_before = self._stored_tower.fill(self.vision_model)
+            self._filled_before = tuple(self._stored_tower.fill(self.vision_model))
 
     def add_recorded_adapters(self) -> None:
         """Put the adapters on the model that its config records, with start weights."""
-        for name, record in self.config.tower_adapters.items():
-            settings = dict(record)
-            place = self.vision_model if settings.pop("place") == _TOWER else self
-            try:
-                config = PEFT_TYPE_TO_CONFIG_MAPPING[settings.pop("peft_type")](**settings)
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(f"tower_adapters.{name} cannot be used ({error}): restore config.json.") from error
-            with warnings.catch_warnings():  # of peft: that there are several adapters, which is what is meant
-                warnings.filterwarnings("ignore", "Already found a `peft_config` attribute", UserWarning)
-                inject_adapter_in_model(config, place, name)
+        inject_recorded(self, self.vision_model, self.config.tower_adapters)
         if self.config.active_adapters is not None:
-            vision.set_active_adapters(self.vision_model, self.config.active_adapters)
+            vision.set_active_adapters(self, self.config.active_adapters)
 
     def add_adapter(self, adapter_config: PeftConfig, adapter_name: str | None = None) -> None:
-        """Add an adapter of `peft` beside the prompts; see transformers' own, which would switch the prompts off."""
-        active = [] if self.vision_model is None else vision.active_adapters(self.vision_model)
-        super().add_adapter(adapter_config, adapter_name)
-        if self.vision_model is not None:
-            vision.set_active_adapters(self.vision_model, [*active, adapter_name or "default"])
+        """Add an adapter of `peft` beside the prompts; see transformers' own, which would switch the prompts off.
 
-    def _finish_tower(self) -> list[str]:
+        Raises:
+            InputError: for an adapter that no checkpoint could bring back, or second prompts beside active ones.
+        """
+        name, active = adapter_name or OWN_PROMPTS, vision.active_adapters(self)
+        if isinstance(adapter_config, PeftConfig):
+            adapter_record(MODEL, name, adapter_config)
+        if isinstance(adapter_config, NeuroPromptConfig) and self.vision_model is not None:
+            live = getattr(find_structure(self.vision_model).embeddings(self.vision_model), "live_adapter", None)
+            if live is not None:
+                raise InputError(
+                    f"the prompts {live!r} are active, and {name!r} would be a second set: only one can be. Build the "
+                    "model with prompt_config=None and add the prompts that you mean."
+                )
+        super().add_adapter(adapter_config, adapter_name)
+        vision.set_active_adapters(self, [*active, name])
+        self.train(self.training)
+
+    def _finish_tower(self, cache: str | PathLike[str] | None) -> list[str]:
         """After loading: forget what waited, and name weights that the checkpoint held though it says otherwise."""
         stored, self._stored_tower = self._stored_tower, None
         if stored is None:
             return []
-        self.remember_tower(stored)
-        return [f"vision_model.{name}" for name in self._filled_before]
+        self.remember_tower(stored, cache)
+        return [f"{_TOWER_PREFIX}{name}" for name in self._filled_before]
 
     def _tower_keys(self) -> list[str]:
-        return [f"vision_model.{key}" for _, key, _ in base_weights(self.vision_model)]
+        return [f"{_TOWER_PREFIX}{key}" for _, key, _ in base_weights(self.vision_model)]
 
     def _tower_can_be_left_out(self) -> bool:
         if self.vision_model is None or not can_be_fetched(self.config.tower, self.config.tower_revision):
             return False
         known = {self.config.tower_fingerprint, self._tower_as_loaded} - {None}
-        return bool(known) and tower_fingerprint(self.vision_model) in known
+        if not known:
+            return False
+        if (found := tower_fingerprint(self.vision_model)) in known:
+            return True
+        if self._tower_as_loaded is None:
+            return False
+        named = (self.config.tower, self.config.tower_revision, self.config.tower_fingerprint)
+        return found == cast_fingerprint(*named, floating_dtype(self.vision_model), self._tower_cache)
 
-    def _added_adapters(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        for place, module in ((_TOWER, self.vision_model), (_MODEL, self)):
-            for name, config in getattr(module, "peft_config", {}).items():
-                if name == "default" and config.peft_type == NeuroPeftType.NEURO_PROMPT:
-                    continue  # the model's own prompts, which prompt_config describes
-                yield name, {"place": place, "peft_type": str(config.peft_type.value), **_changed_settings(config)}
+    def _record_tower_dtype(self) -> None:
+        dtype = floating_dtype(self.vision_model)
+        if dtype is not None and (self.config.tower_dtype is not None or dtype != self.dtype):
+            self.config.tower_dtype = str(dtype).removeprefix("torch.")
+
+    def _refuse_offloaded(self) -> None:
+        away = next((name for name, each in self.named_parameters() if each.is_meta), None)
+        if away is not None:
+            raise InputError(
+                f"device_map leaves {away} on disk or away from its device (offloading), which prompts inside a tower "
+                "cannot do with: name devices that hold the whole model, or load it with vision=False."
+            )
 
     def _refuse_modules_to_save(self) -> None:
         held = [name for name, module in self.named_modules() if isinstance(module, ModulesToSaveWrapper)]
@@ -252,13 +289,14 @@ class SmallCheckpoints(PreTrainedModel):
             )
 
 
-def _changed_settings(config: PeftConfig) -> dict[str, Any]:
-    """The settings of an adapter that differ from their defaults, as plain values."""
-    default = type(config)()
-    names = [field.name for field in fields(config) if field.init and field.name not in _NOT_OF_THE_ADAPTER]
-    changed = {name: getattr(config, name) for name in names if name != "peft_type"}
-    changed = {name: value for name, value in changed.items() if value != getattr(default, name, None)}
-    return {name: sorted(value) if isinstance(value, set) else value for name, value in changed.items()}
+def _refuse_unsafe(options: Mapping[str, Any]) -> None:
+    if options.get("use_safetensors") not in (None, True):
+        raise InputError(
+            f"use_safetensors is {options['use_safetensors']!r}: checkpoints are read from safetensors only, since "
+            "pickled weights could run code."
+        )
+    if options.get("trust_remote_code"):
+        raise InputError("trust_remote_code is true: code of a repository is never run. Leave it out.")
 
 
 def tower_dtype_of(config: PretrainedConfig) -> torch.dtype | None:

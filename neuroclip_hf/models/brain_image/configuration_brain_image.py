@@ -12,14 +12,15 @@ from transformers.configuration_utils import SubConfigSpec
 from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig
 from neuroclip_hf.columns import RANDOM_TOWER
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.brain_image.recorded_adapters import check_records
 from neuroclip_hf.models.configuration import StrictConfig, require_choice, require_count, require_number, require_type
 from neuroclip_hf.models.encoders.base import BrainEncoderConfig
 from neuroclip_hf.models.projections import LOGIT_SCALE_RANGE, PROJECTIONS
-from neuroclip_hf.models.registry import encoder_config
+from neuroclip_hf.models.registry import DEFAULT_ENCODER, encoder_config
 from neuroclip_hf.models.tower_types import DEFAULT_TOWER_TYPE, as_vision_config, tower_type
 
 TOKENS = ("cls", "mean")
-TOWER_DTYPES = ("float32", "float16", "bfloat16")
+TOWER_DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
 class BrainImageConfig(StrictConfig):
@@ -32,7 +33,7 @@ class BrainImageConfig(StrictConfig):
             ("clip_vision_model" if it does not; "siglip_vision_model", "dinov2", "dinov2_with_registers") and becomes
             a config.
         prompt_config (`dict`, *optional*): settings of [`NeuroPromptConfig`] that differ from its defaults; `None`
-            leaves the tower without prompts.
+            leaves the tower without prompts. A `prompt_depth` of `None` means all layers that are run.
         vision (`bool`): `False` leaves the whole image side out: the model encodes recordings only.
         vision_feature_layers (`list[int]`, *optional*): whose hidden states are read, counted from the bottom from 1,
             or from the top from -1; kept in ascending order. `None`, as in the paper: the tower's pooled output.
@@ -47,8 +48,9 @@ class BrainImageConfig(StrictConfig):
             `save_pretrained`.
         tower_dtype (`str`, *optional*): precision of the tower's own weights; `None` is that of the rest.
         tower_adapters (`dict`): other adapters of `peft` on the model (a LoRA): name -> settings, in the order in
-            which they were added. Written by `save_pretrained`.
-        active_adapters (`list[str]`, *optional*): which adapters of the tower are switched on, the model's own prompts
+            which they were added. LoRA and NeuroPrompt, with settings that are listed in `recorded_adapters`, because
+            a config may come from anybody. Written by `save_pretrained`.
+        active_adapters (`list[str]`, *optional*): which adapters are switched on, the model's own prompts
             being "default"; `None` for all. Written by `save_pretrained`.
 
     Raises:
@@ -56,7 +58,7 @@ class BrainImageConfig(StrictConfig):
     """
 
     sub_configs_defaults = {
-        "encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="eeg_project"),
+        "encoder_config": SubConfigSpec(config_class=AutoConfig, model_type=DEFAULT_ENCODER),
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type=DEFAULT_TOWER_TYPE),
     }
     # Batch by batch, logits of different batches cannot be put side by side; metrics take the embeddings.
@@ -99,15 +101,24 @@ class BrainImageConfig(StrictConfig):
         if self.tower_dtype is not None:
             require_choice(self, "tower_dtype", TOWER_DTYPES)
         require_type(self, bool, "vision", "tower_included")
-        require_type(self, dict, "tower_adapters")
         require_type(self, str, "tower")
+        for name in ("tower_revision", "tower_fingerprint"):
+            if getattr(self, name) is not None:
+                require_type(self, str, name)
+        check_records(self.tower_adapters, self.active_adapters)
         self.encoder_config.check()
         self._check_features()
         prompt, layers = _as_prompt_settings(self.prompt_config), self.vision_config.num_hidden_layers
-        if prompt is not None and (prompt["prompt_depth"] or 1) > layers:
+        depth = 1 if prompt is None or prompt["prompt_depth"] is None else prompt["prompt_depth"]
+        if depth > layers:
             raise InputError(
-                f"prompt_depth is {prompt['prompt_depth']}, but the tower has {layers} layers: use 1 to {layers}, "
-                "or none for all of them."
+                f"prompt_depth is {depth}, but the tower has {layers} layers: use 1 to {layers}, or none for all of "
+                "them."
+            )
+        if depth > (read := max(self.feature_layers or [layers])):
+            raise InputError(
+                f"prompt_depth is {depth}, but vision_feature_layers reads no layer above {read}, and prompts of "
+                f"layers that are not run would not learn: use 1 to {read}, or none for all of these."
             )
 
     @property
@@ -162,7 +173,7 @@ def _as_encoder_config(given: dict[str, Any] | BrainEncoderConfig | None) -> Bra
     if isinstance(given, BrainEncoderConfig):
         return given
     settings = dict(_as_mapping("encoder_config", given))
-    return encoder_config(settings.pop("model_type", "eeg_project"), **settings)
+    return encoder_config(settings.pop("model_type", DEFAULT_ENCODER), **settings)
 
 
 def _as_prompt_settings(given: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -64,7 +64,7 @@ class BrainImageModel(SmallCheckpoints):
             self._build_image_side(config, vision_model)
             self.scale = LogitScale(config.logit_scale_init_value)
         self.post_init()
-        if self.vision_model is not None and (config.tower_adapters or config.active_adapters is not None):
+        if config.tower_adapters or config.active_adapters is not None:
             self.add_recorded_adapters()
         if stored_tower is not None:
             self.expect_tower(stored_tower)
@@ -80,7 +80,7 @@ class BrainImageModel(SmallCheckpoints):
             config.num_feature_layers, width, config.projection_dim, config.image_projection, layers is not None
         )
         self.vision_model = build_tower(config.vision_config) if vision_model is None else vision_model
-        vision.prompt_tower(self.vision_model, config.prompt_config)
+        vision.prompt_tower(self.vision_model, config.prompt_config, layers)
         # What all pictures of the frozen tower share; zero until `centre_pictures` measures it.
         self.register_buffer("image_features_mean", torch.zeros(config.num_feature_layers, width))
 
@@ -155,10 +155,14 @@ class BrainImageModel(SmallCheckpoints):
         return [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; the frozen tower stays in evaluation."""
+        """Switch between training and evaluation; the frozen tower stays in evaluation.
+
+        Adapters above the highest layer that is read, which somebody may have added meanwhile, do not learn.
+        """
         super().train(mode)
         if self.vision_model is not None:
             vision.set_tower_mode(self.vision_model, mode)
+            vision.freeze_unread(self.vision_model, self.config.feature_layers)
         return self
 
     def embed_pictures(
@@ -200,13 +204,15 @@ class BrainImageModel(SmallCheckpoints):
         if self.vision_model is not None:
             self.fill_tower()
         super().initialize_weights()
+        self.encoder.freeze_dead_weights()  # here, because loading makes every parameter trainable
         if self.vision_model is None:
             return
         # The tower is a model of its own, asked for its own weights; it does not know the prompts.
         with torch.no_grad(), initialization.guard_torch_init_functions():
             vision.reset_prompts(self.vision_model)
             initialization.zeros_(self.image_features_mean)
-        vision.freeze_tower(self.vision_model)  # here, because loading makes every parameter trainable
+        vision.freeze_tower(self.vision_model)
+        vision.freeze_unread(self.vision_model, self.config.feature_layers)
         if (dtype := tower_dtype_of(self.config)) is not None:
             vision.set_tower_dtype(self.vision_model, dtype)
 

@@ -176,6 +176,16 @@ class BrainEncoder(PreTrainedModel):
         """
         return ()
 
+    def freeze_dead_weights(self) -> None:
+        """Let dead weights not learn: training on several processes would wait for their gradients in vain."""
+        for name in self.dead_weights:
+            self.get_parameter(name).requires_grad_(False)
+
+    def initialize_weights(self) -> None:
+        """Draw the start weights of whatever was not loaded from a checkpoint, and freeze what is dead."""
+        super().initialize_weights()
+        self.freeze_dead_weights()
+
     def encode_checked(self, values: torch.Tensor, subject_index: torch.Tensor | None) -> BrainEncoderOutput:
         """Look at what came in, then encode it in the model's dtype.
 

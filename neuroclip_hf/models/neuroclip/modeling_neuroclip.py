@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import torch
+from accelerate.state import GradientState
 from transformers.utils import ModelOutput
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.losses import contrastive_logits, gather_with_gradient, softened_contrastive_loss
+from neuroclip_hf.losses import contrastive_logits, gather_with_gradient, softened_cross_entropy
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 
@@ -105,32 +106,46 @@ class NeuroCLIPModel(BrainImageModel):
         if picture_index is not None:  # index_select, because its gradient is deterministic
             image = None if image is None else image.index_select(0, picture_index)
             frozen = None if frozen is None else frozen.index_select(0, picture_index)
-        output, scale = NeuroCLIPOutput(brain_embeds=brain, image_embeds=image), self.scale()
+        output = NeuroCLIPOutput(brain_embeds=brain, image_embeds=image)
         if brain is not None and image is not None:
             _check_pairs(brain, image, image_id)
+            scale = self.scale()
             output.logits_per_brain = contrastive_logits(brain, image, scale)
             output.logits_per_image = output.logits_per_brain.T
-        if return_loss:
-            output.loss = self._loss(brain, image, image_id, frozen, scale)
+            if return_loss:
+                output.loss = self._loss(brain, image, output.logits_per_brain, scale, image_id, frozen)
+        elif return_loss:
+            raise InputError("the loss needs eeg_values and pixel_values: pass both, or return_loss=False.")
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     def _loss(
         self,
-        brain: torch.Tensor | None,
-        image: torch.Tensor | None,
+        brain: torch.Tensor,
+        image: torch.Tensor,
+        logits: torch.Tensor,
+        scale: torch.Tensor,
         image_id: torch.Tensor | None,
         frozen: torch.Tensor | None,
-        scale: torch.Tensor,
     ) -> torch.Tensor:
-        if brain is None or image is None:
-            raise InputError("the loss needs eeg_values and pixel_values: pass both, or return_loss=False.")
         if self.training:  # evaluation batches may be uneven, and their loss is only looked at
-            brain, image = gather_with_gradient(brain), gather_with_gradient(image)
+            _refuse_accumulation()
+            all_brain, all_image = gather_with_gradient(brain), gather_with_gradient(image)
+            if all_brain is not brain:  # there are other processes
+                logits = contrastive_logits(all_brain, all_image, scale)
             image_id = None if image_id is None else gather_with_gradient(image_id)
             frozen = None if frozen is None else gather_with_gradient(frozen)
         frozen = None if frozen is None else (frozen - self.image_features_mean).flatten(1)
-        return softened_contrastive_loss(
-            brain, image, scale, image_id, frozen, self.config.softening, self.config.softening_temperature
+        return softened_cross_entropy(
+            logits, image_id, frozen, self.config.softening, self.config.softening_temperature
+        )
+
+
+def _refuse_accumulation() -> None:
+    # Accelerate, and with it transformers' Trainer, says here that gradients of several batches are being summed.
+    if not GradientState().sync_gradients:
+        raise InputError(
+            "gradients are accumulated over several batches: a contrastive loss would tell each picture from fewer "
+            "others. Set gradient_accumulation_steps to 1, and the model's picture_chunk_size to save memory."
         )
 
 
