@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from transformers import Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
+from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import NeuroCLIPModel
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -93,3 +94,12 @@ def test_resumes_from_a_checkpoint_without_the_tower_to_the_bit(tmp_path, caplog
     transformers_logging.disable_propagation()
     assert "missing keys" not in caplog.text
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_accumulated_gradients_are_refused_without_a_callback(make_model, tmp_path):
+    settings = {"output_dir": str(tmp_path), "max_steps": 2, "report_to": [], "use_cpu": True}
+    with pytest.raises(InputError, match=r"accumulated.*picture_chunk_size"):
+        Trainer(
+            make_model(), TrainingArguments(**settings, gradient_accumulation_steps=2), train_dataset=Toy()
+        ).train()
+    Trainer(make_model(), TrainingArguments(**settings), train_dataset=Toy()).train()  # as if nothing had been

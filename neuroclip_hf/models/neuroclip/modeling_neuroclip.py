@@ -143,6 +143,7 @@ class NeuroCLIPModel(BrainImageModel):
 def _refuse_accumulation() -> None:
     # Accelerate, and with it transformers' Trainer, says here that gradients of several batches are being summed.
     if not GradientState().sync_gradients:
+        GradientState._reset_state()  # it is the process', and would say so of the next training too
         raise InputError(
             "gradients are accumulated over several batches: a contrastive loss would tell each picture from fewer "
             "others. Set gradient_accumulation_steps to 1, and the model's picture_chunk_size to save memory."
