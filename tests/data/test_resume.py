@@ -310,6 +310,19 @@ def test_a_full_disk_is_named_and_gone_on_from(sources, tmp_path, snapshot, monk
     assert beside(out) == ["store", "store.log"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("name", ["epochs", "0000.npy", "covariance.npy"])
+def test_a_disk_that_fills_under_an_array_is_named(sources, tmp_path, monkeypatch, name):
+    real = Path.open
+
+    def onto_a_full_disk(self, mode="r", **options):
+        return real(Path("/dev/full") if self.name == name and mode == "wb" else self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", onto_a_full_disk)
+    with pytest.raises(InputError, match="the disk is full; free some space, and start again"):
+        prepare(sources["raw"], tmp_path / "store")
+
+
 def test_two_processes_do_not_meet(sources, tmp_path, monkeypatch):
     out = tmp_path / "store"
     real = StoreWriter.add_picture

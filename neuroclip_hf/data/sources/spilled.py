@@ -31,7 +31,8 @@ class SpilledEpochs:
         covariance = NoiseCovariance()
         with path.open("wb") as file:
             for rows, values in blocks:
-                np.ascontiguousarray(values, dtype=np.float64).tofile(file)
+                # `tofile` does not say why it could not write.
+                file.write(np.ascontiguousarray(values, dtype=np.float64).data)
                 covariance.add(values, pictures_of(rows))
                 self._rows += rows
                 self._shape = values.shape[1:]
