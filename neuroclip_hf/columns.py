@@ -52,6 +52,14 @@ INTRA_SUBJECT = "intra-subject"  # one subject, trained and tested
 LEAVE_ONE_SUBJECT_OUT = "leave-one-subject-out"  # all but one train, that one is tested: the field's inter-subject
 SUBJECT_SPLITS = (POOLED, INTRA_SUBJECT, LEAVE_ONE_SUBJECT_OUT)
 
+# Tested subjects: whether those whose trials were tested are among those that trained.
+TRAINED_SUBJECTS, NEW_SUBJECTS, MIXED_SUBJECTS = "trained", "new", "mixed"
+TESTED_SUBJECTS = {
+    TRAINED_SUBJECTS: "that trained",
+    NEW_SUBJECTS: "new to the model",
+    MIXED_SUBJECTS: "of whom some trained and some are new to the model",
+}
+
 # Validation: what is held out of the training trials to choose the epoch.
 AUTO = "auto"  # the store's own validation split, or what its protocol asks for; likewise for SAMPLINGS
 BY_STORE, BY_CONCEPTS, BY_PICTURES, BY_TRIALS = "store", "concepts", "pictures", "trials"

@@ -277,7 +277,9 @@ def _acquaintance(run: dict[str, Any], tested: set[str]) -> str | None:
     if not run:
         return None
     trained = tested & set(run["subjects"])
-    return "trained" if trained == tested else "mixed" if trained else "new"
+    if trained == tested:
+        return columns.TRAINED_SUBJECTS
+    return columns.MIXED_SUBJECTS if trained else columns.NEW_SUBJECTS
 
 
 def _by_subject(ranking: Ranking) -> dict[str, dict[str, float]]:

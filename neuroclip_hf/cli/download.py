@@ -2,12 +2,13 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from neuroclip_hf.cli.options import as_list, as_numbers, print_result, table
 
-app = typer.Typer(help="Download published recordings; stopped and started again, it goes on.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
@@ -21,8 +22,8 @@ def things_eeg2(
     subjects: str = typer.Option("1", help="Numbers of the subjects, with commas; about 10 GB each."),
     what: str = typer.Option("raw,metadata,pictures", help="Which of raw, metadata and pictures, with commas."),
     mirror: str | None = typer.Option(None, help="Address below which sub-01.zip and the others lie."),
-    timeout: float = typer.Option(60.0, min=0.1, help="Seconds of silence after which to connect again."),
-    attempts: int = typer.Option(8, min=1, help="Tries that bring nothing new before giving up."),
+    timeout: float | None = typer.Option(None, min=0.1, help="Seconds of silence after which to connect again."),
+    attempts: int | None = typer.Option(None, min=1, help="Tries that bring nothing new before giving up."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace files that differ from the published ones."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:
@@ -30,7 +31,9 @@ def things_eeg2(
     from neuroclip_hf.data.download import Patience, download, things_eeg2_sources
 
     sources = things_eeg2_sources(as_numbers(subjects, "--subjects"), as_list(what, "--what"), mirror)
-    done = download(sources, to, overwrite=overwrite, patience=Patience(attempts=attempts, timeout=timeout))
+    given: dict[str, Any] = {"attempts": attempts, "timeout": timeout}
+    patience = Patience(**{name: value for name, value in given.items() if value is not None})
+    done = download(sources, to, overwrite=overwrite, patience=patience)
     rows = [(one.path, one.state, str(one.files), f"{one.size / 1e6:.1f}") for one in done]
     result = {
         "folder": str(to),

@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from neuroclip_hf import columns
 from neuroclip_hf.cli.options import as_list, print_result, table
 
 
@@ -52,8 +53,8 @@ def report_table(report: dict[str, Any]) -> Any:
     rows.append(("chance", f"{report['chance']:.3f}", f"{report['chance_top5']:.3f}", "0.500", ""))
     if report["control_top1"] is not None:
         rows.append(("control (shuffled pairs)", f"{report['control_top1']:.3f}", "", "", ""))
-    known = {"trained": "subjects that trained", "new": "subjects new to the model"}
-    protocol = ", ".join(filter(None, (report["protocol"], known.get(report["tested_subjects"]))))
+    tested = columns.TESTED_SUBJECTS.get(report["tested_subjects"])
+    protocol = report["protocol"] + (f", subjects {tested}" if tested else "")
     title = (
         f"{report['data']} data, {protocol}, gallery of {report['gallery_size']}, "
         f"{report['averaged_repeats']:g} trials a query, tower: {report['tower']}"

@@ -99,9 +99,37 @@ def read_things_eeg2(path: Path) -> tuple[mne.io.BaseRaw, pd.DataFrame]:
     if len(folders) < 3:
         raise InputError(f"{path} does not lie in DATASET/sub-XX/ses-XX: its pictures' names are read from DATASET.")
     raw = things_eeg2.read_raw(path)
-    samples, codes = things_eeg2.read_events(raw)
     metadata = things_eeg2.read_image_metadata(folders[2])
-    return raw, pd.DataFrame({SAMPLE: samples, NAME: [metadata.image_id(split, code) for code in codes]})
+    return raw, named_pictures(*things_eeg2.read_events(raw), path, split, metadata)
+
+
+def named_pictures(
+    samples: Sequence[int] | np.ndarray,
+    codes: Sequence[int] | np.ndarray,
+    path: Path,
+    split: str,
+    metadata: things_eeg2.ImageMetadata,
+) -> pd.DataFrame:
+    """Events of THINGS-EEG2 with `sample` and `name`, the ids of their pictures.
+
+    Args:
+        samples (sequence of `int`): where stimulus codes stand, counted from the first stored sample.
+        codes (sequence of `int`): the codes.
+        path (`Path`): the recording, for messages.
+        split (`str`): "train" or "test".
+        metadata (`ImageMetadata`): the table of pictures.
+
+    Raises:
+        InputError: if there is no code, or one that the table does not have.
+    """
+    events = pd.DataFrame({SAMPLE: samples, "code": codes}).astype("int64")
+    if events.empty:
+        raise InputError(f"{path} shows no picture: it holds no stimulus code. Get it again, or leave it out.")
+    try:
+        names = {code: metadata.image_id(split, int(code)) for code in events["code"].unique()}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return pd.DataFrame({SAMPLE: events[SAMPLE], NAME: events["code"].map(names).astype(object)})
 
 
 def _read_bids(path: Path, root: Path) -> mne.io.BaseRaw:

@@ -4,9 +4,10 @@ Batches are those of all processes together: one that trains with others takes i
 gets them through `neuroclip_hf.training.seeding.BatchOrder`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,10 @@ from neuroclip_hf.errors import InputError
 
 CLASS_SHARE = 8
 """Concepts are few where a batch has room for this many trials of each (ours)."""
+_SEED_WORD = 13  # keeps the orders of an equal seed apart from other choices (ours)
 
 
-class Batches:
+class Batches(ABC):
     """An order of training items: for every epoch a list of batches, all of `batch_size` items but perhaps the last.
 
     A last batch of a single item is left out: it has nothing to be told from, and batch norm refuses it. Nothing else
@@ -33,7 +35,8 @@ class Batches:
         InputError: for fewer than two items or places.
     """
 
-    name = columns.SHUFFLED
+    name: ClassVar[str]
+    """What run.json calls it: one of `columns.SAMPLINGS`."""
 
     def __init__(self, items: int, batch_size: int, seed: int) -> None:
         if items < 2:
@@ -56,11 +59,12 @@ class Batches:
         """What run.json says of it."""
         return {"by": self.name, "batch_size": self.batch_size, "trials_an_epoch": self.used}
 
+    @abstractmethod
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        return self._generator(epoch).permutation(self.items)
+        """The items of an epoch, to be cut into batches."""
 
     def _generator(self, epoch: int, *use: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, epoch, 13, *use])
+        return np.random.default_rng([self.seed, epoch, _SEED_WORD, *use])
 
     def _cut(self, order: NDArray[np.int64]) -> list[list[int]]:
         starts = range(0, len(self) * self.batch_size, self.batch_size)
@@ -69,6 +73,11 @@ class Batches:
 
 class Shuffled(Batches):
     """All items in a random order, in batches of one size."""
+
+    name = columns.SHUFFLED
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        return self._generator(epoch).permutation(self.items)
 
 
 class SubjectsByPictures(Batches):

@@ -138,6 +138,12 @@ def subject_folder(subject: int) -> str:
     return f"sub-{subject:02d}"
 
 
+def subject_number(name: str) -> int | None:
+    """The number of a subject that is called "sub-01" or "1"; None for other names."""
+    found = re.fullmatch(r"(?:sub-)?(\d+)", name)
+    return int(found.group(1)) if found else None
+
+
 def raw_path(source: str | Path, subject: int, session: int, split: str) -> Path:
     """Where the raw file of a session and split ("train" or "test") lies."""
     return Path(source) / subject_folder(subject) / f"ses-{session:02d}" / RAW_FILES[split]

@@ -55,4 +55,5 @@ def _render(run: Path, folder: str) -> str:
         tower=describe_tower(config["tower"]),
         run=facts,
         report=report,
+        tested_subjects=columns.TESTED_SUBJECTS.get((report or {}).get("tested_subjects") or ""),
     )

@@ -10,9 +10,12 @@ import yaml
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
+from neuroclip_hf.data.parquet.card import dataset_card
 from neuroclip_hf.data.parquet.export import export_store
+from neuroclip_hf.data.parquet.layout import ExportInfo
 from neuroclip_hf.data.store import TrialStore
 
+SHARDS = {"sub-01/train.npy": ["data/sub-01/train-00000-of-00001.parquet"]}
 pytestmark = pytest.mark.usefixtures("without_bars")
 
 
@@ -89,14 +92,14 @@ def test_pictures_that_may_not_be_shared_are_never_silent(store_folder, tmp_path
     assert loaded.column_names == list(layout.PICTURE_COLUMNS)
 
 
-def test_the_card_repeats_the_warnings_of_the_store(array_store, tmp_path):
+def test_the_card_repeats_the_warnings_of_the_store(array_store):
     store = array_store()
     store.info = replace(store.info, warnings=["a session is missing."])
-    assert "- note: a session is missing." in (export_store(store, tmp_path / "dataset") / "README.md").read_text()
+    assert "- note: a session is missing." in dataset_card(store, ExportInfo("", "", images=True, shards=SHARDS))
 
 
-def test_the_card_says_where_the_scale_of_each_channel_stands(array_store, tmp_path):
+def test_the_card_says_where_the_scale_of_each_channel_stands(array_store):
     store = array_store()
     store.info = replace(store.info, scale=[1e-6, 2e-6, 1e-6])
-    made = export_store(store, tmp_path / "dataset")
-    assert "number x scale + offset, which `store/store.json` lists" in (made / "README.md").read_text()
+    card = dataset_card(store, ExportInfo("", "", images=True, shards=SHARDS))
+    assert "number x scale + offset, which `store/store.json` lists" in card

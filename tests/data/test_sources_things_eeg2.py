@@ -16,7 +16,7 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulated import SIMULATION_FILE
 from neuroclip_hf.data.simulation import simulate_things_eeg2
 from neuroclip_hf.data.simulation.formats import FORMATS
-from neuroclip_hf.data.sources import spilled
+from neuroclip_hf.data.sources import recorded, spilled
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.things_eeg2 import FACTS
@@ -262,7 +262,7 @@ def test_channels_that_repeat_others_cannot_be_whitened(copied: Path, tmp_path: 
         return raw
 
     monkeypatch.setattr(things_eeg2, "read_raw", doubled)
-    monkeypatch.setattr(recorded, "NoiseCovariance", Unshrunk)
+    monkeypatch.setattr(spilled, "NoiseCovariance", Unshrunk)
     with pytest.raises(
         InputError, match=r"raw_eeg_training\.npy: .*singular.*: leave out channels that repeat others"
     ):

@@ -1,7 +1,6 @@
 """THINGS-EEG2 (Gifford et al., NeuroImage 2022) as a `datasets` builder, from its own files or from a trial store."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from neuroclip_hf.data.sources.layouts import recognise
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_layout import STORE_FILE
-from neuroclip_hf.data.things_eeg2 import FACTS
+from neuroclip_hf.data.things_eeg2 import FACTS, subject_number
 from neuroclip_hf.errors import InputError
 
 
@@ -85,10 +84,10 @@ class ThingsEEG2(TrialStoreBuilder):
     def _subject(self, source: Path) -> int:
         if self.config.name == layout.PICTURES_CONFIG:
             return min(recognise(source).files(source))
-        found = re.fullmatch(r"sub-(\d+)", self.config.name)
+        found = subject_number(self.config.name)
         if found is None:
             raise InputError(
                 f"config_name is {self.config.name!r}: name a subject (sub-01 to sub-{FACTS.subjects:02d}) or "
                 f"{layout.PICTURES_CONFIG}."
             )
-        return int(found.group(1))
+        return found

@@ -31,16 +31,14 @@ THREADS = 2
 """Shards written at once (ours): one thread keeps a processor busy, not a disk."""
 
 
-def export_store(
-    store: str | Path | TrialStore, out: str | Path, *, images: bool = True, overwrite: bool = False
-) -> Path:
+def export_store(path: str | Path, out: str | Path, *, images: bool = True, overwrite: bool = False) -> Path:
     """Write a store as a dataset that `datasets.load_dataset(out, "sub-01")` reads.
 
     Every file is compared with the store's checksums on the way. Equal stores give equal bytes. A few row
     groups are in memory at a time.
 
     Args:
-        store (path or `TrialStore`): what to export.
+        path (path): the trial store.
         out (path): the dataset's folder.
         images (`bool`): whether the pictures' files go along, once each and byte by byte. Where the store does not say
             that they may be redistributed, the card and a warning say so.
@@ -50,7 +48,7 @@ def export_store(
         InputError: if the store is damaged, has no pictures to go along, or `out` exists.
     """
     refuse_existing(out, overwrite, EXPORT_FILE)
-    store = store if isinstance(store, TrialStore) else TrialStore(store)
+    store = TrialStore(path)
     for subject in store.subjects:
         layout.check_subject(subject, store.path)
     if images and WITHOUT_PICTURES in store.info.warnings:

@@ -172,10 +172,10 @@ def _read_metadata(layout: RecordedLayout | EpochedLayout, source: Path, images:
 
 def _subjects(source: Path, layout: RecordedLayout | EpochedLayout, wanted: Sequence[int | str]) -> tuple[int, ...]:
     found = sorted(layout.files(source))
-    try:
-        numbers = sorted({int(str(name).removeprefix("sub-")) for name in wanted}) or found
-    except ValueError:
-        raise InputError(f"subjects {', '.join(map(str, wanted))}: give numbers, as in 1,2.") from None
+    asked = [number for name in wanted if (number := things_eeg2.subject_number(str(name))) is not None]
+    if len(asked) < len(wanted):
+        raise InputError(f"subjects {', '.join(map(str, wanted))}: give numbers, as in 1,2.")
+    numbers = sorted(set(asked)) or found
     missing = [number for number in numbers if number not in found]
     if missing:
         raise InputError(f"{source} holds no subject {missing[0]}; it holds {', '.join(map(str, found))}.")

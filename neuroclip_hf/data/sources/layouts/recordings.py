@@ -3,15 +3,13 @@
 from pathlib import Path
 
 import mne
-import pandas as pd
+import numpy as np
 
-from neuroclip_hf.columns import SAMPLE
 from neuroclip_hf.data import things_eeg2
-from neuroclip_hf.data.readers import NAME, read_with_mne
+from neuroclip_hf.data.readers import named_pictures, read_with_mne
 from neuroclip_hf.data.recordings import Recording, RecordingFile
 from neuroclip_hf.data.sources.layouts.base import RecordedLayout
 from neuroclip_hf.data.things_eeg2 import FACTS, RAW_FILES, ImageMetadata
-from neuroclip_hf.errors import InputError
 
 
 class RawLayout(RecordedLayout):
@@ -24,8 +22,7 @@ class RawLayout(RecordedLayout):
     def open(self, file: RecordingFile, split: str, metadata: ImageMetadata) -> Recording:
         """Read a recording into memory, once."""
         raw = things_eeg2.read_raw(file.path)
-        samples, codes = things_eeg2.read_events(raw)
-        return Recording(file, raw, _events(samples, codes, file.path, split, metadata))
+        return Recording(file, raw, named_pictures(*things_eeg2.read_events(raw), file.path, split, metadata))
 
 
 class BrainVisionLayout(RecordedLayout):
@@ -46,18 +43,7 @@ class BrainVisionLayout(RecordedLayout):
         if described:
             events, _ = mne.events_from_annotations(raw, event_id=things_eeg2.marker_code, verbose="ERROR")
             events = events[events[:, 2] != FACTS.catch_code]
-            return Recording(
-                file, raw, _events(events[:, 0] - raw.first_samp, events[:, 2], file.path, split, metadata)
-            )
-        return Recording(file, raw, _events([], [], file.path, split, metadata))
-
-
-def _events(samples: object, codes: object, path: Path, split: str, metadata: ImageMetadata) -> pd.DataFrame:
-    events = pd.DataFrame({SAMPLE: samples, "code": codes}).astype("int64")
-    if events.empty:
-        raise InputError(f"{path} shows no picture: it holds no stimulus code. Get it again, or leave it out.")
-    try:
-        names = {code: metadata.image_id(split, int(code)) for code in events["code"].unique()}
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    return pd.DataFrame({SAMPLE: events[SAMPLE], NAME: events["code"].map(names).astype(object)})
+            samples, codes = events[:, 0] - raw.first_samp, events[:, 2]
+        else:
+            samples, codes = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        return Recording(file, raw, named_pictures(samples, codes, file.path, split, metadata))
