@@ -118,8 +118,8 @@ def read_json(path: str | Path) -> Any:
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Whether an error says that the disk, or what a user may take of it, is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    """Whether an error says that the disk, or what a user or a file may take of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256(path: Path) -> str:

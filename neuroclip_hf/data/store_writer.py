@@ -19,7 +19,7 @@ from neuroclip_hf.data._threads import one_blas_thread
 from neuroclip_hf.data.growing_array import GrowingArray
 from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.splits import check_splits
-from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo, write_store_info
 from neuroclip_hf.data.store_layout import (
     PICTURE_COLUMNS,
     PICTURES_FILE,
@@ -36,7 +36,7 @@ from neuroclip_hf.data.store_layout import (
 )
 from neuroclip_hf.data.trial_arrays import trial_digest
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, sha256, write_array, write_json
+from neuroclip_hf.files import new_folder, sha256, write_array
 
 BLOCK = 256
 """Trials converted at once (ours): bounds the float64 copies."""
@@ -191,7 +191,7 @@ class StoreWriter:
         trials.to_parquet(self.folder / TRIALS_FILE, index=False)
         pictures.to_parquet(self.folder / PICTURES_FILE, index=False)
         info = replace(self.info, checksums=_checksums(self.folder), versions=library_versions())
-        write_json(self.folder / STORE_FILE, info.to_dict())
+        write_store_info(self.folder, info)
 
     def close(self) -> None:
         """Close the files; safe to call twice."""

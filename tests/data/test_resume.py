@@ -22,7 +22,7 @@ from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_writer import StoreWriter
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json, write_json
+from neuroclip_hf.files import read_json, sha256, write_json
 
 SMALL = {
     "channels": ("P7", "Oz", "O2"),
@@ -180,7 +180,7 @@ def swap_sessions(data: Path) -> None:
         (None, {"epochs": EpochSettings(sampling_rate=50.0)}, "its sampling_rate is other"),
         (swap_sessions, {}, r"raw_eeg_test\.npy has changed since"),
         (change_picture, {}, r"\.jpg has changed since"),
-        (change_captions, {}, "the table of pictures has changed since"),
+        (change_captions, {}, r"captions\.json has changed since"),
     ],
 )
 def test_another_store_is_not_taken_for_the_one_asked_for(sources, tmp_path, snapshot, change, options, differs):
@@ -310,17 +310,18 @@ def test_a_full_disk_is_named_and_gone_on_from(sources, tmp_path, snapshot, monk
     assert beside(out) == ["store", "store.log"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("name", ["epochs", "0000.npy", "covariance.npy"])
-def test_a_disk_that_fills_under_an_array_is_named(sources, tmp_path, monkeypatch, name):
-    real = Path.open
+@needs_fork  # and with it the limit
+@pytest.mark.parametrize("largest", [1_000, 30_000])
+def test_a_disk_that_fills_under_an_array_is_named(sources, tmp_path, largest):
+    import resource
 
-    def onto_a_full_disk(self, mode="r", **options):
-        return real(Path("/dev/full") if self.name == name and mode == "wb" else self, mode, **options)
-
-    monkeypatch.setattr(Path, "open", onto_a_full_disk)
-    with pytest.raises(InputError, match="the disk is full; free some space, and start again"):
-        prepare(sources["raw"], tmp_path / "store")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
+    try:
+        with pytest.raises(InputError, match="the disk is full; free some space, and start again"):
+            prepare(sources["raw"], tmp_path / "store")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_two_processes_do_not_meet(sources, tmp_path, monkeypatch):
@@ -376,3 +377,32 @@ def test_records_are_plain(sources, tmp_path, monkeypatch):
     assert record["rows"] == {"sub-01/train.npy": 16, "sub-01/test.npy": 8}
     assert len(record["sources"]) == 2
     assert np.load(tmp_path / ".store.unfinished" / "parts" / "0001.npy", allow_pickle=False).shape == (3, 3)
+
+
+def test_a_finished_store_that_is_damaged_is_not_taken_for_complete(sources, tmp_path, snapshot):
+    out = prepare(sources["nice"], tmp_path / "store")
+    whole = snapshot(out)
+    array = out / "sub-01" / "train.npy"
+    array.write_bytes(array.read_bytes()[:-1] + b"0")
+    message = r"store is damaged \(sub-01/train.npy: it has changed .*\): pass --overwrite to make it again"
+    with pytest.raises(InputError, match=message):
+        prepare(sources["nice"], out)
+    write_json(out / "store.json", {**read_json(out / "store.json"), "unit": "V"})
+    with pytest.raises(InputError, match=r"damaged \(.*store.json has changed .*\): pass --overwrite"):
+        prepare(sources["nice"], out)
+    assert snapshot(prepare(sources["nice"], out, overwrite=True)) == whole
+
+
+def test_the_tables_of_pictures_and_captions_are_sources(sources, tmp_path):
+    out = prepare(sources["raw"], tmp_path / "store", subjects=(1,))
+    said = read_json(out / "store.json")
+    assert said["sources"]["image_metadata.npy"] == sha256(sources["raw"] / "image_metadata.npy")
+    assert said["sources"][CAPTIONS_FILE] == sha256(sources["raw"] / CAPTIONS_FILE)
+    assert (said["times"][0], said["times"][1], len(said["times"])) == (0.0, 0.004, said["num_timesteps"])
+    assert TrialStore(out).info.times == said["times"]
+
+
+def test_a_store_is_no_source(sources, tmp_path):
+    out = prepare(sources["raw"], tmp_path / "store", subjects=(1,))
+    with pytest.raises(InputError, match="store is a trial store already: use it as it is"):
+        prepare(out, tmp_path / "another")

@@ -282,7 +282,7 @@ def _job(info: StoreInfo, depends_on: Any) -> str:
 def _finish(store: UnfinishedStore, out: Path, overwrite: bool) -> None:
     writer = store.writer
     warnings = [*store.info.warnings, *store.warnings]
-    writer.info = replace(store.info, sources=store.sources, warnings=warnings)
+    writer.info = replace(store.info, sources={**store.info.sources, **store.sources}, warnings=warnings)
     writer.finish()
     refuse_existing(out, overwrite, STORE_FILE)  # it may have appeared in the meantime
     path, made = out.resolve(), store.folder / STORE

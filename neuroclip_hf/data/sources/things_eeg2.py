@@ -1,6 +1,6 @@
 """`neuroclip prepare things-eeg2`: THINGS-EEG2, in whatever form one has it, into a trial store."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.pictures import check_picture
 from neuroclip_hf.data.simulated import CAPTIONS_FILE
 from neuroclip_hf.data.sources.epoched import EpochedPlan, epochs_of, first_container, plan_containers
-from neuroclip_hf.data.sources.finished import ShownPicture, difference
+from neuroclip_hf.data.sources.finished import ShownPicture, damage, difference
 from neuroclip_hf.data.sources.layouts import EpochedLayout, RecordedLayout, recognise
 from neuroclip_hf.data.sources.recorded import SESSION, WHITENINGS, RecordedPlan, plan_recordings
 from neuroclip_hf.data.sources.resume import discard_finished, unfinished_store
@@ -19,7 +19,7 @@ from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter
 from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json, refuse_existing
+from neuroclip_hf.files import read_json, refuse_existing, sha256
 from neuroclip_hf.logging import get_logger, progress
 
 _OF_RECORDINGS = EpochSettings(sampling_rate=FACTS.epoch_sampling_rate)
@@ -79,17 +79,32 @@ def prepare_things_eeg2(
     metadata = _read_metadata(layout, source, images)
     plan = _plan(layout, source, metadata, numbers, channels, epochs, whitening, allow_missing)
     pictures = _list_pictures(images, metadata)
+    tables = _tables(source, images)
     if out.exists() and not overwrite:
-        _refuse_other(out, difference(out, plan.info, source, plan.files, pictures))
+        files = tables | {path.relative_to(source).as_posix(): path for path in plan.files}
+        _refuse_other(out, damage(out), lambda: difference(out, plan.info, files, pictures))
         return out
     _check_pictures(pictures, allow_missing)
-    with unfinished_store(out, plan.info, source, overwrite, depends_on=asdict(metadata)) as store:
+    info = replace(plan.info, sources={name: sha256(path) for name, path in tables.items()})
+    with unfinished_store(out, info, source, overwrite, depends_on=asdict(metadata)) as store:
         plan.write(store)
         _write_pictures(store.writer, pictures)
     return out
 
 
-def _refuse_other(out: Path, differs: str | None) -> None:
+def _tables(source: Path, images: Path) -> dict[str, Path]:
+    """Files beside the recordings that a store depends on, by what store.json calls them."""
+    found = {
+        METADATA_FILE: _metadata_folder(source, images) / METADATA_FILE,
+        CAPTIONS_FILE: images / CAPTIONS_FILE,
+    }
+    return {name: path for name, path in found.items() if path.is_file()}
+
+
+def _refuse_other(out: Path, damaged: str | None, compare: Callable[[], str | None]) -> None:
+    if damaged is not None:
+        raise InputError(f"{out} is damaged ({damaged}): pass --overwrite to make it again.")
+    differs = compare()
     if differs is not None:
         raise InputError(
             f"{out} already exists: pass --overwrite to replace it, or name another output; it is not taken for the "
@@ -164,10 +179,15 @@ def _plan(
 
 def _read_metadata(layout: RecordedLayout | EpochedLayout, source: Path, images: Path) -> ImageMetadata:
     """The table of pictures; containers often come without it, and follow the order of the picture folders."""
-    folder = next((one for one in (source, images) if (one / METADATA_FILE).is_file()), None)
-    if folder is None and isinstance(layout, EpochedLayout):
+    folder = _metadata_folder(source, images)
+    if not (folder / METADATA_FILE).is_file() and isinstance(layout, EpochedLayout):
         return things_eeg2.list_pictures(images)
-    return things_eeg2.read_image_metadata(folder or source)
+    return things_eeg2.read_image_metadata(folder)
+
+
+def _metadata_folder(source: Path, images: Path) -> Path:
+    """Where the table of pictures lies; the source where it is missing."""
+    return next((one for one in (source, images) if (one / METADATA_FILE).is_file()), source)
 
 
 def _subjects(source: Path, layout: RecordedLayout | EpochedLayout, wanted: Sequence[int | str]) -> tuple[int, ...]:
