@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 """The file in a [`locked_folder`] that its process holds."""
+_TOKEN_BYTES = 4
 
 
 def refuse_existing(path: str | Path, overwrite: bool, mark: str | None = None) -> None:
@@ -167,7 +169,7 @@ def locked_folder(folder: Path, out: Path, contents: Collection[str], work: str)
 @contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
     """Yield a new folder on the same file system as `path`, so that a rename suffices; it is gone afterwards."""
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    temporary = _dotted(path, "tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
@@ -183,6 +185,19 @@ def _folder_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def temporary_folders(path: Path) -> list[Path]:
+    """Folders beside an output that a process left which was killed while it wrote, or in which one is at work."""
+    path = path.resolve()
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{{2 * _TOKEN_BYTES}}}\.(tmp|old)")
+    if not path.parent.is_dir():
+        return []
+    return sorted(one for one in path.parent.iterdir() if name.fullmatch(one.name) and one.is_dir())
+
+
+def _dotted(path: Path, kind: str) -> Path:
+    return path.parent / f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}.{kind}"
+
+
 def _unwritable(path: Path, error: OSError) -> InputError:
     return InputError(f"{path} cannot be written ({error.strerror}): name an output in a folder you may write to.")
 
@@ -192,7 +207,7 @@ def _replace_folder(new: Path, path: Path) -> None:
     if not path.exists():
         os.replace(new, path)
         return
-    old = path.parent / f".{path.name}.{secrets.token_hex(4)}.old"
+    old = _dotted(path, "old")
     try:
         os.replace(path, old)
         os.replace(new, path)

@@ -6,20 +6,19 @@ same command goes on after it.
 from those.
 """
 
-import re
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from neuroclip_hf.files import temporary_folders
 from neuroclip_hf.logging import get_logger
 
 QUIET_SECONDS = 600
 """So long nothing has changed in a folder that nobody works on any more (ours)."""
 PARTS = "parts"
 """The folder in an unfinished store that has a record a finished part."""
-_TEMPORARY = r"\.{}\.[0-9a-f]{{8}}\.(tmp|old)"
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,12 @@ def find_leftovers(store: Path) -> list[Leftover]:
     unfinished = unfinished_folder(store)
     parts = len(list((unfinished / PARTS).glob("*.json")))
     found = [Leftover(str(unfinished), parts)] if unfinished.is_dir() else []
-    return found + [Leftover(str(path)) for path in _temporary_folders(store)]
+    return found + [Leftover(str(path)) for path in temporary_folders(store)]
 
 
 def sweep(store: Path, overwrite: bool) -> None:
     """Name the temporary folders beside a store; where it may be overwritten, remove those that nobody works on."""
-    for path in _temporary_folders(store):
+    for path in temporary_folders(store):
         if overwrite and time.time() - _last_change(path) > QUIET_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
             get_logger().info("%s, which a killed process had left, was removed.", path)
@@ -71,14 +70,6 @@ def sweep(store: Path, overwrite: bool) -> None:
                 path,
                 QUIET_SECONDS // 60,
             )
-
-
-def _temporary_folders(store: Path) -> list[Path]:
-    path = store.resolve()
-    name = re.compile(_TEMPORARY.format(re.escape(path.name)))
-    if not path.parent.is_dir():
-        return []
-    return sorted(one for one in path.parent.iterdir() if name.fullmatch(one.name) and one.is_dir())
 
 
 def _last_change(folder: Path) -> float:
