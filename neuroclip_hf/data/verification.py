@@ -180,8 +180,8 @@ def _shared_pictures(store: TrialStore) -> Iterator[Problem]:
 
 
 def _wrong_covariances(store: TrialStore) -> Iterator[Problem]:
-    if store.info.whitening_fit is None:
-        return
+    if store.info.whitening_fit is None or store.info.settings.get("already_epoched"):
+        return  # whoever whitened before kept no covariance
     size = len(store.info.channels)
     for subject in store.subjects:
         try:

@@ -22,7 +22,7 @@ from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_writer import StoreWriter
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json, sha256, write_json
+from neuroclip_hf.files import read_json, write_json
 
 SMALL = {
     "channels": ("P7", "Oz", "O2"),
@@ -377,32 +377,3 @@ def test_records_are_plain(sources, tmp_path, monkeypatch):
     assert record["rows"] == {"sub-01/train.npy": 16, "sub-01/test.npy": 8}
     assert len(record["sources"]) == 2
     assert np.load(tmp_path / ".store.unfinished" / "parts" / "0001.npy", allow_pickle=False).shape == (3, 3)
-
-
-def test_a_finished_store_that_is_damaged_is_not_taken_for_complete(sources, tmp_path, snapshot):
-    out = prepare(sources["nice"], tmp_path / "store")
-    whole = snapshot(out)
-    array = out / "sub-01" / "train.npy"
-    array.write_bytes(array.read_bytes()[:-1] + b"0")
-    message = r"store is damaged \(sub-01/train.npy: it has changed .*\): pass --overwrite to make it again"
-    with pytest.raises(InputError, match=message):
-        prepare(sources["nice"], out)
-    write_json(out / "store.json", {**read_json(out / "store.json"), "unit": "V"})
-    with pytest.raises(InputError, match=r"damaged \(.*store.json has changed .*\): pass --overwrite"):
-        prepare(sources["nice"], out)
-    assert snapshot(prepare(sources["nice"], out, overwrite=True)) == whole
-
-
-def test_the_tables_of_pictures_and_captions_are_sources(sources, tmp_path):
-    out = prepare(sources["raw"], tmp_path / "store", subjects=(1,))
-    said = read_json(out / "store.json")
-    assert said["sources"]["image_metadata.npy"] == sha256(sources["raw"] / "image_metadata.npy")
-    assert said["sources"][CAPTIONS_FILE] == sha256(sources["raw"] / CAPTIONS_FILE)
-    assert (said["times"][0], said["times"][1], len(said["times"])) == (0.0, 0.004, said["num_timesteps"])
-    assert TrialStore(out).info.times == said["times"]
-
-
-def test_a_store_is_no_source(sources, tmp_path):
-    out = prepare(sources["raw"], tmp_path / "store", subjects=(1,))
-    with pytest.raises(InputError, match="store is a trial store already: use it as it is"):
-        prepare(out, tmp_path / "another")

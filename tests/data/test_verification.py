@@ -11,8 +11,8 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.parquet.export import export_store
 from neuroclip_hf.data.parquet.importing import import_store
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.verification import check_store
 from neuroclip_hf.data.store_info import signed
+from neuroclip_hf.data.verification import check_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, sha256, write_json
 

@@ -15,9 +15,10 @@ from neuroclip_hf.data.sources.finished import ShownPicture, damage, difference
 from neuroclip_hf.data.sources.layouts import EpochedLayout, RecordedLayout, recognise
 from neuroclip_hf.data.sources.recorded import SESSION, WHITENINGS, RecordedPlan, plan_recordings
 from neuroclip_hf.data.sources.resume import discard_finished, unfinished_store
+from neuroclip_hf.data.sources.sessions import REMEDY
 from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter
-from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata
+from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata, subject_folder
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, refuse_existing, sha256
 from neuroclip_hf.logging import get_logger, progress
@@ -74,10 +75,12 @@ def prepare_things_eeg2(
     refuse_existing(out, overwrite or (out / STORE_FILE).is_file(), STORE_FILE)
     layout = recognise(source)
     numbers = _subjects(source, layout, subjects)
+    empty = [] if subjects else _without_files(source, layout, allow_missing)
     images = source if images is None else Path(images)
     _check_picture_folders(images)
     metadata = _read_metadata(layout, source, images)
     plan = _plan(layout, source, metadata, numbers, channels, epochs, whitening, allow_missing)
+    plan = replace(plan, warnings=(*empty, *plan.warnings))
     pictures = _list_pictures(images, metadata)
     tables = _tables(source, images)
     if out.exists() and not overwrite:
@@ -200,6 +203,15 @@ def _subjects(source: Path, layout: RecordedLayout | EpochedLayout, wanted: Sequ
     if missing:
         raise InputError(f"{source} holds no subject {missing[0]}; it holds {', '.join(map(str, found))}.")
     return tuple(numbers)
+
+
+def _without_files(source: Path, layout: RecordedLayout | EpochedLayout, allow_missing: bool) -> list[str]:
+    """Folders of subjects that hold nothing of the layout, as warnings."""
+    found = {subject_folder(number) for number in layout.files(source)}
+    empty = sorted(path.name for path in source.glob("sub-*") if path.is_dir() and path.name not in found)
+    if empty and not allow_missing:
+        raise InputError(f"{source / empty[0]} holds no {layout.description}: {REMEDY}.")
+    return [f"{name} holds no {layout.description}." for name in empty]
 
 
 def _channels(names: Sequence[str]) -> tuple[str, ...]:

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroclip_hf.data import safe_load
-from neuroclip_hf.data.containers import UBP_FILES, UBP_KEYS
+from neuroclip_hf.data.containers import UBP_FILES, UBP_FURTHER_KEYS, UBP_KEYS
 from neuroclip_hf.data.sources.layouts.base import UNKNOWN_FIT, EpochedFile, EpochedLayout, make_epoched
 from neuroclip_hf.data.things_eeg2 import ImageMetadata
 from neuroclip_hf.errors import InputError
 
 _EEG, _IMAGE, _SESSION, _CHANNELS, _TIMES = UBP_KEYS
+_LABEL = UBP_FURTHER_KEYS[0]
 
 
 class UbpLayout(EpochedLayout):
@@ -37,6 +38,8 @@ class UbpLayout(EpochedLayout):
         if not np.isfinite(numbers).all() or (numbers < 0).any() or (numbers % 1).any():
             raise InputError(f"{path}: {_SESSION} holds numbers that count nothing: get the file again.")
         ids = _image_ids(path, images, split, metadata)
+        if _LABEL in content:
+            _check_labels(path, _of_trials(path, _LABEL, content[_LABEL], values), ids)
         found_sessions = numbers.astype(np.int64) + 1
         channels, times = content[_CHANNELS], np.asarray(content[_TIMES])
         return make_epoched(path, values, channels, times, split, metadata, UNKNOWN_FIT, ids, found_sessions)
@@ -50,6 +53,19 @@ def _of_trials(path: Path, key: str, given: Any, values: np.ndarray) -> NDArray[
     if values.ndim != 4 or found.shape != values.shape[:2]:
         raise InputError(f"{path}: {key} has shape {found.shape} and {_EEG} {values.shape}: get the file again.")
     return found
+
+
+def _check_labels(path: Path, labels: NDArray[Any], ids: NDArray[np.object_]) -> None:
+    """Whether the numbers of concepts say of every trial what its picture says: one number a concept."""
+    concepts: dict[Any, str] = {}
+    numbers: dict[str, Any] = {}
+    for number, image_id in zip(labels.reshape(-1).tolist(), ids.reshape(-1), strict=True):
+        concept = PurePosixPath(image_id).parent.name
+        if concepts.setdefault(number, concept) != concept or numbers.setdefault(concept, number) != number:
+            raise InputError(
+                f"{path}: {_LABEL} {number!r} and {_IMAGE} {image_id!r} do not fit each other, since they stand with "
+                "others elsewhere: get the file again."
+            )
 
 
 def _image_ids(path: Path, images: NDArray[Any], split: str, metadata: ImageMetadata) -> NDArray[np.object_]:
