@@ -85,7 +85,7 @@ def test_a_recording_without_codes_is_left_out(copied, tmp_path, whitening):
     data = copied("raw")
     change_codes(things_eeg2.raw_path(data, 2, 1, TEST), erase)
     change_codes(things_eeg2.raw_path(data, 1, 2, TRAIN), erase)
-    message = r"sub-01/ses-02/raw_eeg_training.npy shows no picture: no stimulus code"
+    message = r"sub-01/ses-02/raw_eeg_training.npy shows no picture: it holds no stimulus code"
     store = refused_or_warned(data, tmp_path / "store", message, whitening=whitening)
     assert any("sub-02/ses-01/raw_eeg_test.npy shows no picture" in warning for warning in store.info.warnings)
     sessions = {(name, split): set(store.trials["session"][store.select(split, [name])])
@@ -102,6 +102,42 @@ def test_a_subject_whose_training_shows_nothing_is_refused(copied, tmp_path):
     for whitening in ("session", "training-subjects", "none"):
         with pytest.raises(InputError, match=r"01 has no training recording that shows pictures: leave it|nobody but"):
             prepare_things_eeg2(data, tmp_path / "store", channels=["all"], whitening=whitening, allow_missing=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({}, {"channels": ["stim"]}, "channel stim is of type stim, neither EEG nor MEG"),
+        ({"sfreq": 1e300}, {}, r"raw_eeg_training.npy: sfreq is 1e\+300 instead of samples per second"),
+    ],
+)
+def test_strange_recordings_are_refused_with_words(copied, tmp_path, changes, options, message):
+    data = copied("raw")
+    path = things_eeg2.raw_path(data, 1, 1, TRAIN)
+    path.write_bytes(pickle.dumps({**safe_load.load(path), **changes}))
+    with pytest.raises(InputError, match=message):
+        prepare_things_eeg2(data, tmp_path / "store", **{"channels": ["all"], **options})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("eeg", "bfloat16", "eeg is torch.bfloat16, which is no type of array"),
+        ("session", [["a"] * 8] * 2, "session holds no numbers"),
+        ("times", ["a"], "its times are no numbers"),
+        ("times", [place * 1e-300 for place in range(250)], "times come every 1e-300 s"),
+    ],
+)
+def test_strange_containers_are_refused_with_words(copied, tmp_path, key, value, message):
+    import torch
+
+    data = copied("ubp")
+    path = data / "sub-01" / "test.pt"
+    content = safe_load.load(path)
+    value = torch.as_tensor(np.array(content[key]).astype("f4")).bfloat16() if value == "bfloat16" else value
+    torch.save({**content, key: value}, path)
+    with pytest.raises(InputError, match=message):
+        prepare_things_eeg2(data, tmp_path / "store", channels=["all"])
 
 
 def test_a_container_with_fewer_repeats_than_others_is_told(copied, tmp_path):

@@ -249,7 +249,9 @@ class RecordedPlan:
         file = RecordingFile(path, subject_folder(session.subject), session.session, run)
         recording = self.layout.open(file, split, self.metadata)
         if recording.events.empty:
-            result.warnings.append(self.showings.allowed(f"{short_name(path)} shows no picture: no stimulus code"))
+            result.warnings.append(
+                self.showings.allowed(f"{short_name(path)} shows no picture: it holds no stimulus code")
+            )
             return
         channels = choose_channels(recording.raw, self.epochs.channels, path)
         check_signal(recording, channels)
