@@ -182,7 +182,7 @@ def test_a_window_inside_and_channels_by_name_are_exact(stores, written, tmp_pat
         ({"whitening": "none"}, "whitening is 'none', but"),
         ({"epochs": EpochSettings(window=(0.0, 1.2))}, r"test\.\w+ holds epochs .* --window 0,1.2 is not inside"),
         ({"epochs": EpochSettings(window=(-0.3, 0.5))}, "--window -0.3,0.5 is not inside"),
-        ({"epochs": EpochSettings(window=(0.0013, 0.5))}, "--window 0.0013,0.5 is not inside"),
+        ({"epochs": EpochSettings(window=(0.0013, 0.5))}, "--window 0.0013,0.5 does not begin and end at a sample"),
         ({"epochs": EpochSettings(window=(0, 0.5), sampling_rate=500)}, "--rate 500 needs the recordings"),
         ({"epochs": EpochSettings(window=(0, 0.5), sampling_rate=50)}, "--rate 50 needs the recordings"),
         ({"epochs": EpochSettings(window=(0, 0.5), baseline=None)}, "another baseline"),

@@ -181,7 +181,10 @@ def _check_answer(response: httpx2.Response, source: Source, part: Part) -> None
     if source.url.startswith("https:") and response.url.scheme != "https":
         raise InputError(f"{where}: the server passes on to an address without encryption: name another --mirror.")
     if status == _BAD_RANGE:
+        kept, received = part.remote(), part.size
         part.discard()
+        if kept is not None and kept.size is not None and received < kept.size:
+            raise _Interrupted(f"the server announces {kept.size} bytes and has {received}, so it begins again")
         raise _Interrupted("the server has fewer bytes than were received, so it begins again")
     if status in _WORTH_ANOTHER_TRY:
         asked = response.headers.get("Retry-After", "")

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.layout import EXPORT_FILE, ExportInfo, read_export_info
 from neuroclip_hf.data.store import TrialStore
@@ -48,6 +49,7 @@ def import_store(
             under `out`.
     """
     refuse_existing(out, overwrite, STORE_FILE)
+    sweep(Path(out), overwrite)
     with new_folder(out, overwrite, STORE_FILE) as folder:
         rebuild = _Rebuild.open(Path(export), folder)
         rebuild.copy_files()

@@ -45,11 +45,13 @@ def check_epochs(opened: EpochedFile, wanted: EpochSettings) -> tuple[int, int]:
     if wanted.baseline != held.baseline or wanted.band != (None, None) or wanted.reject is not None:
         raise InputError(f"{begin}: another baseline, filter or rejection needs the recordings; leave it out.")
     start, stop = ((edge - opened.window_start) * rate for edge in wanted.window)
-    if min(start, opened.values.shape[-1] - stop) < -_NEAR or max(abs(x - round(x)) for x in (start, stop)) > _NEAR:
+    inside = min(start, opened.values.shape[-1] - stop) >= -_NEAR
+    if not inside or max(abs(edge - round(edge)) for edge in (start, stop)) > _NEAR:
         low, high = opened.window
+        remedy = "does not begin and end at a sample: choose such times" if inside else "is not inside"
         raise InputError(
             f"{begin}, from {low:g} to {high:g} s in steps of {1 / rate:g} s: --window {wanted.window[0]:g},"
-            f"{wanted.window[1]:g} is not inside."
+            f"{wanted.window[1]:g} {remedy}."
         )
     return round(start), round(stop) - round(start)
 
@@ -146,7 +148,7 @@ class EpochedPlan:
             target=columns.IMAGE_TARGET,
             data=columns.SIMULATED if simulated else columns.RECORDED,
             source="things-eeg2",
-            settings={"layout": self.layout.name, "already_epoched": True, "epochs": settings},
+            settings={"layout": self.layout.name_of(self.like), "already_epoched": True, "epochs": settings},
             whitening_fit=self.like.whitening_fit,
         )
 

@@ -215,9 +215,11 @@ def _without_files(source: Path, layout: RecordedLayout | EpochedLayout, allow_m
 
 
 def _channels(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        raise InputError("no channel is named: name some, or say occipital or all.")
     if list(names) == ["all"]:
         return ()
-    return FACTS.occipital_channels if list(names) in ([], ["occipital"]) else tuple(names)
+    return FACTS.occipital_channels if list(names) == ["occipital"] else tuple(names)
 
 
 def _check_picture_folders(images: Path) -> None:

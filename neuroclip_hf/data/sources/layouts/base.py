@@ -118,6 +118,10 @@ class EpochedLayout(Layout):
         """Whether a file that is called so is of this layout; where two share their names, the first bytes tell."""
         return True
 
+    def name_of(self, opened: EpochedFile) -> str:
+        """What store.json calls the layout of a container; more than one name where its bytes do not tell."""
+        return self.name
+
     def path(self, source: Path, subject: int, split: str) -> Path:
         """Where the container of a split lies."""
         return source / subject_folder(subject) / self.file_names[split]
