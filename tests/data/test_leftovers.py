@@ -61,11 +61,11 @@ def test_an_export_and_what_is_imported_from_it_are_made_so(array_store, tmp_pat
     for name in ("dataset", "again"):
         (tmp_path / f".{name}.0123abcd.tmp").mkdir()
         age(tmp_path / f".{name}.0123abcd.tmp", QUIET_SECONDS + 60)
-    export_store(store, tmp_path / "dataset")
+    export_store(store.path, tmp_path / "dataset")
     import_store(tmp_path / "dataset", tmp_path / "again")
     for name in ("dataset", "again"):
         assert f".{name}.0123abcd.tmp was left by a process that was killed" in caplog.text
-    export_store(store, tmp_path / "dataset", overwrite=True)
+    export_store(store.path, tmp_path / "dataset", overwrite=True)
     assert not (tmp_path / ".dataset.0123abcd.tmp").exists()
 
 

@@ -171,7 +171,7 @@ class EpochedPlan:
 
     def _check_repeats(self, store: UnfinishedStore) -> list[str]:
         """Whether all subjects have their pictures equally often; if not, warnings."""
-        warnings = []
+        warnings: list[str] = []
         for split in SPLITS:
             repeats = {one.name: one.repeats[split] for one in store.records if split in one.repeats}
             most = max(repeats.values(), default=0)

@@ -42,7 +42,7 @@ class ReleaseLayout(_PickledLayout):
     """
 
     name = "release"
-    description = "epochs of the dataset's own release, or saved as it is"
+    description = "epochs of the dataset's own release (or others saved like it)"
 
     def name_of(self, opened: EpochedFile) -> str:
         """The release at its rate; at another one, epochs of NICE and ATM that were saved anew look the same."""
