@@ -14,9 +14,12 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neuroclip_hf.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LOCK = "lock"
 """The file in a [`locked_folder`] that its process holds."""
@@ -89,6 +92,16 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def write_array(path: Path, values: "NDArray[Any]") -> None:
+    """Write a plain .npy file; an error says its number, which `numpy.save` loses, so that a full disk is known."""
+    import numpy as np  # not every user of this module needs it
+
+    values = np.ascontiguousarray(values)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
+        file.write(values.data)
+
+
 def read_json(path: str | Path) -> Any:
     """Read JSON.
 
@@ -107,8 +120,8 @@ def read_json(path: str | Path) -> Any:
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Whether an error says that the disk, or what a user may take of it, is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    """Whether an error says that the disk, or what a user or a file may take of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256(path: Path) -> str:

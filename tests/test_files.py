@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from neuroclip_hf import files
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_file, new_folder, read_json, write_json, write_text
+from neuroclip_hf.files import is_disk_full, new_file, new_folder, read_json, write_array, write_json, write_text
 
 
 def write_folder(path, text, **options):
@@ -206,3 +207,19 @@ def test_missing_json_and_a_folder_are_named(tmp_path):
         read_json(tmp_path / "store.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_json(tmp_path)
+
+
+def test_an_array_is_written_as_numpy_does_and_a_full_disk_is_known(tmp_path):
+    values = np.arange(6.0).reshape(2, 3)
+    np.save(tmp_path / "numpy.npy", values)
+    write_array(tmp_path / "ours.npy", values)
+    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+    resource = pytest.importorskip("resource")  # of POSIX systems
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))
+    try:
+        with pytest.raises(OSError, match="large") as raised:
+            write_array(tmp_path / "large.npy", values)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert is_disk_full(raised.value)

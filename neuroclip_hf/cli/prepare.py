@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from neuroclip_hf import columns
-from neuroclip_hf.cli.options import as_list, as_mapping, as_open_range, as_range, print_result
+from neuroclip_hf.cli.options import as_list, as_mapping, as_names, as_open_range, as_range, print_result
 from neuroclip_hf.errors import InputError
 
 app = typer.Typer(help="Make a trial store from recordings, arrays or THINGS-EEG2.", no_args_is_help=True)
@@ -65,7 +65,7 @@ def recordings(
             sampling_rate=rate,
             band=as_open_range(band, "--filter"),
             reject=None if reject is None else reject * 1e-6,
-            channels=as_list(channels, "--channels"),
+            channels=as_names(channels, (), "--channels"),
         ),
         splits=SplitSettings(
             protocol=protocol,
@@ -160,7 +160,7 @@ def things_eeg2(
         out,
         images=images,
         subjects=as_list(subjects, "--subjects"),
-        channels=as_list(channels, "--channels"),
+        channels=as_names(channels, (), "--channels"),
         epochs=choose_epochs(source, images, **given) if given else None,
         whitening=whitening,
         allow_missing=allow_missing,

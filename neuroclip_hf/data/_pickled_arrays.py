@@ -7,6 +7,7 @@ The stand-ins take the state instead, check it, and make arrays from it by NumPy
 
 import math
 import re
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -118,7 +119,7 @@ class Array:
             return
         if type(data) not in (bytes, Mapped) or len(data) != count * dtype.itemsize:
             raise ValueError(f"an array of shape {shape} and type {dtype} does not fit its data")
-        _check_truths(dtype, data)
+        _check_data(dtype, data)
         self._spend(len(data))
         if isinstance(data, Mapped):
             self.array = np.frombuffer(data.buffer, dtype).reshape(shape, order="F" if is_fortran else "C")
@@ -137,7 +138,7 @@ class Array:
             raise ValueError(f"memory order {shown(order)} does not exist")
         if axis_order is not None and not are_lengths(axis_order):
             raise ValueError("an order of axes is no tuple of axes")
-        _check_truths(dtype, buffer)
+        _check_data(dtype, buffer)
         self._spend(len(buffer))
         flat = np.frombuffer(_plain(buffer), dtype)
         if axis_order is not None:
@@ -161,6 +162,7 @@ def scalar(kind: Any, data: Any) -> np.generic:
     dtype = kind.dtype if isinstance(kind, DataType) else None
     if dtype is None or dtype.hasobject or type(data) is not bytes or len(data) != dtype.itemsize:
         raise ValueError("a scalar does not fit its data type")
+    _check_data(dtype, data)
     value: np.generic = np.frombuffer(data, dtype)[0] if data else dtype.type()
     return value
 
@@ -248,10 +250,26 @@ def _checked(shape: Any, kind: Any) -> tuple[np.dtype, int]:
     return kind.dtype, count
 
 
-def _check_truths(dtype: np.dtype, data: bytes | bytearray | Mapped) -> None:
+def check_items(values: np.ndarray) -> None:
+    """Refuse bytes that NumPy takes for truth values or characters without looking.
+
+    Raises:
+        ValueError: for a truth value that is neither 0 nor 1, or a number that is no character.
+    """
+    for name in values.dtype.names or ():
+        check_items(values[name])
     # Compiled code counts on truth values being 0 or 1 when it makes room for what a mask selects.
-    if dtype.kind == "b" and np.frombuffer(_plain(data), np.uint8).max(initial=0) > 1:
+    if values.dtype.kind == "b" and values.view(np.uint8).max(initial=0) > 1:
         raise ValueError("a truth value is neither 0 nor 1")
+    if values.dtype.kind == "U" and values.dtype.itemsize:
+        codes = values.ravel(order="K").view(f"{values.dtype.str[0]}u4")
+        if codes.max(initial=0) > sys.maxunicode or ((codes >= 0xD800) & (codes < 0xE000)).any():
+            raise ValueError("a text holds a number that is no character")
+
+
+def _check_data(dtype: np.dtype, data: bytes | bytearray | Mapped) -> None:
+    if dtype.kind in "bU" and dtype.itemsize:
+        check_items(np.frombuffer(_plain(data), dtype))
 
 
 def _plain(data: bytes | bytearray | Mapped) -> bytes | bytearray | memoryview:

@@ -1,7 +1,9 @@
-"""One function over many blocks of numbers, in as many threads as BLAS may use."""
+"""One function over many blocks of numbers, in as many threads as BLAS may use; BLAS itself then has one in each."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import TypeVar
 
@@ -9,6 +11,24 @@ import threadpoolctl
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_ALLOWED: ContextVar[int | None] = ContextVar("_ALLOWED", default=None)
+"""How many threads BLAS was allowed before [`one_blas_thread`] took them."""
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread, so that its sums are taken in the same order however many a machine has.
+
+    Products and decompositions that BLAS shares among threads differ in their last digits by the number of them.
+    [`map_blocks`] still uses as many threads as BLAS was allowed before.
+    """
+    token = _ALLOWED.set(_allowed())
+    try:
+        with _blas().limit(limits=1):
+            yield
+    finally:
+        _ALLOWED.reset(token)
 
 
 def map_blocks(function: Callable[[Item], Result], blocks: Iterable[Item]) -> list[Result]:
@@ -19,12 +39,17 @@ def map_blocks(function: Callable[[Item], Result], blocks: Iterable[Item]) -> li
     programs use the cores.
     """
     blocks = list(blocks)
-    libraries = _blas()
-    threads = min(len(blocks), max((one["num_threads"] for one in libraries.info()), default=1))
-    if threads < 2:
-        return [function(block) for block in blocks]
-    with libraries.limit(limits=1), ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, blocks))
+    threads = min(len(blocks), _allowed())
+    with _blas().limit(limits=1):  # also around a single block, whose numbers must be the same
+        if threads < 2:
+            return [function(block) for block in blocks]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(function, blocks))
+
+
+def _allowed() -> int:
+    before = _ALLOWED.get()
+    return before or max((one["num_threads"] for one in _blas().info()), default=1)
 
 
 @lru_cache(maxsize=1)  # looking for the libraries takes longer than a block

@@ -17,7 +17,7 @@ UBP_FILES = {TRAIN: "train.pt", TEST: "test.pt"}
 UBP_KEYS = ("eeg", "img", "session", "ch_names", "times")
 """Of its dictionary: (pictures, repeats, channels, samples), paths of pictures, sessions from 0, names, seconds."""
 UBP_FURTHER_KEYS = ("label", "text")
-"""What it says beside that, of which nothing is needed: numbers and words of the concepts."""
+"""What it says beside that: numbers (one a concept) and words of the concepts, of which nothing is needed."""
 
 NEUROBRIDGE_FILES = {TRAIN: "train.npy", TEST: "test.npy"}
 """Of NeuroBridge and SAMGA, below `sub-XX`: (concepts, pictures, repeats, channels, samples)."""

@@ -39,6 +39,8 @@ class EpochSettings:
     def __post_init__(self) -> None:
         if not self.window[0] < self.window[1]:
             raise InputError(f"window {self.window} s is empty: its end must come after its start.")
+        if not np.isfinite([*self.window, *(self.baseline or ())]).all():
+            raise InputError(f"window {self.window} and baseline {self.baseline}: edges must be seconds.")
         if self.baseline is not None and not self.baseline[0] < self.baseline[1]:
             raise InputError(f"baseline {self.baseline} s is empty: its end must come after its start.")
         for name, value in (("sampling_rate", self.sampling_rate), ("reject", self.reject)):
@@ -110,7 +112,8 @@ def modality_of(raw: mne.io.BaseRaw, channels: Sequence[str], path: object) -> s
     Raises:
         InputError: for channels that are neither, or of both kinds.
     """
-    kinds = dict(zip(channels, raw.get_channel_types(picks=list(channels)), strict=True))
+    picks = [raw.ch_names.index(name) for name in channels]  # MNE takes a name like "stim" for a type
+    kinds = dict(zip(channels, raw.get_channel_types(picks=picks), strict=True))
     found = {}
     for name, kind in kinds.items():
         modality = next((one for one, members in MODALITIES.items() if kind in members), None)

@@ -120,11 +120,9 @@ def named_pictures(
         metadata (`ImageMetadata`): the table of pictures.
 
     Raises:
-        InputError: if there is no code, or one that the table does not have.
+        InputError: for a code that the table does not have.
     """
     events = pd.DataFrame({SAMPLE: samples, "code": codes}).astype("int64")
-    if events.empty:
-        raise InputError(f"{path} shows no picture: it holds no stimulus code. Get it again, or leave it out.")
     try:
         names = {code: metadata.image_id(split, int(code)) for code in events["code"].unique()}
     except InputError as error:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from neuroclip_hf.data._pickled_arrays import check_items
 from neuroclip_hf.data._unpickler import DAMAGED, BoundedReader, Forbidden, RestrictedUnpickler
 from neuroclip_hf.errors import InputError
 
@@ -103,7 +104,9 @@ def _load_npy(path: Path, file: BinaryIO, size: int) -> Any:
     if dtype != np.dtype(object):
         if dtype.hasobject:
             raise InputError(f"{path} has a data type with objects inside a structure: {_REMEDY}.")
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        check_items(values)
+        return values
     value = RestrictedUnpickler(path, BoundedReader(path, file, size)).load_object()
     if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape:
         raise InputError(

@@ -8,9 +8,11 @@ from typing import Any
 
 from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json
+from neuroclip_hf.files import read_json, write_json
 
 FORMAT = 1
+DIGEST = "digest"
+"""The entry of store.json that vouches for all others."""
 WITHOUT_PICTURES = "The pictures are not in this store: it came from an export without them."
 """Warning of a store that was imported without its pictures."""
 
@@ -78,6 +80,13 @@ class StoreInfo:
         return self.window_start, self.window_start + self.num_timesteps / self.sampling_rate
 
     @property
+    def times(self) -> list[float] | None:
+        """Seconds from the onset of every sample of a trial; None for patterns."""
+        if self.sampling_rate is None or self.num_timesteps is None:
+            return None
+        return [round(self.window_start + sample / self.sampling_rate, 9) for sample in range(self.num_timesteps)]
+
+    @property
     def trial_shape(self) -> tuple[int, ...]:
         """Shape of one trial: `(channels, samples)`, or `(voxels,)` for patterns."""
         timesteps = () if self.num_timesteps is None else (self.num_timesteps,)
@@ -95,17 +104,38 @@ class StoreInfo:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def read_store_info(path: Path) -> StoreInfo:
+def write_store_info(folder: Path, info: StoreInfo) -> None:
+    """Write the store.json of a folder: what `info` says, the times of the samples, and a digest of all that."""
+    write_json(folder / STORE_FILE, signed({**info.to_dict(), "times": info.times}))
+
+
+def signed(values: dict[str, Any]) -> dict[str, Any]:
+    """Entries of a store.json with the digest of all others."""
+    others = {name: value for name, value in values.items() if name != DIGEST}
+    return {**others, DIGEST: hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()}
+
+
+def read_store_info(path: Path, unsigned: bool = False) -> StoreInfo:
     """What the store.json of a folder says.
 
+    Args:
+        path (`Path`): the folder.
+        unsigned (`bool`): take what it says, also where it has changed since it was written.
+
     Raises:
-        InputError: if the folder has none, or one that is damaged or of another format.
+        InputError: if the folder has none, or one that is damaged, changed or of another format.
     """
     if not (path / STORE_FILE).is_file():
         raise InputError(f"{path} is not a trial store (it has no {STORE_FILE}): make one with `neuroclip prepare`.")
     values = read_json(path / STORE_FILE)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise InputError(f"{path / STORE_FILE} is not of format {FORMAT}: make the store again with this version.")
+    if not unsigned and values != signed(values):
+        # Scale, channels and times would change what is read without a word.
+        raise InputError(
+            f"{path / STORE_FILE} has changed since it was written (it does not agree with its digest): restore it, "
+            "or make the store again."
+        )
     known = {field.name for field in fields(StoreInfo)}
     try:
         return StoreInfo(**{name: value for name, value in values.items() if name in known})

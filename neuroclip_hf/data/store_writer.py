@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neuroclip_hf import __version__, columns
+from neuroclip_hf.data._threads import one_blas_thread
 from neuroclip_hf.data.growing_array import GrowingArray
 from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.splits import check_splits
-from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo, write_store_info
 from neuroclip_hf.data.store_layout import (
     PICTURE_COLUMNS,
     PICTURES_FILE,
@@ -35,7 +36,7 @@ from neuroclip_hf.data.store_layout import (
 )
 from neuroclip_hf.data.trial_arrays import trial_digest
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, sha256, write_json
+from neuroclip_hf.files import new_folder, sha256, write_array
 
 BLOCK = 256
 """Trials converted at once (ours): bounds the float64 copies."""
@@ -170,7 +171,7 @@ class StoreWriter:
         """Keep the noise covariances `(sessions, channels, channels)` that a subject was whitened with."""
         path = self.folder / covariance_name(subject)
         path.parent.mkdir(exist_ok=True)
-        np.save(path, covariances)
+        write_array(path, covariances)
 
     def finish(self) -> None:
         """Write tables and store.json.
@@ -190,7 +191,7 @@ class StoreWriter:
         trials.to_parquet(self.folder / TRIALS_FILE, index=False)
         pictures.to_parquet(self.folder / PICTURES_FILE, index=False)
         info = replace(self.info, checksums=_checksums(self.folder), versions=library_versions())
-        write_json(self.folder / STORE_FILE, info.to_dict())
+        write_store_info(self.folder, info)
 
     def close(self) -> None:
         """Close the files; safe to call twice."""
@@ -252,7 +253,7 @@ class StoreWriter:
 def new_store(path: str | Path, info: StoreInfo, overwrite: bool = False) -> Iterator[StoreWriter]:
     """Write a store that appears under `path` only when it is whole and its splits keep its protocol."""
     sweep(Path(path), overwrite)
-    with new_folder(path, overwrite, STORE_FILE) as folder:
+    with one_blas_thread(), new_folder(path, overwrite, STORE_FILE) as folder:
         writer = StoreWriter(folder, info)
         try:
             yield writer

@@ -79,6 +79,8 @@ PICTURE_FOLDERS = {TRAIN: "training_images", TEST: "test_images"}
 METADATA_FILE = "image_metadata.npy"
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
+HIGHEST_RATE = 1e6
+"""Samples a second that a recording may have (ours): no amplifier is faster."""
 _LARGEST_VOLTAGE = 0.05  # a scalp electrode moves by less, drifts included; recordings in microvolts by far more
 
 
@@ -284,8 +286,8 @@ def _checked_content(path: Path, content: Any) -> tuple[np.ndarray, list[str], l
         )
     if [name for name, kind in zip(names, types, strict=True) if kind == "stim"] != [FACTS.stimulus_channel]:
         raise InputError(f"{path}: the stimulus channel must be called {FACTS.stimulus_channel}, and be the only one.")
-    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 < rate < np.inf:
-        raise InputError(f"{path}: {RAW_KEYS[3]} is {rate!r} instead of samples per second.")
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 1 <= rate <= HIGHEST_RATE:
+        raise InputError(f"{path}: {RAW_KEYS[3]} is {rate!r} instead of samples per second (1 to {HIGHEST_RATE:g}).")
     eeg = [row for row, kind in enumerate(types) if kind == "eeg"]
     _check_volts(path, data[eeg, :: max(1, data.shape[1] // 5000)])
     return data, [str(name) for name in names], [str(kind) for kind in types]

@@ -90,9 +90,9 @@ def check_store(path: str | Path) -> StoreCheck:
         InputError: if the folder is no store of this format at all.
     """
     path = Path(path)
-    info = read_store_info(path)
+    info = read_store_info(path, unsigned=True)  # a changed store.json does not hide what else is wrong
     found = StoreCheck(str(path), info.fingerprint, files=len(info.checksums))
-    found.problems += _wrong_files(path, info)
+    found.problems += wrong_files(path, info)
     found.problems += _wrong_settings(info)
     try:
         store = TrialStore(path)
@@ -103,12 +103,13 @@ def check_store(path: str | Path) -> StoreCheck:
         return found
     found.trials, found.pictures = len(store.trials), len(store.pictures)
     damaged = {one.file for one in found.problems}
-    for part in (_wrong_tables, _wrong_covariances, _wrong_values, _wrong_pictures):
+    for part in (_wrong_tables, _wrong_covariances, _wrong_values, _wrong_pictures, _strange_files):
         found.problems += (one for one in part(store) if one.file not in damaged)
     return found
 
 
-def _wrong_files(path: Path, info: StoreInfo) -> Iterator[Problem]:
+def wrong_files(path: Path, info: StoreInfo) -> Iterator[Problem]:
+    """Files of a store that are missing or have changed."""
     without_pictures = WITHOUT_PICTURES in info.warnings
     for name in progress(info.checksums, desc="files", unit="file"):
         file = path / name
@@ -145,15 +146,25 @@ def _wrong_tables(store: TrialStore) -> Iterator[Problem]:
     strange = sorted(set(store.trials[columns.SPLIT]) - set(columns.SPLITS))
     if strange:
         yield Problem(TRIALS_FILE, f"split {strange[0]!r} is none of {', '.join(columns.SPLITS)}")
-    expected = {array_name(subject, split) for subject, split, _ in array_groups(store.trials)}
-    expected |= {TRIALS_FILE, PICTURES_FILE, *store.pictures[columns.PICTURE_FILE]}
-    for name in sorted(expected - set(store.info.checksums)):
+    for name in sorted(_expected_files(store) - set(store.info.checksums)):
         yield Problem(STORE_FILE, f"it has no checksum of {name}", "make the store again")
     for name in (columns.IMAGE_ID, columns.PICTURE_FILE):
         twice = store.pictures[name][store.pictures[name].duplicated()]
         if len(twice):
             yield Problem(PICTURES_FILE, f"{name} {twice.iloc[0]!r} comes twice")
     yield from _shared_pictures(store)
+
+
+def _expected_files(store: TrialStore) -> set[str]:
+    arrays = {array_name(subject, split) for subject, split, _ in array_groups(store.trials)}
+    return arrays | {TRIALS_FILE, PICTURES_FILE, *store.pictures[columns.PICTURE_FILE]}
+
+
+def _strange_files(store: TrialStore) -> Iterator[Problem]:
+    known = {STORE_FILE, *store.info.checksums, *_expected_files(store)}
+    for name in sorted(file.relative_to(store.path).as_posix() for file in store.path.rglob("*") if file.is_file()):
+        if name not in known:
+            yield Problem(name, "it is none of the store's files", "move it out of the store")
 
 
 def _shared_pictures(store: TrialStore) -> Iterator[Problem]:
@@ -169,8 +180,8 @@ def _shared_pictures(store: TrialStore) -> Iterator[Problem]:
 
 
 def _wrong_covariances(store: TrialStore) -> Iterator[Problem]:
-    if store.info.whitening_fit is None:
-        return
+    if store.info.whitening_fit is None or store.info.settings.get("already_epoched"):
+        return  # whoever whitened before kept no covariance
     size = len(store.info.channels)
     for subject in store.subjects:
         try:

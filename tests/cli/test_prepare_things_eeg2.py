@@ -40,10 +40,11 @@ def test_a_container_needs_no_flag_and_a_part_of_its_window_can_be_asked_for(sim
         (("--baseline", "-0.1,0", "--window", "0,0.5"), "can no longer be changed: leave --baseline -0.1,0 out"),
         (("--window", "0,2"), "--window 0,2 is not inside"),
         (("--window", "-0.2,1"), "--window -0.2,1 is not inside"),
-        (("--window", "0,0.999"), "--window 0,0.999 is not inside"),
+        (("--window", "0,0.999"), "--window 0,0.999 does not begin and end at a sample"),
         (("--whitening", "none"), "leave --whitening out"),
         (("--whitening", "training-subjects"), "leave --whitening out"),
         (("--channels", "Fp1"), "has no channel Fp1"),
+        (("--channels", ""), "--channels '': name at least one, or leave the option out"),
         (("--channels", "P7,,O1"), "--channels 'P7,,O1': an entry is empty"),
     ],
 )

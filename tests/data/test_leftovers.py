@@ -8,6 +8,8 @@ import pytest
 
 from neuroclip_hf.data.description import describe_store
 from neuroclip_hf.data.leftovers import QUIET_SECONDS, find_leftovers, sweep
+from neuroclip_hf.data.parquet.export import export_store
+from neuroclip_hf.data.parquet.importing import import_store
 from neuroclip_hf.data.sources.resume import discard_finished
 from neuroclip_hf.errors import InputError
 
@@ -52,6 +54,19 @@ def test_every_store_is_made_so(array_store, tmp_path, caplog):
     (tmp_path / ".arrays.0123abcd.tmp").mkdir()
     array_store()
     assert ".arrays.0123abcd.tmp was left by a process that was killed" in caplog.text
+
+
+def test_an_export_and_what_is_imported_from_it_are_made_so(array_store, tmp_path, caplog):
+    store = array_store()
+    for name in ("dataset", "again"):
+        (tmp_path / f".{name}.0123abcd.tmp").mkdir()
+        age(tmp_path / f".{name}.0123abcd.tmp", QUIET_SECONDS + 60)
+    export_store(store.path, tmp_path / "dataset")
+    import_store(tmp_path / "dataset", tmp_path / "again")
+    for name in ("dataset", "again"):
+        assert f".{name}.0123abcd.tmp was left by a process that was killed" in caplog.text
+    export_store(store.path, tmp_path / "dataset", overwrite=True)
+    assert not (tmp_path / ".dataset.0123abcd.tmp").exists()
 
 
 def test_info_tells_of_them(array_store, tmp_path):

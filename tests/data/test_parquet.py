@@ -19,7 +19,7 @@ from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.export import export_store, picture_tables
 from neuroclip_hf.data.parquet.importing import import_store
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.store_info import WITHOUT_PICTURES, StoreInfo
+from neuroclip_hf.data.store_info import WITHOUT_PICTURES, StoreInfo, signed
 from neuroclip_hf.data.store_writer import new_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, sha256, write_json
@@ -94,7 +94,7 @@ def test_trials_come_in_the_order_of_the_arrays_whatever_that_of_the_table(store
     table.to_parquet(path / "trials.parquet", index=False)
     said = read_json(path / "store.json")
     said["checksums"]["trials.parquet"] = sha256(path / "trials.parquet")
-    write_json(path / "store.json", said)
+    write_json(path / "store.json", signed(said))
     made = export_store(path, tmp_path / "dataset")
     builder = TrialStoreBuilder(config_name="sub-01", data_dir=str(path), cache_dir=str(tmp_path / "cache"))
     rows = list(builder.as_streaming_dataset("train"))

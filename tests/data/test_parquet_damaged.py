@@ -9,6 +9,7 @@ import pytest
 
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.importing import import_store
+from neuroclip_hf.data.store_info import signed
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, sha256, write_json
 
@@ -49,7 +50,8 @@ def forget_a_trial(path: Path) -> None:
     """The last trial leaves the table, and all checksums are made to fit."""
     table, info = path / "store" / "trials.parquet", path / "store" / "store.json"
     rewrite(table, lambda trials: trials.slice(0, len(trials) - 1))
-    change_json(info, checksums={**read_json(info)["checksums"], "trials.parquet": sha256(table)})
+    said = read_json(info)
+    write_json(info, signed({**said, "checksums": {**said["checksums"], "trials.parquet": sha256(table)}}))
     change_json(path / layout.EXPORT_FILE, digest=sha256(info))
 
 

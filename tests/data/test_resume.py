@@ -180,7 +180,7 @@ def swap_sessions(data: Path) -> None:
         (None, {"epochs": EpochSettings(sampling_rate=50.0)}, "its sampling_rate is other"),
         (swap_sessions, {}, r"raw_eeg_test\.npy has changed since"),
         (change_picture, {}, r"\.jpg has changed since"),
-        (change_captions, {}, "the table of pictures has changed since"),
+        (change_captions, {}, r"captions\.json has changed since"),
     ],
 )
 def test_another_store_is_not_taken_for_the_one_asked_for(sources, tmp_path, snapshot, change, options, differs):
@@ -308,6 +308,20 @@ def test_a_full_disk_is_named_and_gone_on_from(sources, tmp_path, snapshot, monk
     prepare(sources["raw"], out)
     assert len(calls) == 5
     assert beside(out) == ["store", "store.log"]
+
+
+@needs_fork  # and with it the limit
+@pytest.mark.parametrize("largest", [1_000, 30_000])
+def test_a_disk_that_fills_under_an_array_is_named(sources, tmp_path, largest):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
+    try:
+        with pytest.raises(InputError, match="the disk is full; free some space, and start again"):
+            prepare(sources["raw"], tmp_path / "store")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_two_processes_do_not_meet(sources, tmp_path, monkeypatch):

@@ -191,3 +191,33 @@ def test_deeply_nested_arrays_are_an_error_and_no_crash(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "InputError" in done.stderr
+
+
+@pytest.mark.parametrize("protocol", [None, 2, 4, 5])  # None: a plain .npy
+@pytest.mark.parametrize("kind", ["<U3", ">U3"])
+@pytest.mark.parametrize("code", [0x110000, 0xFFFFFFFF, 0xD800])
+def test_texts_hold_characters_only(tmp_path: Path, protocol: int | None, kind: str, code: int) -> None:
+    values, path = np.array([["abc", "\U0010ffff"]], dtype=kind), tmp_path / "a.npy"
+    if protocol is None:
+        np.save(path, values)
+    else:
+        path.write_bytes(pickle.dumps(values, protocol=protocol))
+    assert load(path).tolist() == values.tolist()
+    whole = path.read_bytes()
+    letter, wrong = (np.array([one], f"{kind[0]}u4").tobytes() for one in (ord("b"), code))
+    if protocol == 2:  # which writes bytes as text
+        letter, wrong = (one.decode("latin-1").encode("utf-8") for one in (letter, wrong))
+    assert whole.count(letter) >= 1
+    path.write_bytes(whole.replace(letter, wrong, 1))
+    with pytest.raises(InputError, match=r"a\.npy"):
+        load(path)
+
+
+def test_truth_values_of_a_plain_array_are_zero_or_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    for kind in (np.dtype(bool), np.dtype([("a", "f8"), ("b", "?")])):
+        np.save(path, np.ones(4, dtype=kind))
+        load(path)
+        path.write_bytes(path.read_bytes()[:-1] + b"\2")
+        with pytest.raises(InputError, match="truth value"):
+            load(path)

@@ -82,7 +82,7 @@ def test_the_store_says_what_it_holds(store: TrialStore):
     assert len(store.gallery("train")) == 10
     assert len(store.gallery("test")) == 3
     assert store.covariances(["sub-01"]).shape == (2, 4, 4)
-    assert len(info.sources) == 8
+    assert len(info.sources) == 8 + 2
     assert "sub-01/ses-01/raw_eeg_training.npy" in info.sources
 
 

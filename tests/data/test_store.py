@@ -13,7 +13,7 @@ import neuroclip_hf
 from neuroclip_hf import columns
 from neuroclip_hf.data import store_writer
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo, signed
 from neuroclip_hf.data.store_writer import new_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, write_json
@@ -237,9 +237,8 @@ def test_an_existing_store_is_kept_unless_told_and_while_the_new_one_fails(tmp_p
 
 def spoil_json(path: Path, **changes) -> None:
     values = read_json(path / "store.json")
-    write_json(
-        path / "store.json", {name: value for name, value in {**values, **changes}.items() if value is not None}
-    )
+    left = {name: value for name, value in {**values, **changes}.items() if value is not None}
+    write_json(path / "store.json", signed(left))
 
 
 def truncate(path: Path) -> None:

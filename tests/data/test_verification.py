@@ -11,6 +11,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.parquet.export import export_store
 from neuroclip_hf.data.parquet.importing import import_store
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_info import signed
 from neuroclip_hf.data.verification import check_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, sha256, write_json
@@ -25,7 +26,7 @@ def vouch(path: Path, *names: str, **changes) -> None:
     """Make store.json agree with the files, so that only what they hold can be wrong."""
     info = read_json(path / "store.json")
     info["checksums"].update({name: sha256(path / name) for name in names})
-    write_json(path / "store.json", {**info, **changes})
+    write_json(path / "store.json", signed({**info, **changes}))
 
 
 def change_array(path: Path, name: str, change) -> None:
@@ -156,6 +157,39 @@ def test_one_problem_does_not_hide_another(copy):
     assert files == ["sub-01/train.npy", "sub-02/train.npy", first_picture(copy)]
     with pytest.raises(InputError, match=r"2 more problems in .*store\."):
         check_store(copy).refuse()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channels": ["O1", "P7", "Oz", "O2"]},
+        {"scale": [2.0, 1.0, 1.0, 1.0]},
+        {"offset": [1.0, 0.0, 0.0, 0.0]},
+        {"sampling_rate": 100.0},
+        {"window_start": 0.1},
+        {"times": [0.0]},
+        {"unit": "V"},
+        {"protocol": "new-trials"},
+        {"whitening_fit": None},
+        {"sources": {}},
+        {"digest": "0"},
+    ],
+)
+def test_store_json_vouches_for_itself(copy, changes):
+    write_json(copy / "store.json", {**read_json(copy / "store.json"), **changes})
+    found = check_store(copy)
+    assert [(one.file, one.problem) for one in found.problems] == [
+        ("store.json", "has changed since it was written (it does not agree with its digest)")
+    ]
+    with pytest.raises(InputError, match=r"store.json has changed since it was written .*: restore it, or make"):
+        TrialStore(copy)
+
+
+def test_a_file_that_is_not_of_the_store_is_named(copy):
+    (copy / "sub-01" / "validation.npy").write_bytes(b"0")
+    assert [(one.file, one.problem) for one in check_store(copy).problems] == [
+        ("sub-01/validation.npy", "it is none of the store's files")
+    ]
 
 
 def test_what_is_no_store_is_refused(tmp_path):

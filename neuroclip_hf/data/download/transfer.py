@@ -129,13 +129,21 @@ def _receive_all(client: httpx2.Client, source: Source, part: Part, patience: Pa
                 furthest, failures, pause = part.size, 0, patience.pause
             if failures >= patience.attempts:
                 raise InputError(
-                    f"{source.name} from {shown(source.url)}: {error}, {failures} times in a row. {part.size} bytes "
-                    "are kept: run the same command again later, or name a --mirror."
+                    f"{source.name} from {shown(source.url)}: {error}, {failures} times in a row. "
+                    f"{_kept_of(part)} are kept: run the same command again later, or name a --mirror."
                 ) from None
             wait = min(max(pause, error.wait), patience.longest_pause)
             get_logger().info(f"{source.name}: {error}; trying again in {wait:.3g} s ({part.size} bytes so far).")
             time.sleep(wait)
             pause *= 2
+
+
+def _kept_of(part: Part) -> str:
+    """How many bytes are there, of how many: a server may announce more than it has."""
+    remote = part.remote()
+    if remote is None or remote.size is None:
+        return f"{part.size} bytes"
+    return f"{part.size} of the {remote.size} bytes that the server announces"
 
 
 def _receive(client: httpx2.Client, source: Source, part: Part) -> None:
@@ -181,7 +189,10 @@ def _check_answer(response: httpx2.Response, source: Source, part: Part) -> None
     if source.url.startswith("https:") and response.url.scheme != "https":
         raise InputError(f"{where}: the server passes on to an address without encryption: name another --mirror.")
     if status == _BAD_RANGE:
+        kept, received = part.remote(), part.size
         part.discard()
+        if kept is not None and kept.size is not None and received < kept.size:
+            raise _Interrupted(f"the server announces {kept.size} bytes and has {received}, so it begins again")
         raise _Interrupted("the server has fewer bytes than were received, so it begins again")
     if status in _WORTH_ANOTHER_TRY:
         asked = response.headers.get("Retry-After", "")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.card import dataset_card
 from neuroclip_hf.data.parquet.layout import EXPORT_FILE, ExportInfo
@@ -58,6 +59,7 @@ def export_store(path: str | Path, out: str | Path, *, images: bool = True, over
             "The pictures of this store may not be redistributed: keep the export to yourself, or leave them out with "
             "--without-images."
         )
+    sweep(Path(out), overwrite)
     with new_folder(out, overwrite, EXPORT_FILE) as folder:
         info = ExportInfo(store.info.fingerprint, sha256(store.path / STORE_FILE), images)
         info = _write_trials(store, folder, info)

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.layout import EXPORT_FILE, ExportInfo, read_export_info
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.store_info import WITHOUT_PICTURES, StoreInfo, read_store_info
+from neuroclip_hf.data.store_info import WITHOUT_PICTURES, StoreInfo, read_store_info, write_store_info
 from neuroclip_hf.data.store_layout import (
     PICTURE_COLUMNS,
     PICTURES_FILE,
@@ -24,7 +25,7 @@ from neuroclip_hf.data.store_layout import (
     is_picture,
 )
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_folder, refuse_existing, sha256, write_json
+from neuroclip_hf.files import new_folder, refuse_existing, sha256
 from neuroclip_hf.logging import get_logger, progress
 
 
@@ -48,6 +49,7 @@ def import_store(
             under `out`.
     """
     refuse_existing(out, overwrite, STORE_FILE)
+    sweep(Path(out), overwrite)
     with new_folder(out, overwrite, STORE_FILE) as folder:
         rebuild = _Rebuild.open(Path(export), folder)
         rebuild.copy_files()
@@ -124,7 +126,7 @@ class _Rebuild:
             )
             warnings = list(dict.fromkeys([*self.store_info.warnings, WITHOUT_PICTURES]))
         if warnings != self.store_info.warnings:
-            write_json(self.folder / STORE_FILE, replace(self.store_info, warnings=warnings).to_dict())
+            write_store_info(self.folder, replace(self.store_info, warnings=warnings))
 
     def _write_exported_pictures(self) -> None:
         expected = {name for name in self.store_info.checksums if is_picture(name)}

@@ -1,5 +1,6 @@
 """The parts of a store that is made from a container of epochs: what it holds is taken over, and said."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,11 +45,13 @@ def check_epochs(opened: EpochedFile, wanted: EpochSettings) -> tuple[int, int]:
     if wanted.baseline != held.baseline or wanted.band != (None, None) or wanted.reject is not None:
         raise InputError(f"{begin}: another baseline, filter or rejection needs the recordings; leave it out.")
     start, stop = ((edge - opened.window_start) * rate for edge in wanted.window)
-    if min(start, opened.values.shape[-1] - stop) < -_NEAR or max(abs(x - round(x)) for x in (start, stop)) > _NEAR:
+    inside = min(start, opened.values.shape[-1] - stop) >= -_NEAR
+    if not inside or max(abs(edge - round(edge)) for edge in (start, stop)) > _NEAR:
         low, high = opened.window
+        remedy = "does not begin and end at a sample: choose such times" if inside else "is not inside"
         raise InputError(
             f"{begin}, from {low:g} to {high:g} s in steps of {1 / rate:g} s: --window {wanted.window[0]:g},"
-            f"{wanted.window[1]:g} is not inside."
+            f"{wanted.window[1]:g} {remedy}."
         )
     return round(start), round(stop) - round(start)
 
@@ -86,7 +89,7 @@ def plan_containers(
     names = tuple(named_channels(like.channels, channels, like.path))
     wanted = replace(wanted, channels=names, sampling_rate=like.sampling_rate)
     warnings = tuple(f"{path.relative_to(source).as_posix()} is missing." for path in missing)
-    return EpochedPlan(layout, source, metadata, wanted, tuple(subjects), like, warnings)
+    return EpochedPlan(layout, source, metadata, wanted, tuple(subjects), like, warnings, allow_missing)
 
 
 def first_container(
@@ -114,6 +117,7 @@ class EpochedPlan:
         subjects (`tuple` of `int`): whose.
         like (`EpochedFile`): the first container, without its values; all others must be like it.
         warnings (`tuple` of `str`): what is missing.
+        allow_missing (`bool`): whether what is missing is a warning, rather than an error.
     """
 
     layout: EpochedLayout
@@ -123,6 +127,7 @@ class EpochedPlan:
     subjects: tuple[int, ...]
     like: EpochedFile
     warnings: tuple[str, ...]
+    allow_missing: bool
 
     @property
     def info(self) -> StoreInfo:
@@ -143,7 +148,7 @@ class EpochedPlan:
             target=columns.IMAGE_TARGET,
             data=columns.SIMULATED if simulated else columns.RECORDED,
             source="things-eeg2",
-            settings={"layout": self.layout.name, "already_epoched": True, "epochs": settings},
+            settings={"layout": self.layout.name_of(self.like), "already_epoched": True, "epochs": settings},
             whitening_fit=self.like.whitening_fit,
         )
 
@@ -162,7 +167,37 @@ class EpochedPlan:
             InputError: for a container that is damaged, or was made in another way than the first.
         """
         store.do(self._parts())
-        store.info = replace(store.info, warnings=list(self.warnings))
+        store.info = replace(store.info, warnings=[*self.warnings, *self._check_repeats(store)])
+
+    def _check_repeats(self, store: UnfinishedStore) -> list[str]:
+        """Whether all subjects have their pictures equally often; if not, warnings."""
+        warnings: list[str] = []
+        for split in SPLITS:
+            repeats = {one.name: one.repeats[split] for one in store.records if split in one.repeats}
+            most = max(repeats.values(), default=0)
+            for name, count in repeats.items():
+                if count < most:
+                    self._warn(f"{name}: {count} repeats of a picture, and {most} of other subjects", warnings)
+        return warnings
+
+    def _check_pictures(self, opened: EpochedFile, split: str, result: Result) -> None:
+        """Whether every picture of the table has as many trials as most."""
+        counts = Counter(opened.image_ids.reshape(-1).tolist())
+        plan = max(sorted(counts.values(), reverse=True), key=list(counts.values()).count)
+        result.repeats[split] = plan
+        pictures = [self.metadata.image_id(split, code) for code in range(1, self.metadata.size(split) + 1)]
+        few = [name for name in pictures if counts[name] < plan]
+        if few:
+            self._warn(
+                f"{opened.path.relative_to(self.source).as_posix()}: {len(few)} of {len(pictures)} {split} pictures "
+                f"have fewer trials than the others ({counts[few[0]]} instead of {plan}: {few[0]})",
+                result.warnings,
+            )
+
+    def _warn(self, text: str, warnings: list[str]) -> None:
+        if not self.allow_missing:
+            raise InputError(f"{text}: {REMEDY}.")
+        warnings.append(f"{text}.")
 
     def _parts(self) -> list[Part]:
         return [
@@ -180,6 +215,7 @@ class EpochedPlan:
     def _write(self, subject: int, split: str, path: Path, writer: StoreWriter, result: Result) -> None:
         opened = self.layout.open(path, split, self.metadata)
         self._refuse_other(opened)
+        self._check_pictures(opened, split, result)
         start, count = check_epochs(opened, self.epochs)
         names = named_channels(opened.channels, self.epochs.channels, path)
         picks = [opened.channels.index(name) for name in names]

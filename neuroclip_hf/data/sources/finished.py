@@ -1,15 +1,17 @@
 """Whether a store that is there already is the one that would be made: the same command, given once more."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_info import StoreInfo, read_store_info
 from neuroclip_hf.data.store_layout import PICTURE_COLUMNS, picture_name
 from neuroclip_hf.data.store_writer import library_versions
+from neuroclip_hf.data.verification import wrong_files
+from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import sha256
 from neuroclip_hf.logging import progress
 
@@ -27,16 +29,13 @@ class ShownPicture(NamedTuple):
     path: Path
 
 
-def difference(
-    path: Path, info: StoreInfo, source: Path, files: Sequence[Path], pictures: Iterable[ShownPicture]
-) -> str | None:
+def difference(path: Path, info: StoreInfo, files: Mapping[str, Path], pictures: Iterable[ShownPicture]) -> str | None:
     """What a store differs in from the one that would be made, or None. Its trials are not looked at.
 
     Args:
         path (`Path`): the store.
         info (`StoreInfo`): what store.json would say, as far as it is known before.
-        source (`Path`): the folder of all sources.
-        files (sequence of `Path`): all sources.
+        files (mapping): what store.json would call each source -> the file.
         pictures (iterable of [`ShownPicture`]): in the order of the store; of those that were not shown, too.
 
     Raises:
@@ -48,12 +47,25 @@ def difference(
             return f"its {name} {'are' if name.endswith('s') else 'is'} other than what is asked for"
     if store.info.versions != library_versions():
         return "it was made by other versions of the libraries"
-    if set(store.info.sources) != {_name(file, source) for file in files}:
+    if set(store.info.sources) != set(files):
         return "it was made from other files"
-    for file in progress(files, desc="sources", unit="file"):
-        if store.info.sources[_name(file, source)] != sha256(file):
+    for name, file in progress(list(files.items()), desc="sources", unit="file"):
+        if store.info.sources[name] != sha256(file):
             return f"{file} has changed since"
     return _other_picture(store, pictures)
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with the files of a store by its own checksums, or None.
+
+    Args:
+        path (`Path`): the store.
+    """
+    try:
+        problem = next(wrong_files(path, read_store_info(path)), None)
+    except InputError as error:
+        return str(error).rpartition(": ")[0]
+    return None if problem is None else f"{problem.file}: {problem.problem}"
 
 
 def _other_picture(store: TrialStore, pictures: Iterable[ShownPicture]) -> str | None:
@@ -66,10 +78,6 @@ def _other_picture(store: TrialStore, pictures: Iterable[ShownPicture]) -> str |
         if not picture.path.is_file() or sha256(picture.path) != store.info.checksums.get(row[3]):
             return f"{picture.path} has changed since"
     return None
-
-
-def _name(file: Path, source: Path) -> str:
-    return file.relative_to(source).as_posix()
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -89,11 +89,7 @@ def plan_recordings(
     info = _store_info(layout, epochs, float(raw.info["sfreq"]), whitening, simulated)
     warnings = [f"{path.relative_to(source).as_posix()} is missing." for path in missing]
     if whitening == SESSION:
-        warnings += [
-            f"{_name(one)}: its test recording was left out: without training epochs nothing whitens it."
-            for one in sessions
-            if list(one.paths) == [columns.TEST]
-        ]
+        warnings += [_not_whitened(one) for one in sessions if list(one.paths) == [columns.TEST]]
     return RecordedPlan(layout, metadata, epochs, whitening, tuple(sessions), allow_missing, info, tuple(warnings))
 
 
@@ -160,11 +156,13 @@ class RecordedPlan:
         Raises:
             InputError: for a recording that is damaged, or lacks something that may not be missing.
         """
-        warnings = list(self.warnings)
+        warnings, fewer = list(self.warnings), list[str]()
         store.do(self.measuring_parts())
         for subject in dict.fromkeys(session.subject for session in self.sessions):
             store.do(self.parts(subject, store))
             warnings += self.showings.check_subject(subject, store)
+            fewer = self.showings.check_sessions(store)  # also those of subjects before
+        warnings += fewer
         for subject, covariances in self.covariances(store).items():
             store.writer.add_covariances(subject_folder(subject), covariances)
         store.info = replace(store.info, warnings=warnings)
@@ -223,10 +221,11 @@ class RecordedPlan:
         return Part(prefix + _name(session), subject_folder(session.subject), files, partial(run, session))
 
     def _measure(self, session: SessionFiles, writer: StoreWriter, result: Result) -> None:
-        covariance = NoiseCovariance()
+        covariance, found = NoiseCovariance(), False
         for rows, values in self._cut(session, columns.TRAIN, Result(result.scratch)):
             covariance.add(values, pictures_of(rows))
-        result.covariance = covariance.result()
+            found = True
+        result.covariance = covariance.result() if found else None
 
     def _write(self, session: SessionFiles, writer: StoreWriter, result: Result, store: UnfinishedStore) -> None:
         matrix = self._matrix_of_others(session.subject, store) if self.whitening == TRAINING_SUBJECTS else None
@@ -235,6 +234,9 @@ class RecordedPlan:
             if split == columns.TRAIN and self.whitening == SESSION:
                 spilled = SpilledEpochs(result.scratch / "epochs", blocks)
                 blocks, result.covariance = spilled, spilled.covariance
+                if result.covariance is None:
+                    result.warnings += [_not_whitened(session)] if columns.TEST in session.paths else []
+                    return
                 matrix = _invert(result.covariance, path)
             for rows, values in blocks:
                 whitened = values if matrix is None else whiten(values, matrix)
@@ -246,6 +248,11 @@ class RecordedPlan:
         run = 1 + SPLITS.index(split)
         file = RecordingFile(path, subject_folder(session.subject), session.session, run)
         recording = self.layout.open(file, split, self.metadata)
+        if recording.events.empty:
+            result.warnings.append(
+                self.showings.allowed(f"{short_name(path)} shows no picture: it holds no stimulus code")
+            )
+            return
         channels = choose_channels(recording.raw, self.epochs.channels, path)
         check_signal(recording, channels)
         shown = recording.events[NAME].tolist()
@@ -268,6 +275,11 @@ class RecordedPlan:
 
     def _matrix_of_others(self, subject: int, store: UnfinishedStore) -> NDArray[np.float64]:
         own = self.covariances(store)
+        if not set(own) - {subject}:
+            raise InputError(
+                f"nobody but {subject_folder(subject)} has a training recording that shows pictures: choose "
+                f"whitening {SESSION!r}."
+            )
         others = [covariances.mean(axis=0) for other, covariances in own.items() if other != subject]
         return _invert(np.mean(others, axis=0), Path(subject_folder(subject)))
 
@@ -277,6 +289,10 @@ def _invert(covariance: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
         return whitening_matrix(covariance)
     except ValueError as error:
         raise InputError(f"{path}: {error}: leave out channels that repeat others with --channels.") from None
+
+
+def _not_whitened(session: SessionFiles) -> str:
+    return f"{_name(session)}: its test recording was left out: without training epochs nothing whitens it."
 
 
 def _name(session: SessionFiles) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
+from neuroclip_hf.data._threads import one_blas_thread
 from neuroclip_hf.data.leftovers import PARTS, sweep, unfinished_folder
 from neuroclip_hf.data.sources.parts import (
     JOB,
@@ -46,6 +47,7 @@ from neuroclip_hf.files import (
     read_json,
     refuse_existing,
     sha256,
+    write_array,
     write_json,
 )
 from neuroclip_hf.logging import get_logger, progress
@@ -150,7 +152,7 @@ class UnfinishedStore:
         if len(table):
             table.to_parquet(part_file(self.folder, place, ".parquet"), index=False)
         if result.covariance is not None:
-            np.save(part_file(self.folder, place, ".npy"), result.covariance)
+            write_array(part_file(self.folder, place, ".npy"), result.covariance)
         has_covariance = result.covariance is not None
         said = (result.warnings, [list(one) for one in result.dropped], result.repeats)
         record = Record(part.name, part.group, sources, rows, *said, has_covariance)
@@ -204,7 +206,7 @@ def unfinished_store(
         InputError: if another process is making the same store, or the disk is full.
     """
     path, folder = out.resolve(), unfinished_folder(out)
-    with locked_folder(folder, out, LEFT, "preparation"):
+    with one_blas_thread(), locked_folder(folder, out, LEFT, "preparation"):
         sweep(out, overwrite)
         _begin(folder, _job(info, depends_on))
         _check_left(folder, info, overwrite)
@@ -280,7 +282,7 @@ def _job(info: StoreInfo, depends_on: Any) -> str:
 def _finish(store: UnfinishedStore, out: Path, overwrite: bool) -> None:
     writer = store.writer
     warnings = [*store.info.warnings, *store.warnings]
-    writer.info = replace(store.info, sources=store.sources, warnings=warnings)
+    writer.info = replace(store.info, sources={**store.info.sources, **store.sources}, warnings=warnings)
     writer.finish()
     refuse_existing(out, overwrite, STORE_FILE)  # it may have appeared in the meantime
     path, made = out.resolve(), store.folder / STORE

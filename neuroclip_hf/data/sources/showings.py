@@ -50,29 +50,38 @@ class Showings:
         return self._uneven(short_name(path), split, used, expected, plan, "stimulus codes")
 
     def check_subject(self, subject: int, store: UnfinishedStore) -> list[str]:
-        """Whether all sessions showed pictures equally often, and used every one of the table so; if not, warnings.
+        """Whether a subject saw every picture of the table as often as the others; if not, warnings.
 
         Raises:
-            InputError: if not, and nothing may be missing.
+            InputError: if not, and nothing may be missing, or no training picture is left at all.
         """
         name, warnings = subject_folder(subject), list[str]()
         for split in SPLITS:
             used = store.shown(name, split)
             most, what = max(used.values(), default=0), "showings (stimulus codes or a session)"
-            warnings += self._fewer_than_other_sessions(name, split, store)
+            if not used and split == columns.TRAIN:
+                raise InputError(
+                    f"{name} has no training recording that shows pictures: leave it out with --subjects."
+                )
             warnings += self._uneven(name, split, used, self._pictures(split), most, what)
         return warnings
 
-    def _fewer_than_other_sessions(self, subject: str, split: str, store: UnfinishedStore) -> list[str]:
-        """Sessions that showed each picture less often than others of the subject did."""
-        repeats = {one.name: one.repeats[split] for one in store.records if split in one.repeats}
-        mine = {name: count for name, count in repeats.items() if name.startswith(f"{subject}/")}
-        most = max(mine.values(), default=0)
-        return [
-            self._allowed(f"{name}: {split} pictures were shown {count} times, and {most} times in other sessions")
-            for name, count in mine.items()
-            if count < most
-        ]
+    def check_sessions(self, store: UnfinishedStore) -> list[str]:
+        """Whether all sessions so far, of all subjects, showed their pictures equally often; if not, warnings.
+
+        Raises:
+            InputError: if not, and nothing may be missing.
+        """
+        warnings = []
+        for split in SPLITS:
+            repeats = {one.name: one.repeats[split] for one in store.records if split in one.repeats}
+            most = max(repeats.values(), default=0)
+            warnings += [
+                self.allowed(f"{name}: {split} pictures were shown {count} times, and {most} times in other sessions")
+                for name, count in repeats.items()
+                if count < most
+            ]
+        return warnings
 
     def _uneven(
         self, where: str, split: str, used: Counter[str], expected: set[str], most: int, what: str
@@ -85,9 +94,14 @@ class Showings:
             f"{where}: {len(few)} of {len(expected)} {split} pictures were shown less often than the others "
             f"({used[few[0]]} times instead of {most}: {few[0]}): {lost} {what} are missing"
         )
-        return [self._allowed(text)]
+        return [self.allowed(text)]
 
-    def _allowed(self, text: str) -> str:
+    def allowed(self, text: str) -> str:
+        """What is missing, as a warning.
+
+        Raises:
+            InputError: if nothing may be missing.
+        """
         if not self.allow_missing:
             raise InputError(f"{text}: {REMEDY}.")
         return f"{text}."

@@ -22,7 +22,7 @@ class SpilledEpochs:
     Args:
         path (`Path`): the file to write.
         blocks (iterable): rows of the trial table with their epochs (trials, channels, samples); their noise
-            covariance is `covariance` afterwards.
+            covariance is `covariance` afterwards, None where there was no block.
     """
 
     def __init__(self, path: Path, blocks: Iterable[Block]) -> None:
@@ -31,11 +31,12 @@ class SpilledEpochs:
         covariance = NoiseCovariance()
         with path.open("wb") as file:
             for rows, values in blocks:
-                np.ascontiguousarray(values, dtype=np.float64).tofile(file)
+                # `tofile` does not say why it could not write.
+                file.write(np.ascontiguousarray(values, dtype=np.float64).data)
                 covariance.add(values, pictures_of(rows))
                 self._rows += rows
                 self._shape = values.shape[1:]
-        self.covariance = covariance.result()
+        self.covariance = covariance.result() if self._rows else None
 
     def __iter__(self) -> Iterator[Block]:
         with self._path.open("rb") as file:  # a map would count as memory

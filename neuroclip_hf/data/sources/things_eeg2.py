@@ -1,6 +1,6 @@
 """`neuroclip prepare things-eeg2`: THINGS-EEG2, in whatever form one has it, into a trial store."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,16 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.pictures import check_picture
 from neuroclip_hf.data.simulated import CAPTIONS_FILE
 from neuroclip_hf.data.sources.epoched import EpochedPlan, epochs_of, first_container, plan_containers
-from neuroclip_hf.data.sources.finished import ShownPicture, difference
+from neuroclip_hf.data.sources.finished import ShownPicture, damage, difference
 from neuroclip_hf.data.sources.layouts import EpochedLayout, RecordedLayout, recognise
 from neuroclip_hf.data.sources.recorded import SESSION, WHITENINGS, RecordedPlan, plan_recordings
 from neuroclip_hf.data.sources.resume import discard_finished, unfinished_store
+from neuroclip_hf.data.sources.sessions import REMEDY
 from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter
-from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata
+from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata, subject_folder
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json, refuse_existing
+from neuroclip_hf.files import read_json, refuse_existing, sha256
 from neuroclip_hf.logging import get_logger, progress
 
 _OF_RECORDINGS = EpochSettings(sampling_rate=FACTS.epoch_sampling_rate)
@@ -74,22 +75,39 @@ def prepare_things_eeg2(
     refuse_existing(out, overwrite or (out / STORE_FILE).is_file(), STORE_FILE)
     layout = recognise(source)
     numbers = _subjects(source, layout, subjects)
+    empty = [] if subjects else _without_files(source, layout, allow_missing)
     images = source if images is None else Path(images)
     _check_picture_folders(images)
     metadata = _read_metadata(layout, source, images)
     plan = _plan(layout, source, metadata, numbers, channels, epochs, whitening, allow_missing)
+    plan = replace(plan, warnings=(*empty, *plan.warnings))
     pictures = _list_pictures(images, metadata)
+    tables = _tables(source, images)
     if out.exists() and not overwrite:
-        _refuse_other(out, difference(out, plan.info, source, plan.files, pictures))
+        files = tables | {path.relative_to(source).as_posix(): path for path in plan.files}
+        _refuse_other(out, damage(out), lambda: difference(out, plan.info, files, pictures))
         return out
     _check_pictures(pictures, allow_missing)
-    with unfinished_store(out, plan.info, source, overwrite, depends_on=asdict(metadata)) as store:
+    info = replace(plan.info, sources={name: sha256(path) for name, path in tables.items()})
+    with unfinished_store(out, info, source, overwrite, depends_on=asdict(metadata)) as store:
         plan.write(store)
         _write_pictures(store.writer, pictures)
     return out
 
 
-def _refuse_other(out: Path, differs: str | None) -> None:
+def _tables(source: Path, images: Path) -> dict[str, Path]:
+    """Files beside the recordings that a store depends on, by what store.json calls them."""
+    found = {
+        METADATA_FILE: _metadata_folder(source, images) / METADATA_FILE,
+        CAPTIONS_FILE: images / CAPTIONS_FILE,
+    }
+    return {name: path for name, path in found.items() if path.is_file()}
+
+
+def _refuse_other(out: Path, damaged: str | None, compare: Callable[[], str | None]) -> None:
+    if damaged is not None:
+        raise InputError(f"{out} is damaged ({damaged}): pass --overwrite to make it again.")
+    differs = compare()
     if differs is not None:
         raise InputError(
             f"{out} already exists: pass --overwrite to replace it, or name another output; it is not taken for the "
@@ -164,10 +182,15 @@ def _plan(
 
 def _read_metadata(layout: RecordedLayout | EpochedLayout, source: Path, images: Path) -> ImageMetadata:
     """The table of pictures; containers often come without it, and follow the order of the picture folders."""
-    folder = next((one for one in (source, images) if (one / METADATA_FILE).is_file()), None)
-    if folder is None and isinstance(layout, EpochedLayout):
+    folder = _metadata_folder(source, images)
+    if not (folder / METADATA_FILE).is_file() and isinstance(layout, EpochedLayout):
         return things_eeg2.list_pictures(images)
-    return things_eeg2.read_image_metadata(folder or source)
+    return things_eeg2.read_image_metadata(folder)
+
+
+def _metadata_folder(source: Path, images: Path) -> Path:
+    """Where the table of pictures lies; the source where it is missing."""
+    return next((one for one in (source, images) if (one / METADATA_FILE).is_file()), source)
 
 
 def _subjects(source: Path, layout: RecordedLayout | EpochedLayout, wanted: Sequence[int | str]) -> tuple[int, ...]:
@@ -182,10 +205,21 @@ def _subjects(source: Path, layout: RecordedLayout | EpochedLayout, wanted: Sequ
     return tuple(numbers)
 
 
+def _without_files(source: Path, layout: RecordedLayout | EpochedLayout, allow_missing: bool) -> list[str]:
+    """Folders of subjects that hold nothing of the layout, as warnings."""
+    found = {subject_folder(number) for number in layout.files(source)}
+    empty = sorted(path.name for path in source.glob("sub-*") if path.is_dir() and path.name not in found)
+    if empty and not allow_missing:
+        raise InputError(f"{source / empty[0]} holds no {layout.description}: {REMEDY}.")
+    return [f"{name} holds no {layout.description}." for name in empty]
+
+
 def _channels(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        raise InputError("no channel is named: name some, or say occipital or all.")
     if list(names) == ["all"]:
         return ()
-    return FACTS.occipital_channels if list(names) in ([], ["occipital"]) else tuple(names)
+    return FACTS.occipital_channels if list(names) == ["occipital"] else tuple(names)
 
 
 def _check_picture_folders(images: Path) -> None:

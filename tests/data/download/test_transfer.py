@@ -25,7 +25,7 @@ def test_a_broken_connection_goes_on_where_it_broke(get, source, server, content
 
 def test_the_next_process_goes_on(get, fails, source, server, content, tmp_path, left, ranges):
     server.script = ["break 1000", *["status 503"] * 3]
-    fails(source(), "503", "1000 bytes are kept", "run the same command")
+    fails(source(), "503", "1000 of the 640000 bytes that the server announces are kept", "run the same command")
     assert left() == ["file.part", "file.part.json"]
     server.requests.clear()
     assert get(source()) is True

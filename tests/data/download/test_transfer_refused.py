@@ -35,7 +35,13 @@ def test_another_announced_size_is_refused_at_once(fails, source, server):
 
 def test_a_size_that_is_announced_too_large_is_given_up(fails, source, server):
     server.script = ["announce 700000"] * 50
-    fails(source(size=None, sha256=None, download_size=700_000), "3 times in a row")
+    words = ("3 times in a row", "640000 of the 700000 bytes that the server announces")
+    fails(source(size=None, sha256=None, download_size=700_000), *words)
+
+
+def test_a_size_that_is_announced_too_large_is_told_where_no_more_comes(fails, source, server):
+    server.script = ["announce 700000", "status 416"] * 50
+    fails(source(size=None, sha256="0" * 64, download_size=700_000), "announces 700000 bytes and has 640000")
 
 
 def test_a_size_that_is_announced_too_small_is_noticed(fails, source, server):

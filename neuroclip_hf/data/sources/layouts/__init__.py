@@ -10,6 +10,7 @@ from neuroclip_hf.data.sources.layouts.neurobridge import NeuroBridgeLayout
 from neuroclip_hf.data.sources.layouts.pickled import NiceLayout, ReleaseLayout
 from neuroclip_hf.data.sources.layouts.recordings import BrainVisionLayout, RawLayout
 from neuroclip_hf.data.sources.layouts.ubp import UbpLayout
+from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.errors import InputError
 
 __all__ = ["LAYOUTS", "EpochedFile", "EpochedLayout", "Layout", "RecordedLayout", "recognise"]
@@ -37,6 +38,8 @@ def recognise(source: str | Path) -> RecordedLayout | EpochedLayout:
     source = Path(source)
     if not source.is_dir():
         raise InputError(f"{source} is not a folder: name the one that holds sub-01, sub-02 ...")
+    if (source / STORE_FILE).is_file():
+        raise InputError(f"{source} is a trial store already: use it as it is, or name the folder it was made from.")
     found = {name: files for name, layout in LAYOUTS.items() if (files := layout.files(source))}
     if not found:
         kinds = ", ".join(

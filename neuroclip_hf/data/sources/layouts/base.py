@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.recordings import Recording, RecordingFile
-from neuroclip_hf.data.things_eeg2 import ImageMetadata, subject_folder
+from neuroclip_hf.data.things_eeg2 import HIGHEST_RATE, ImageMetadata, subject_folder
 from neuroclip_hf.errors import InputError
 
 SPLITS = (columns.TRAIN, columns.TEST)
@@ -118,6 +118,10 @@ class EpochedLayout(Layout):
         """Whether a file that is called so is of this layout; where two share their names, the first bytes tell."""
         return True
 
+    def name_of(self, opened: EpochedFile) -> str:
+        """What store.json calls the layout of a container; more than one name where its bytes do not tell."""
+        return self.name
+
     def path(self, source: Path, subject: int, split: str) -> Path:
         """Where the container of a split lies."""
         return source / subject_folder(subject) / self.file_names[split]
@@ -220,13 +224,18 @@ def place_samples(path: Path, times: Any, count: int) -> tuple[float, float]:
     Raises:
         InputError: if times are no steps of equal length, or fewer than samples.
     """
-    found = np.asarray(times, dtype=np.float64).reshape(-1)
+    try:
+        found = np.asarray(times, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: its times are no numbers: get the file again.") from None
     steps = np.diff(found)
     if len(found) < max(count, 2) or not np.isfinite(found).all() or not (steps > 0).all():
         raise InputError(f"{path}: {len(found)} times for {count} samples, which must rise: get the file again.")
     step = (found[-1] - found[0]) / (len(found) - 1)
     if np.abs(steps - step).max() > 0.01 * step:
         raise InputError(f"{path}: times are not evenly spaced: the epochs' rate cannot be known.")
+    if not 1 <= 1 / step <= HIGHEST_RATE:
+        raise InputError(f"{path}: times come every {step:g} s, which cannot be: get the file again.")
     first = 0 if len(found) == count else int(np.searchsorted(found, -_NEAR))
     if first + count > len(found):
         raise InputError(

@@ -42,7 +42,11 @@ class ReleaseLayout(_PickledLayout):
     """
 
     name = "release"
-    description = "epochs of the dataset's own release"
+    description = "epochs of the dataset's own release (or others saved like it)"
+
+    def name_of(self, opened: EpochedFile) -> str:
+        """The release at its rate; at another one, epochs of NICE and ATM that were saved anew look the same."""
+        return self.name if opened.sampling_rate == _RELEASE_RATE else f"{self.name} or {NiceLayout.name}"
 
     def is_mine(self, path: Path) -> bool:
         """Whether it begins as an array does."""
