@@ -207,6 +207,8 @@ class _Resolver:
     def _resolve_leaf(self, value: Any) -> Any:
         if type(value) is int and value.bit_length() > _WIDEST:
             raise ValueError(f"a number of {value.bit_length()} bits is not data")
+        if isinstance(value, str) and not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+            raise ValueError(f"the text {value[:40]!r} holds a number that is no character")
         self._count(1 + len(value) // 64 if isinstance(value, str | bytes) else 1)
         return value
 

@@ -66,6 +66,11 @@ class BatchNormOverProcesses(_BatchNorm):
         self.running_var.mul_(1 - part).add_(variance, alpha=part)
 
 
+def several_processes() -> bool:
+    """Whether this is one of several processes that train together."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
 @contextmanager
 def batch_norm_over_processes(model: nn.Module) -> Iterator[None]:
     """Let every BatchNorm of a model look at all processes' rows while the block runs.
@@ -74,14 +79,14 @@ def batch_norm_over_processes(model: nn.Module) -> Iterator[None]:
     at the end, so that an optimiser made before still fits and checkpoints do not change. On one process nothing is
     done. Every process must call the model equally often while it trains.
     """
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+    if not several_processes():
         yield
         return
     replaced = [
         (parent, name, layer)
         for parent in model.modules()
         for name, layer in parent.named_children()
-        if isinstance(layer, _BatchNorm) and not isinstance(layer, nn.SyncBatchNorm)
+        if isinstance(layer, _BatchNorm) and not isinstance(layer, (nn.SyncBatchNorm, BatchNormOverProcesses))
     ]
     for parent, name, layer in replaced:
         setattr(parent, name, _over_processes(layer))

@@ -261,7 +261,7 @@ class NeuroCLIPProcessor(ProcessorMixin):
         Args:
             eeg (`numpy.ndarray` of shape `(batch, channels, samples)`): in the checkpoint's unit (volts for EEG).
             images (one picture or a list): RGB pictures.
-            channel_names (sequence of `str`, *optional*): of `eeg`; channels are picked and ordered by name.
+            channel_names (sequence of `str`): of `eeg`, and needed with it; channels are picked and ordered by name.
             sampling_rate (`float`, *optional*): of `eeg`, in Hz.
             return_tensors (`str`): "pt" for torch.
 
@@ -275,6 +275,8 @@ class NeuroCLIPProcessor(ProcessorMixin):
             raise InputError("Give eeg, images, or both.")
         batch = BatchFeature()
         if eeg is not None:
+            if channel_names is None:
+                raise InputError("eeg comes without channel_names: name its channels, so that none is mistaken.")
             batch.update(
                 self.feature_extractor(
                     eeg, channel_names=channel_names, sampling_rate=sampling_rate, return_tensors=return_tensors

@@ -30,7 +30,6 @@ from torch.utils.data import DataLoader
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import get_logger, progress
-from neuroclip_hf.models.batch_norm import batch_norm_over_processes
 from neuroclip_hf.training.checkpoints import read_newest_checkpoint, write_checkpoint
 from neuroclip_hf.training.exactness import deterministic_on_cpus, rows_of_process, seed_step, without_rows
 from neuroclip_hf.training.optimisation import Optimisation
@@ -97,7 +96,7 @@ def train(
             f"selection={settings.selection} needs validation trials: choose selection=last, or add some."
         )
     accelerator = _accelerator(settings)
-    with deterministic_on_cpus(accelerator.device), batch_norm_over_processes(model):
+    with deterministic_on_cpus(accelerator.device):
         training = _Training(accelerator, model, dataset, collator, settings, batches, validate, checkpoints)
         try:
             return training.run(description)

@@ -221,3 +221,10 @@ def test_truth_values_of_a_plain_array_are_zero_or_one(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-1] + b"\2")
         with pytest.raises(InputError, match="truth value"):
             load(path)
+
+
+def test_half_a_character_in_a_text_is_refused(tmp_path):
+    path = tmp_path / "text.npy"
+    np.save(path, np.array({"files": ["a.jpg", "b\ud800.jpg"]}, dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="no character"):
+        load(path)

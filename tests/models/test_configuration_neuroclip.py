@@ -124,6 +124,9 @@ def test_misspelt_names_are_refused(make_config, settings, named):
         ({"encoder_config": {"model_type": "lstm"}}, "no encoder 'lstm'"),
         ({"vision_config": {"hidden_size": 10, "num_attention_heads": 3}}, "vision_config cannot be used"),
         ({"vision_config": {"hidden_size": "wide"}}, "vision_config cannot be used"),
+        ({"vision_config": {"image_size": 4, "patch_size": 8}}, "patch_size is 8"),
+        ({"vision_config": {"num_hidden_layers": 0}}, "num_hidden_layers is 0"),
+        ({"vision_config": {"patch_size": 0}}, "patch_size is 0"),
     ],
 )
 def test_impossible_values_are_refused(make_config, settings, named):

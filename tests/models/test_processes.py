@@ -10,7 +10,6 @@ import torch
 from peft import LoraConfig
 
 from neuroclip_hf.models import ENCODERS, NeuroCLIPConfig, NeuroCLIPModel
-from neuroclip_hf.models.batch_norm import batch_norm_over_processes
 
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 VISION.update(image_size=16, patch_size=8)
@@ -77,10 +76,9 @@ def _step(encoder, prompt, parts, rank):
         "image_id": picture.split(parts)[rank],
     }
     model.picture_chunk_size = 2 if prompt == "in chunks" else None
-    with batch_norm_over_processes(model):
-        wrapped = torch.nn.parallel.DistributedDataParallel(model) if len(parts) > 1 else model
-        loss = wrapped(**batch).loss
-        loss.backward()
+    wrapped = torch.nn.parallel.DistributedDataParallel(model) if len(parts) > 1 else model
+    loss = wrapped(**batch).loss
+    loss.backward()
     gradients = {name: value.grad for name, value in model.named_parameters() if value.requires_grad}
     state = {name: value for name, value in model.state_dict().items() if "running_" in name}
     return {"loss": loss.detach(), "gradients": gradients, "state": state}

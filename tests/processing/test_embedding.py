@@ -18,7 +18,7 @@ def test_a_query_is_the_mean_of_its_trials(trained, store, queries):
     found = embedding.embed_queries(trained.model, trained.processor, store, queries)
     for row in (0, len(queries) - 1):
         mean = store.read(queries[row].trials).mean(axis=0)
-        values = trained.processor(mean[None])["eeg_values"]
+        values = trained.processor(mean[None], channel_names=store.info.channels)["eeg_values"]
         with torch.no_grad():
             assert torch.allclose(found[row], trained.model.get_brain_features(values)[0], atol=1e-6)
 

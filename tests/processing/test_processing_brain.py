@@ -143,7 +143,8 @@ def test_saved_and_loaded_to_the_bit(trained, store, tmp_path):
     loaded = NeuroCLIPProcessor.from_pretrained(tmp_path)
     assert loaded.to_dict() == trained.processor.to_dict()
     trials, picture = store.read(np.arange(3)), store.open_picture(store.pictures["image_id"].iloc[0])
-    mine, theirs = trained.processor(trials, picture), loaded(trials, picture)
+    names = store.info.channels
+    mine, theirs = (one(trials, picture, channel_names=names) for one in (trained.processor, loaded))
     assert set(mine) == {"eeg_values", "pixel_values"}
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     assert type(loaded.image_processor) is type(trained.processor.image_processor)
@@ -159,6 +160,8 @@ def test_auto_classes_find_both(run_folder):
 def test_something_must_be_given(trained):
     with pytest.raises(InputError, match="eeg, images"):
         trained.processor()
+    with pytest.raises(InputError, match="without channel_names"):
+        trained.processor(np.zeros((1, 2, 3)))
 
 
 def test_pictures_alone(trained):

@@ -94,8 +94,8 @@ class SmallCheckpoints(PreTrainedModel):
         wrong = sorted([*wrong, *(f"{key} (unexpected)" for key in model._finish_tower(options.get("cache_dir")))])
         if strict and wrong:
             raise InputError(
-                f"The weights in {name_or_path} do not fit its config: {', '.join(wrong[:5])}"
-                f"{', ...' if len(wrong) > 5 else ''}. Copy the whole checkpoint, or train it again."
+                f"The weights in {name_or_path} do not fit its config: {', '.join(wrong)}. "
+                "Copy the whole checkpoint, or train it again."
             )
         return (model, report) if wants_report else model
 

@@ -107,6 +107,7 @@ class BrainImageConfig(StrictConfig):
                 require_type(self, str, name)
         check_records(self.tower_adapters, self.active_adapters)
         self.encoder_config.check()
+        self._check_tower()
         self._check_features()
         prompt, layers = _as_prompt_settings(self.prompt_config), self.vision_config.num_hidden_layers
         depth = 1 if prompt is None or prompt["prompt_depth"] is None else prompt["prompt_depth"]
@@ -119,6 +120,17 @@ class BrainImageConfig(StrictConfig):
             raise InputError(
                 f"prompt_depth is {depth}, but vision_feature_layers reads no layer above {read}, and prompts of "
                 f"layers that are not run would not learn: use 1 to {read}, or none for all of these."
+            )
+
+    def _check_tower(self) -> None:
+        # transformers checks types only; what it cannot build ends in errors that name no setting.
+        tower = self.vision_config
+        for name in ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
+            if getattr(tower, name) < 1:
+                raise InputError(f"vision_config.{name} is {getattr(tower, name)}: it must be at least 1.")
+        if tower.patch_size > tower.image_size:
+            raise InputError(
+                f"vision_config.patch_size is {tower.patch_size}: it must be at most image_size, {tower.image_size}."
             )
 
     @property

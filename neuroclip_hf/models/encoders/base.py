@@ -11,6 +11,7 @@ from transformers.initialization import no_init_weights
 from transformers.utils import ModelOutput
 
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.batch_norm import batch_norm_over_processes, several_processes
 from neuroclip_hf.models.configuration import StrictConfig, require_count, require_number
 from neuroclip_hf.models.initialisation import initialise_as_torch
 
@@ -208,7 +209,11 @@ class BrainEncoder(PreTrainedModel):
                 f"subject_index is {subject_index.dtype} of {tuple(subject_index.shape)}: it must be whole numbers of "
                 f"({len(values)},), one for each recording."
             )
-        return BrainEncoderOutput(features=self.encode(values.to(self.dtype), subject_index))
+        values = values.to(self.dtype)
+        if not (self.training and several_processes()):
+            return BrainEncoderOutput(features=self.encode(values, subject_index))
+        with batch_norm_over_processes(self):  # here, so that it holds in whatever loop trains the encoder
+            return BrainEncoderOutput(features=self.encode(values, subject_index))
 
     def encode(self, values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
         """(batch, *trial_shape) in the model's dtype to (batch, hidden_size); an encoder's own work."""
