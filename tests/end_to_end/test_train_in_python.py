@@ -26,7 +26,9 @@ def test_trainer_and_own_loop(example, store_folder, store, tmp_path, capsys, mo
     for way in ("trainer", "loop"):
         assert scores[way]["top5"] >= scores[way]["top1"] >= 0
         model, processor = load_run(tmp_path / way)
-        brain = model.get_brain_features(processor(store.read(np.arange(2)))["eeg_values"])
+        brain = model.get_brain_features(
+            processor(store.read(np.arange(2)), channel_names=store.info.channels)["eeg_values"]
+        )
         assert brain.shape == (2, 512)
         assert evaluate_run(tmp_path / way, store).data == "simulated"
     assert scores["trainer"]["chance_top5"] > 0

@@ -98,7 +98,9 @@ def test_loaded_runs_give_the_same_bits(trained, run_folder, store):
 
 def _embed(model, processor):
     def brain(trials, picture):
-        return model.get_brain_features(processor(trials)["eeg_values"])
+        return model.get_brain_features(
+            processor(trials, channel_names=processor.feature_extractor.channel_names)["eeg_values"]
+        )
 
     def image(trials, picture):
         return model.get_image_features(processor(images=picture)["pixel_values"])
