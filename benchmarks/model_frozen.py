@@ -19,7 +19,7 @@ from neuroclip_hf.data.trials import TrainingView, TrialDataset
 from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures_frozen
-from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
+from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 
 TRIALS, PICTURES, BATCH = 1024, 256, 256
 # The default encoder with the channels that it takes by default, and the one for all of them.

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from neuroclip_hf.metrics.prediction import retrieval_metrics
     from neuroclip_hf.models.neuroclip import NeuroCLIPConfig, NeuroCLIPModel
     from neuroclip_hf.processing.collator import BrainImageCollator
-    from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor, NeuroCLIPProcessor
+    from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
+    from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
     from neuroclip_hf.training.dataset_epochs import DatasetEpochs
 
 __version__ = "0.1.0"
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BrainFeatureExtractor": "neuroclip_hf.processing.processing_brain",
+    "BrainFeatureExtractor": "neuroclip_hf.processing.feature_extraction_brain",
     "BrainImageCollator": "neuroclip_hf.processing.collator",
     "DatasetEpochs": "neuroclip_hf.training.dataset_epochs",
     "NeuroCLIPConfig": "neuroclip_hf.models.neuroclip",

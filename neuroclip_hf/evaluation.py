@@ -16,7 +16,7 @@ from neuroclip_hf.files import read_json, write_json
 from neuroclip_hf.metrics.retrieval import accuracy_from_scores, chance_level, pairwise_identification, similarity
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_queries
-from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 REPORT_FILE = "report.json"
 SCHEMA = 1
@@ -98,7 +98,7 @@ class Ranking:
 
 def rank_test_split(
     model: Any,
-    processor: NeuroCLIPProcessor,
+    processor: BrainImageProcessor,
     store: TrialStore,
     *,
     average: int | None = None,
@@ -109,8 +109,8 @@ def rank_test_split(
     """Open the test split and rank its gallery for every query.
 
     Args:
-        model (`NeuroCLIPModel`): of the checkpoint.
-        processor (`NeuroCLIPProcessor`): of the checkpoint.
+        model (`BrainImageModel`): of the checkpoint.
+        processor (`BrainImageProcessor`): of the checkpoint.
         store (`TrialStore`): with test trials that fit the checkpoint.
         average (`int`, *optional*): trials a query, see [`make_queries`]; None averages all repeats of a picture, or
             takes single trials where only concepts are known.
@@ -230,7 +230,7 @@ def subjects_to_test(
     return None if subjects is None else tested
 
 
-def check_fit(processor: NeuroCLIPProcessor, store: TrialStore) -> None:
+def check_fit(processor: BrainImageProcessor, store: TrialStore) -> None:
     """Refuse a store whose channels, rate, window or unit are not the checkpoint's, before anything is computed.
 
     Raises:

@@ -16,7 +16,7 @@ from neuroclip_hf.logging import get_logger
 from neuroclip_hf.metrics.retrieval import similarity
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, encode_trials
-from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.processing.recordings import trials_of_recording
 
 SHEET_QUERIES = 12
@@ -57,7 +57,7 @@ class Retrieved:
 
 def retrieve(
     model: Any,
-    processor: NeuroCLIPProcessor,
+    processor: BrainImageProcessor,
     recording: Recording,
     gallery: PictureFolder,
     *,
@@ -70,8 +70,8 @@ def retrieve(
     the training sessions, which the checkpoint carries.
 
     Args:
-        model (`NeuroCLIPModel`): of the checkpoint.
-        processor (`NeuroCLIPProcessor`): of the checkpoint.
+        model (`BrainImageModel`): of the checkpoint.
+        processor (`BrainImageProcessor`): of the checkpoint.
         recording (`Recording`): opened with [`open_recording`].
         gallery (`PictureFolder`): pictures to choose from.
         top_k (`int`): pictures a query.

@@ -1,7 +1,8 @@
 """Rows of a training dataset -> one batch, each picture once."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import progress
-from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 MAX_CACHE_BYTES = 2 * 1024**3
 """Preprocessed pictures are kept in memory up to this size, in each process (ours); others are decoded every time."""
@@ -25,11 +26,11 @@ class PictureSet:
     Args:
         open_picture (callable from `str` to `PIL.Image.Image`): opens a picture by its id.
         image_ids (sequence of `str`): the pictures, in order.
-        processor (`NeuroCLIPProcessor`): preprocesses them.
+        processor (`BrainImageProcessor`): preprocesses them.
     """
 
     def __init__(
-        self, open_picture: Callable[[str], Image.Image], image_ids: Sequence[str], processor: NeuroCLIPProcessor
+        self, open_picture: Callable[[str], Image.Image], image_ids: Sequence[str], processor: BrainImageProcessor
     ) -> None:
         self._open, self._ids, self._processor = open_picture, list(image_ids), processor
         self._cache: dict[str, torch.Tensor] = {}
@@ -81,25 +82,33 @@ class BrainImageCollator:
     """Items of a [`TrialDataset`] -> the arguments of a model's `forward`.
 
     Args:
-        processor (`NeuroCLIPProcessor`): standardises the trials.
+        processor (`BrainImageProcessor`): standardises the trials.
         pictures (`PictureSet`, *optional*): the pictures that items number; `None` opens none, for a model whose
             tower carries no adapter, to which `image_features` say all.
         image_features (`torch.Tensor` of shape `(pictures, num_layers, width)`, *optional*): what the tower without
             adapters says of them; without it the model computes what it needs.
+        picture_inputs (`Mapping`): what else the model is given of each picture, such as the ids of its caption's
+            tokens: batch key -> tensor (pictures, ...), see [`BrainImageProcessor.picture_inputs`].
 
     Raises:
-        InputError: if neither is given.
+        InputError: if neither pictures nor features are given, or a picture input has the name of another key.
     """
 
     def __init__(
         self,
-        processor: NeuroCLIPProcessor,
+        processor: BrainImageProcessor,
         pictures: PictureSet | None,
         image_features: torch.Tensor | None = None,
+        picture_inputs: Mapping[str, torch.Tensor] = MappingProxyType({}),
     ) -> None:
         if pictures is None and image_features is None:
             raise InputError("the collator was given neither pictures nor their image_features: pass one of them.")
-        self._processor, self._pictures, self._features = processor, pictures, image_features
+        own = {processor.feature_extractor.input_name, *_ITEM, columns.PIXEL_VALUES, columns.IMAGE_FEATURES}
+        if taken := sorted(own & set(picture_inputs)):
+            raise InputError(f"picture_inputs holds {taken[0]}, which the batch has already: give it another name.")
+        self._processor, self._pictures = processor, pictures
+        features = {} if image_features is None else {columns.IMAGE_FEATURES: image_features}
+        self._of_pictures = {**features, **picture_inputs}
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Make a batch; its keys are arguments of `forward`, each picture of it stands there once.
@@ -123,6 +132,4 @@ class BrainImageCollator:
         }
         if self._pictures is not None:
             batch[columns.PIXEL_VALUES] = self._pictures.pixel_values(numbers)
-        if self._features is not None:
-            batch[columns.IMAGE_FEATURES] = self._features[torch.from_numpy(numbers)]
-        return batch
+        return batch | {name: each[torch.from_numpy(numbers)] for name, each in self._of_pictures.items()}

@@ -11,7 +11,7 @@ from neuroclip_hf.data.queries import Query
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.image_features import ImageFeatureCache
-from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 BATCH = 64
 
@@ -29,13 +29,13 @@ def inference(model: torch.nn.Module) -> Iterator[None]:
 
 
 def embed_queries(
-    model: Any, processor: NeuroCLIPProcessor, store: TrialStore, queries: Sequence[Query]
+    model: Any, processor: BrainImageProcessor, store: TrialStore, queries: Sequence[Query]
 ) -> torch.Tensor:
     """Average each query's trials, then encode.
 
     Args:
-        model (`NeuroCLIPModel`): the encoder.
-        processor (`NeuroCLIPProcessor`): standardises the means.
+        model (`BrainImageModel`): the encoder.
+        processor (`BrainImageProcessor`): standardises the means.
         store (`TrialStore`): holds the trials.
         queries (sequence of `Query`): which trials to average.
 
@@ -53,7 +53,7 @@ def embed_queries(
 
 def encode_trials(
     model: Any,
-    processor: NeuroCLIPProcessor,
+    processor: BrainImageProcessor,
     values: np.ndarray,
     *,
     channel_names: Sequence[str] | None = None,
@@ -62,8 +62,8 @@ def encode_trials(
     """Encode trials, a batch of them at a time.
 
     Args:
-        model (`NeuroCLIPModel`): the encoder.
-        processor (`NeuroCLIPProcessor`): standardises the trials.
+        model (`BrainImageModel`): the encoder.
+        processor (`BrainImageProcessor`): standardises the trials.
         values (`numpy.ndarray`): (batch, channels, samples), or (batch, voxels), in the checkpoint's unit.
         channel_names (sequence of `str`, *optional*): of `values`; without them they are in the checkpoint's order.
         subjects (sequence of `str`, *optional*): whose trial each is; without them all are of an unknown subject.
@@ -94,7 +94,7 @@ def embed_pictures_frozen(model: Any, pictures: PictureSet, cache: ImageFeatureC
     """Read pictures off the tower without adapters.
 
     Args:
-        model (`NeuroCLIPModel`): whose tower it is.
+        model (`BrainImageModel`): whose tower it is.
         pictures (`PictureSet`): each is encoded once.
         cache (`ImageFeatureCache`, *optional*): where pictures that were encoded before are looked up.
 

@@ -1,4 +1,4 @@
-"""The processor saved with a model: channels, rate, window and scale of the brain side, pictures of the other."""
+"""The processors saved with models: the brain side, and the pictures of the other."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -6,213 +6,25 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import AutoImageProcessor, BatchFeature, FeatureExtractionMixin, ProcessorMixin
+from transformers import AutoImageProcessor, BatchFeature, ProcessorMixin
 from transformers.utils import TensorType
 
-from neuroclip_hf.columns import EEG_VALUES, FMRI_VALUES, PIXEL_VALUES, SUBJECT
-from neuroclip_hf.data.epochs import EpochSettings
-from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.whitening import whitening_matrix
+from neuroclip_hf.columns import EEG_VALUES, FMRI_VALUES, PIXEL_VALUES
 from neuroclip_hf.errors import InputError
-
-FIT_TRIALS = 2048
-"""Training trials, evenly spread, that the scale is measured on (ours): bounds memory, and more change nothing."""
+from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 
 _NO_TOKENS = SimpleNamespace(eos_token_id=None, bos_token_id=None, pad_token_id=None)
+_ARGUMENTS = {EEG_VALUES: "eeg", FMRI_VALUES: "fmri"}  # what recordings are given as, by the batch key they become
 
 
-class BrainFeatureExtractor(FeatureExtractionMixin):
-    """Brings trials into the form that a checkpoint was trained on: channels by name, standardised.
+class BrainImageProcessor(ProcessorMixin):
+    """Trials and pictures -> what a model of recordings and pictures takes, whatever was recorded.
 
-    Args:
-        channel_names (`list[str]`): in the order the model expects.
-        sampling_rate (`float`): Hz.
-        num_timesteps (`int`): samples a trial.
-        window_start (`float`): seconds from the onset to the first sample.
-        unit (`str`): what values are given in: "V", "T", "sd" (whitened) or "au".
-        mean (`list[float]`): of each channel over the training trials, in `unit`.
-        std (`float`): of all channels together over the training trials, in `unit`. One number (ours): a number for
-            each channel would lift the channels that carry least.
-        epochs (`dict`, *optional*): settings that cut a recording the same way (`EpochSettings`); None where the
-            trials did not come from recordings.
-        whitening (`list[list[float]]`, *optional*): matrix `(channels, channels)` from the mean noise covariance of
-            the training sessions, for recordings of sessions that were not trained on.
-        subjects (`list[str]`, *optional*): whose trials were trained on.
-    """
-
-    model_input_names = [EEG_VALUES]
-
-    def __init__(
-        self,
-        channel_names: list[str] | None = None,
-        sampling_rate: float | None = None,
-        num_timesteps: int | None = None,
-        window_start: float = 0.0,
-        unit: str = "V",
-        mean: list[float] | None = None,
-        std: float = 1.0,
-        epochs: dict[str, Any] | None = None,
-        whitening: list[list[float]] | None = None,
-        subjects: list[str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.channel_names = channel_names or []
-        self.sampling_rate = sampling_rate
-        self.num_timesteps = num_timesteps
-        self.window_start = window_start
-        self.unit = unit
-        self.mean = mean or [0.0] * len(self.channel_names)
-        self.std = std
-        self.epochs = epochs
-        self.whitening = whitening
-        self.subjects = subjects or []
-        self._check()
-
-    def _check(self) -> None:
-        count = len(self.channel_names)
-        numbers = np.array([*self.mean, self.std, self.sampling_rate or 1.0, self.num_timesteps or 1], dtype=object)
-        if not all(isinstance(number, (int, float)) and np.isfinite(number) for number in numbers):
-            raise InputError("mean, std, sampling_rate and num_timesteps of the brain side must be numbers.")
-        if len(self.mean) != count or not self.std > 0:
-            raise InputError(
-                f"{len(self.mean)} means and std {self.std} for {count} channels: std must be above zero."
-            )
-        if self.whitening is not None and np.shape(self.whitening) != (count, count):
-            raise InputError(
-                f"whitening has shape {np.shape(self.whitening)}: {count} channels need ({count}, {count})."
-            )
-        if self.epochs is not None:
-            self.epoch_settings  # noqa: B018 - names that it does not have are refused
-
-    @classmethod
-    def fit(cls, store: TrialStore, rows: NDArray[np.int64]) -> "BrainFeatureExtractor":
-        """Measure the mean of each channel, and one standard deviation of all, on training trials of a store.
-
-        Args:
-            store (`TrialStore`): of trials `(channels, samples)`, or patterns `(voxels,)`.
-            rows (`numpy.ndarray` of `int`): its training trials; nothing else is looked at.
-
-        Raises:
-            InputError: if a channel never changes.
-        """
-        info = store.info
-        spread = np.unique(np.linspace(0, len(rows) - 1, min(FIT_TRIALS, len(rows))).astype(int))
-        values = store.read(rows[spread]).astype(np.float64)
-        axes = (0, *range(2, values.ndim))
-        mean = values.mean(axis=axes)
-        flat = [name for name, value in zip(info.channels, values.std(axis=axes), strict=True) if not value > 0]
-        if flat:
-            raise InputError(
-                f"{store.path}: {', '.join(flat[:5])}{', ...' if len(flat) > 5 else ''} never change in training: "
-                "prepare without them."
-            )
-        centred = values - mean.reshape(-1, *[1] * (values.ndim - 2))
-        covariances = store.covariances(sorted(set(store.trials[SUBJECT].to_numpy()[rows])))
-        whitening = None if covariances is None else whitening_matrix(covariances.mean(axis=0)).tolist()
-        return cls(
-            channel_names=info.channels,
-            sampling_rate=info.sampling_rate,
-            num_timesteps=info.num_timesteps,
-            window_start=info.window_start,
-            unit=info.unit,
-            mean=mean.tolist(),
-            std=float(centred.std()),
-            epochs=info.epochs,
-            whitening=whitening,
-            subjects=list(dict.fromkeys(store.trials[SUBJECT].to_numpy()[rows])),
-        )
-
-    @property
-    def trial_shape(self) -> tuple[int, ...]:
-        """Of one trial: (channels, samples), or (voxels,) for patterns."""
-        count = len(self.channel_names)
-        return (count,) if self.num_timesteps is None else (count, self.num_timesteps)
-
-    @property
-    def input_name(self) -> str:
-        """The batch key that trials are given under: `eeg_values` (of MEG, too), or `fmri_values` for patterns."""
-        return FMRI_VALUES if self.num_timesteps is None else EEG_VALUES
-
-    def subject_index(self, subjects: Sequence[str]) -> list[int]:
-        """Places of subjects in the checkpoint's list; -1 for one that was not trained on."""
-        return [self.subjects.index(name) if name in self.subjects else -1 for name in subjects]
-
-    @property
-    def epoch_settings(self) -> EpochSettings:
-        """Settings that cut a recording as the training recordings were cut.
-
-        Raises:
-            InputError: if the training trials did not come from recordings.
-        """
-        if self.epochs is None:
-            raise InputError("This checkpoint was trained on arrays, not on recordings: it cannot cut a recording.")
-        try:
-            return EpochSettings.from_dict(self.epochs)
-        except TypeError as error:
-            raise InputError(f"epochs of the brain side cannot be used: {error}") from None
-
-    def __call__(
-        self,
-        values: NDArray[np.floating],
-        *,
-        channel_names: Sequence[str] | None = None,
-        sampling_rate: float | None = None,
-        return_tensors: str | TensorType | None = "pt",
-    ) -> BatchFeature:
-        """Standardise trials.
-
-        Args:
-            values (`numpy.ndarray` of shape `(batch, channels, samples)` or `(channels, samples)`): in `unit`.
-            channel_names (sequence of `str`, *optional*): of `values`; channels are picked and ordered by name.
-            sampling_rate (`float`, *optional*): of `values`, in Hz; another one than the checkpoint's is refused.
-            return_tensors (`str`, *optional*): "pt" for torch.
-
-        Returns:
-            `BatchFeature` with `eeg_values` `(batch, channels, samples)`, or `fmri_values` `(batch, voxels)`; float32.
-
-        Raises:
-            InputError: naming the channel, rate or size that does not fit.
-        """
-        if sampling_rate is not None and sampling_rate != self.sampling_rate:
-            raise InputError(
-                f"The trials have {sampling_rate} Hz but the checkpoint was trained at {self.sampling_rate} Hz: "
-                "resample them."
-            )
-        values = np.asarray(values, dtype=np.float32)
-        values = values[None] if values.ndim == len(self.trial_shape) else values
-        if channel_names is not None:
-            if values.ndim < 2 or values.shape[1] != len(channel_names):
-                raise InputError(
-                    f"The trials have shape {values.shape} but {len(channel_names)} channel names: give "
-                    "(batch, channels, samples) and a name for each channel."
-                )
-            values = values[:, self._picks(channel_names)]
-        if values.shape[1:] != self.trial_shape:
-            wanted = " x ".join(map(str, self.trial_shape))
-            raise InputError(
-                f"The trials have shape {values.shape}; the checkpoint takes (batch, "
-                f"{'channels, samples' if len(self.trial_shape) > 1 else 'voxels'}) of {wanted}."
-            )
-        if not np.isfinite(values).all():
-            raise InputError("The trials hold NaN or infinite values: leave those trials or channels out.")
-        mean = np.asarray(self.mean, dtype=np.float32).reshape(-1, *[1] * (values.ndim - 2))
-        return BatchFeature({self.input_name: (values - mean) / np.float32(self.std)}, tensor_type=return_tensors)
-
-    def _picks(self, names: Sequence[str]) -> list[int]:
-        missing = [name for name in self.channel_names if name not in names]
-        if missing:
-            raise InputError(
-                f"The trials lack the channels {', '.join(missing)} of the checkpoint; they have {', '.join(names)}: "
-                "rename them, or train on shared channels."
-            )
-        return [list(names).index(name) for name in self.channel_names]
-
-
-class NeuroCLIPProcessor(ProcessorMixin):
-    """Trials and pictures -> what [`NeuroCLIPModel`] takes.
+    A kind of model has a subclass, by whose name a checkpoint knows it.
 
     Args:
         feature_extractor (`BrainFeatureExtractor`): the brain side.
@@ -252,6 +64,7 @@ class NeuroCLIPProcessor(ProcessorMixin):
         eeg: NDArray[np.floating] | None = None,
         images: Image.Image | Sequence[Image.Image] | None = None,
         *,
+        fmri: NDArray[np.floating] | None = None,
         channel_names: Sequence[str] | None = None,
         sampling_rate: float | None = None,
         return_tensors: str | TensorType | None = "pt",
@@ -259,30 +72,54 @@ class NeuroCLIPProcessor(ProcessorMixin):
         """Process trials, pictures, or both.
 
         Args:
-            eeg (`numpy.ndarray` of shape `(batch, channels, samples)`): in the checkpoint's unit (volts for EEG).
+            eeg (`numpy.ndarray` of shape `(batch, channels, samples)`): in the checkpoint's unit (volts for EEG, tesla
+                for MEG, which is given here too).
             images (one picture or a list): RGB pictures.
-            channel_names (sequence of `str`): of `eeg`, and needed with it; channels are picked and ordered by name.
+            fmri (`numpy.ndarray` of shape `(batch, voxels)`): for a checkpoint of patterns, in place of `eeg`.
+            channel_names (sequence of `str`): of `eeg` or `fmri`, and needed with it; channels, or voxels, are picked
+                and ordered by name.
             sampling_rate (`float`, *optional*): of `eeg`, in Hz.
             return_tensors (`str`): "pt" for torch.
 
         Returns:
-            `BatchFeature` with `eeg_values` and `pixel_values`, as far as given.
+            `BatchFeature` with `eeg_values` or `fmri_values`, and `pixel_values`, as far as given.
 
         Raises:
-            InputError: if both are missing, or `eeg` does not fit the checkpoint.
+            InputError: if both sides are missing, or recordings do not fit the checkpoint.
         """
-        if eeg is None and images is None:
-            raise InputError("Give eeg, images, or both.")
+        name = _ARGUMENTS[self.feature_extractor.input_name]
+        given = {"eeg": eeg, "fmri": fmri}
+        other = next((each for each in given if each != name and given[each] is not None), None)
+        if other is not None:
+            raise InputError(f"{other} was given, but this checkpoint reads {name}: pass {name}=.")
+        values = given[name]
+        if values is None and images is None:
+            raise InputError(f"Give {name}, images, or both.")
         batch = BatchFeature()
-        if eeg is not None:
+        if values is not None:
             if channel_names is None:
-                raise InputError("eeg comes without channel_names: name its channels, so that none is mistaken.")
+                raise InputError(f"{name} comes without channel_names: name its channels, so that none is mistaken.")
             batch.update(
                 self.feature_extractor(
-                    eeg, channel_names=channel_names, sampling_rate=sampling_rate, return_tensors=return_tensors
+                    values, channel_names=channel_names, sampling_rate=sampling_rate, return_tensors=return_tensors
                 )
             )
         if images is not None:
             pixels = self.image_processor(images, return_tensors=return_tensors)
             batch[PIXEL_VALUES] = pixels[PIXEL_VALUES]
         return batch
+
+    def picture_inputs(self, pictures: pd.DataFrame) -> dict[str, torch.Tensor]:
+        """What besides its pixels a model is given of each picture: nothing, unless a kind of model has more to say.
+
+        Args:
+            pictures (`pandas.DataFrame`): rows of a store's picture table, with concepts and captions.
+
+        Returns:
+            Names of arguments of the model's `forward` -> tensors (pictures, ...), as ids of the captions' tokens.
+        """
+        return {}
+
+
+class NeuroCLIPProcessor(BrainImageProcessor):
+    """Trials and pictures -> what [`NeuroCLIPModel`] takes; see [`BrainImageProcessor`]."""

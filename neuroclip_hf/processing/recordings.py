@@ -12,7 +12,7 @@ from neuroclip_hf.data.epochs import choose_channels
 from neuroclip_hf.data.recordings import NAME, Recording, check_signal
 from neuroclip_hf.data.whitening import whiten
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
+from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 
 
 def trials_of_recording(recording: Recording, trials: BrainFeatureExtractor) -> tuple[list[str], NDArray[np.float32]]:

@@ -17,7 +17,7 @@ from neuroclip_hf.models.registry import encoder_class, encoder_config
 from neuroclip_hf.models.tower_loading import load_tower, read_tower_config, resolve_commit, tower_fingerprint
 from neuroclip_hf.models.tower_types import TOWER_TYPES
 from neuroclip_hf.models.towers import tower_location, tower_name
-from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
+from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.training.settings import ModelSettings, Recipe
 
 # Settings of a recipe's model that its config has under the same names.

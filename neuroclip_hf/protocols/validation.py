@@ -13,7 +13,7 @@ from neuroclip_hf.metrics.retrieval import retrieval_scores
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, encode_trials
-from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 VALIDATION_AVERAGE, VALIDATION_DRAWS = 16, 100
 """Trials a validation query and queries a concept (ours), where trials know only their concept."""
@@ -31,7 +31,7 @@ class Validation:
         gallery (`pandas.DataFrame`): the training pictures; those of the validation targets are ranked, or all of
             them where only concepts are known.
         pictures (`PictureSet`): the same pictures, in order.
-        processor (`NeuroCLIPProcessor`): of the checkpoint in the making.
+        processor (`BrainImageProcessor`): of the checkpoint in the making.
 
     Raises:
         InputError: if every picture is right for every query.
@@ -44,7 +44,7 @@ class Validation:
         rows: NDArray[np.int64],
         gallery: pd.DataFrame,
         pictures: PictureSet,
-        processor: NeuroCLIPProcessor,
+        processor: BrainImageProcessor,
     ) -> None:
         queries = _validation_queries(store, table, rows)
         self._trials = store.read_means([query.trials for query in queries])

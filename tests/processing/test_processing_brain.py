@@ -104,7 +104,7 @@ def test_fitted_on_the_given_trials_only(array_store):
 
 def test_large_splits_are_measured_on_a_part(array_store, monkeypatch):
     store = array_store()
-    monkeypatch.setattr("neuroclip_hf.processing.processing_brain.FIT_TRIALS", 2)
+    monkeypatch.setattr("neuroclip_hf.processing.feature_extraction_brain.FIT_TRIALS", 2)
     found = BrainFeatureExtractor.fit(store, store.select("train"))
     ends = store.read(store.select("train")[[0, -1]]).astype(np.float64)
     np.testing.assert_allclose(found.mean, ends.mean(axis=(0, 2)), rtol=1e-12)
