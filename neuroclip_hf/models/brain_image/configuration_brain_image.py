@@ -62,7 +62,7 @@ class BrainImageConfig(StrictConfig):
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type=DEFAULT_TOWER_TYPE),
     }
     # Batch by batch, logits of different batches cannot be put side by side; metrics take the embeddings.
-    keys_to_ignore_at_inference = ["logits_per_brain", "logits_per_image"]
+    keys_to_ignore_at_inference = ["logits_per_brain", "logits_per_image", "penalties"]
 
     encoder_config: BrainEncoderConfig = None  # type: ignore[assignment] # None becomes the default encoder
     vision_config: PretrainedConfig = None

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, initialization
 from neuroclip_hf.adapters.neuro_prompt.structure import find_structure
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
+from neuroclip_hf.models.brain_image.batches import weigh_penalties
 from neuroclip_hf.models.brain_image.checkpoints import SmallCheckpoints, tower_dtype_of
 from neuroclip_hf.models.brain_image.configuration_brain_image import BrainImageConfig
 from neuroclip_hf.models.initialisation import initialise_as_torch
@@ -36,7 +37,7 @@ class BrainImageModel(SmallCheckpoints):
     """
 
     config: BrainImageConfig
-    main_input_name = "eeg_values"
+    main_input_name = "eeg_values"  # the encoder says what it is in a model
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # tells transformers' Trainer that the loss is a mean over the batch
     _no_split_modules = ["PromptedEmbeddings"]  # towers name their own
@@ -59,6 +60,7 @@ class BrainImageModel(SmallCheckpoints):
         # Weights are drawn once, by post_init; whatever a constructor draws on the way is not to move the generator.
         with initialization.no_init_weights(), torch.random.fork_rng(devices=()):
             self.encoder = build_encoder(config.encoder_config)
+            self.main_input_name = self.encoder.main_input_name
             width = config.encoder_config.hidden_size
             self.brain_projection = build_projection(config.brain_projection, width, config.projection_dim, "brain")
             self._build_image_side(config, vision_model)
@@ -105,10 +107,58 @@ class BrainImageModel(SmallCheckpoints):
         """Whether the tower fits its positions to the pictures; if not, they are all of its `image_size`."""
         return find_structure(self._tower()).resizes_always
 
-    def get_brain_features(self, eeg_values: torch.Tensor, subject_index: torch.Tensor | None = None) -> torch.Tensor:
-        """Recordings (batch, num_channels, num_timesteps) to (batch, projection_dim), not normalised."""
-        features = self.encoder(eeg_values, subject_index=subject_index).features
-        return self.brain_projection(features)
+    def get_brain_features(
+        self,
+        brain_values: torch.Tensor | None = None,
+        subject_index: torch.Tensor | None = None,
+        **named: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Recordings to embeddings (batch, projection_dim), not normalised.
+
+        Args:
+            brain_values (`torch.Tensor`): what the encoder reads: `eeg_values` (batch, num_channels, num_timesteps) or
+                `fmri_values` (batch, num_voxels).
+            subject_index (`torch.Tensor`, *optional*): (batch,) place of the subject in the checkpoint's list.
+            named: `brain_values` by its own name instead, as `eeg_values=...`.
+
+        Raises:
+            InputError: if there are no recordings, or they are of another modality than the encoder's.
+        """
+        if brain_values is not None:
+            named = {**named, self.main_input_name: brain_values}
+        embeds, _ = self.encode_recordings(subject_index, **named)
+        if embeds is None:
+            raise InputError(f"there are no recordings: pass {self.main_input_name}.")
+        return embeds
+
+    def encode_recordings(
+        self, subject_index: torch.Tensor | None = None, **named: torch.Tensor | None
+    ) -> tuple[torch.Tensor | None, dict[str, torch.Tensor] | None]:
+        """Embeddings of recordings, and the encoder's penalties; `None` where no recordings are given.
+
+        Args:
+            subject_index (`torch.Tensor`, *optional*): see [`get_brain_features`].
+            named: recordings by their names; `None` for those that were not given.
+
+        Raises:
+            InputError: for recordings of another modality than the encoder's.
+        """
+        given = {name: values for name, values in named.items() if values is not None}
+        values = given.pop(self.main_input_name, None)
+        if given:
+            raise InputError(
+                f"{next(iter(given))} was given, but the encoder of this model reads {self.main_input_name}."
+            )
+        if values is None:
+            return None, None
+        encoded = self.encoder(values, subject_index=subject_index)
+        return self.brain_projection(encoded.features), encoded.penalties
+
+    def with_penalties(self, loss: torch.Tensor, penalties: dict[str, torch.Tensor] | None) -> torch.Tensor:
+        """A loss and, where the encoder has penalties, their weighted means; while training those of all processes."""
+        if not penalties:
+            return loss
+        return loss + weigh_penalties(penalties, self.config.encoder_config.penalty_weights, gathered=self.training)
 
     def get_image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Pictures (pictures, 3, height, width) to (pictures, projection_dim), adapted, not normalised."""

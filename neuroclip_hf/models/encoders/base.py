@@ -1,7 +1,8 @@
 """The contract of brain encoders: what goes in, what comes out, what a config says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -56,6 +57,14 @@ class BrainEncoderConfig(StrictConfig):
         """The shape of a batch in words, for messages: "(batch, 63 channels, 250 samples)"."""
         raise NotImplementedError
 
+    @property
+    def penalty_weights(self) -> Mapping[str, float]:
+        """What the encoder adds to the loss: name of a penalty -> its weight; none, unless an encoder has some.
+
+        A contract test holds every encoder to these names, in both directions.
+        """
+        return MappingProxyType({})
+
     def check(self) -> None:
         """Raise [`InputError`] if a value is impossible."""
         require_count(self, "hidden_size")
@@ -88,7 +97,7 @@ class EEGEncoderConfig(BrainEncoderConfig):
         if len(trial_shape) != 2:
             raise InputError(
                 f"The encoder {cls.model_type} reads trials of (channels, samples), and these are patterns of "
-                f"{trial_shape[0]} voxels. No encoder of patterns is built yet."
+                f"{trial_shape[0]} voxels: choose an encoder of patterns."
             )
         return {
             "num_channels": trial_shape[0],
@@ -136,9 +145,13 @@ class BrainEncoderOutput(ModelOutput):
 
     Args:
         features (`torch.Tensor`): (batch, hidden_size), not normalised.
+        penalties (`dict[str, torch.Tensor]`, *optional*): name -> (batch,), of each recording, such as the KL
+            divergence of a variational encoder. A model adds their means over the batch to its loss, with the weights
+            that the config names (`penalty_weights`).
     """
 
     features: torch.Tensor | None = None
+    penalties: dict[str, torch.Tensor] | None = None
 
 
 class BrainEncoder(PreTrainedModel):
@@ -211,18 +224,25 @@ class BrainEncoder(PreTrainedModel):
             )
         values = values.to(self.dtype)
         if not (self.training and several_processes()):
-            return BrainEncoderOutput(features=self.encode(values, subject_index))
+            return _as_output(self.encode(values, subject_index))
         with batch_norm_over_processes(self):  # here, so that it holds in whatever loop trains the encoder
-            return BrainEncoderOutput(features=self.encode(values, subject_index))
+            return _as_output(self.encode(values, subject_index))
 
-    def encode(self, values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
-        """(batch, *trial_shape) in the model's dtype to (batch, hidden_size); an encoder's own work."""
+    def encode(self, values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor | BrainEncoderOutput:
+        """(batch, *trial_shape) in the model's dtype to (batch, hidden_size); an encoder's own work.
+
+        An encoder with penalties returns a [`BrainEncoderOutput`] that holds both.
+        """
         raise NotImplementedError
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if not initialise_as_torch(module):
             super()._init_weights(module)
+
+
+def _as_output(encoded: torch.Tensor | BrainEncoderOutput) -> BrainEncoderOutput:
+    return encoded if isinstance(encoded, BrainEncoderOutput) else BrainEncoderOutput(features=encoded)
 
 
 class EEGEncoder(BrainEncoder):

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from accelerate.state import GradientState
 from transformers.utils import ModelOutput
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.losses import contrastive_logits, gather_with_gradient, softened_cross_entropy
+from neuroclip_hf.models.brain_image.batches import check_pairs, refuse_accumulation
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 
@@ -17,12 +17,13 @@ class NeuroCLIPOutput(ModelOutput):
     """What [`NeuroCLIPModel`] returns.
 
     Args:
-        loss (`torch.Tensor`, *optional*): the softened contrastive loss, a scalar.
+        loss (`torch.Tensor`, *optional*): the softened contrastive loss and the encoder's penalties, a scalar.
         logits_per_brain (`torch.Tensor`, *optional*): (batch, batch), scaled cosines of each recording with the
             picture of each row.
         logits_per_image (`torch.Tensor`, *optional*): its transpose.
         brain_embeds (`torch.Tensor`, *optional*): (batch, projection_dim), not normalised.
         image_embeds (`torch.Tensor`, *optional*): (batch, projection_dim), not normalised, one row for each recording.
+        penalties (`dict[str, torch.Tensor]`, *optional*): (batch,) each, of encoders that have some, unweighted.
     """
 
     loss: torch.Tensor | None = None
@@ -30,6 +31,7 @@ class NeuroCLIPOutput(ModelOutput):
     logits_per_image: torch.Tensor | None = None
     brain_embeds: torch.Tensor | None = None
     image_embeds: torch.Tensor | None = None
+    penalties: dict[str, torch.Tensor] | None = None
 
 
 class NeuroCLIPModel(BrainImageModel):
@@ -80,6 +82,8 @@ class NeuroCLIPModel(BrainImageModel):
         subject_index: torch.Tensor | None = None,
         return_loss: bool = True,
         return_dict: bool | None = None,
+        *,
+        fmri_values: torch.Tensor | None = None,
     ) -> NeuroCLIPOutput | tuple[torch.Tensor, ...]:
         """Embed recordings and pictures, and compare them.
 
@@ -96,26 +100,31 @@ class NeuroCLIPModel(BrainImageModel):
             return_loss (`bool`): compute the loss; needs both sides. While training on several processes it is the
                 loss of all their rows together.
             return_dict (`bool`, *optional*): `False` for a tuple.
+            fmri_values (`torch.Tensor`, *optional*): (batch, num_voxels), in place of `eeg_values` where the encoder
+                reads patterns.
 
         Raises:
-            InputError: if a side is missing, or sizes do not fit each other.
+            InputError: if a side is missing or of another modality than the encoder's, or sizes do not fit each other.
         """
-        brain = None if eeg_values is None else self.get_brain_features(eeg_values, subject_index)
+        brain, penalties = self.encode_recordings(subject_index, eeg_values=eeg_values, fmri_values=fmri_values)
         softened = return_loss and self.config.softening > 0
         image, frozen = self.embed_pictures(pixel_values, image_features, needs_frozen=softened)
         if picture_index is not None:  # index_select, because its gradient is deterministic
             image = None if image is None else image.index_select(0, picture_index)
             frozen = None if frozen is None else frozen.index_select(0, picture_index)
-        output = NeuroCLIPOutput(brain_embeds=brain, image_embeds=image)
+        output = NeuroCLIPOutput(brain_embeds=brain, image_embeds=image, penalties=penalties)
         if brain is not None and image is not None:
-            _check_pairs(brain, image, image_id)
+            check_pairs(brain, image, image_id)
             scale = self.scale()
             output.logits_per_brain = contrastive_logits(brain, image, scale)
             output.logits_per_image = output.logits_per_brain.T
             if return_loss:
                 output.loss = self._loss(brain, image, output.logits_per_brain, scale, image_id, frozen)
+                output.loss = self.with_penalties(output.loss, penalties)
         elif return_loss:
-            raise InputError("the loss needs eeg_values and pixel_values: pass both, or return_loss=False.")
+            raise InputError(
+                f"the loss needs {self.main_input_name} and pixel_values: pass both, or return_loss=False."
+            )
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     def _loss(
@@ -128,7 +137,7 @@ class NeuroCLIPModel(BrainImageModel):
         frozen: torch.Tensor | None,
     ) -> torch.Tensor:
         if self.training:  # evaluation batches may be uneven, and their loss is only looked at
-            _refuse_accumulation()
+            refuse_accumulation()
             all_brain, all_image = gather_with_gradient(brain), gather_with_gradient(image)
             if all_brain is not brain:  # there are other processes
                 logits = contrastive_logits(all_brain, all_image, scale)
@@ -138,22 +147,3 @@ class NeuroCLIPModel(BrainImageModel):
         return softened_cross_entropy(
             logits, image_id, frozen, self.config.softening, self.config.softening_temperature
         )
-
-
-def _refuse_accumulation() -> None:
-    # Accelerate, and with it transformers' Trainer, says here that gradients of several batches are being summed.
-    if not GradientState().sync_gradients:
-        GradientState._reset_state()  # it is the process', and would say so of the next training too
-        raise InputError(
-            "gradients are accumulated over several batches: a contrastive loss would tell each picture from fewer "
-            "others. Set gradient_accumulation_steps to 1, and the model's picture_chunk_size to save memory."
-        )
-
-
-def _check_pairs(brain: torch.Tensor, image: torch.Tensor, image_id: torch.Tensor | None) -> None:
-    if len(brain) != len(image):
-        raise InputError(
-            f"{len(brain)} recordings but {len(image)} pictures: pass picture_index, which says the picture of each."
-        )
-    if image_id is not None and tuple(image_id.shape) != (len(brain),):
-        raise InputError(f"image_id is {tuple(image_id.shape)}: it must be ({len(brain)},), one for each recording.")

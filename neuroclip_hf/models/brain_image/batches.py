@@ -1,0 +1,46 @@
+"""What every loss over a batch needs: rows that fit each other, gradients of one batch, penalties of all rows."""
+
+from collections.abc import Mapping
+
+import torch
+from accelerate.state import GradientState
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.losses import gather_with_gradient
+
+
+def check_pairs(brain: torch.Tensor, image: torch.Tensor, image_id: torch.Tensor | None) -> None:
+    """Raise [`InputError`] unless there is a picture, and an id where ids are given, for each recording."""
+    if len(brain) != len(image):
+        raise InputError(
+            f"{len(brain)} recordings but {len(image)} pictures: pass picture_index, which says the picture of each."
+        )
+    if image_id is not None and tuple(image_id.shape) != (len(brain),):
+        raise InputError(f"image_id is {tuple(image_id.shape)}: it must be ({len(brain)},), one for each recording.")
+
+
+def refuse_accumulation() -> None:
+    """Raise [`InputError`] while the gradients of several batches are being summed.
+
+    Accelerate, and with it transformers' Trainer, says in its state whether they are.
+    """
+    if not GradientState().sync_gradients:
+        GradientState._reset_state()  # it is the process', and would say so of the next training too
+        raise InputError(
+            "gradients are accumulated over several batches: a contrastive loss would tell each picture from fewer "
+            "others. Set gradient_accumulation_steps to 1, and the model's picture_chunk_size to save memory."
+        )
+
+
+def weigh_penalties(
+    penalties: Mapping[str, torch.Tensor], weights: Mapping[str, float], gathered: bool
+) -> torch.Tensor:
+    """What an encoder's penalties add to a loss: the sum of their weighted means over the batch.
+
+    Args:
+        penalties (`Mapping`): name -> (batch,), at least one.
+        weights (`Mapping`): name -> weight, see [`BrainEncoderConfig.penalty_weights`].
+        gathered (`bool`): whether the batch is that of all processes together.
+    """
+    rows = {name: gather_with_gradient(values) if gathered else values for name, values in penalties.items()}
+    return torch.stack([weights[name] * values.mean() for name, values in rows.items()]).sum()
