@@ -33,8 +33,8 @@ from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen
-from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
+from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
 from neuroclip_hf.protocols.building import build_model, image_processor_for, to_share, tower_facts
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
