@@ -61,11 +61,7 @@ def register() -> None:
     May be called repeatedly.
     """
     import_module("neuroclip_hf.adapters")
-    config = import_module("neuroclip_hf.models").NeuroCLIPConfig
-    processing = import_module("neuroclip_hf.processing.processing_brain")
-    auto = import_module("transformers")
-    auto.AutoFeatureExtractor.register(config, processing.BrainFeatureExtractor, exist_ok=True)
-    auto.AutoProcessor.register(config, processing.NeuroCLIPProcessor, exist_ok=True)
+    import_module("neuroclip_hf.kinds").register_kinds()
 
 
 def __getattr__(name: str) -> Any:

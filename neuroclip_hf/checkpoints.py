@@ -12,9 +12,10 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
+from neuroclip_hf.kinds import KINDS
+from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.loading import without_weight_bars
-from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
-from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 RUN_FILE = "run.json"
 CONTROL = "control"
@@ -34,7 +35,7 @@ FACTS = (
 )
 
 
-def load_run(folder: str | Path) -> tuple[NeuroCLIPModel, NeuroCLIPProcessor]:
+def load_run(folder: str | Path) -> tuple[BrainImageModel, BrainImageProcessor]:
     """Load the model and processor of a run's folder.
 
     Raises:
@@ -46,12 +47,14 @@ def load_run(folder: str | Path) -> tuple[NeuroCLIPModel, NeuroCLIPProcessor]:
             raise InputError(f"{folder / name} holds no settings: train again, or copy the whole run.")
     _present(folder, "model.safetensors")
     model_type = read_json(folder / "config.json").get("model_type")
-    if model_type != NeuroCLIPModel.config_class.model_type:
-        raise InputError(f"{folder / 'config.json'} describes a model of type {model_type!r}, not of neuroclip.")
+    if model_type not in KINDS:
+        known = ", ".join(KINDS)
+        raise InputError(f"{folder / 'config.json'} describes a model of type {model_type!r}, not one of {known}.")
+    kind = KINDS[model_type]
     try:
         with without_weight_bars():
-            model = NeuroCLIPModel.from_pretrained(folder, ignore_mismatched_sizes=True)  # so that it names them
-        processor = NeuroCLIPProcessor.from_pretrained(folder)
+            model = kind.model_class.from_pretrained(folder, ignore_mismatched_sizes=True)  # so that it names them
+        processor = kind.processor_class.from_pretrained(folder)
     except InputError as error:
         raise InputError(f"{folder} cannot be loaded: {error}") from None
     except _DAMAGED as error:
@@ -146,7 +149,7 @@ def _present(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _check_sizes(model: NeuroCLIPModel, processor: NeuroCLIPProcessor, folder: Path) -> None:
+def _check_sizes(model: BrainImageModel, processor: BrainImageProcessor, folder: Path) -> None:
     trials, encoder = processor.feature_extractor, model.config.encoder_config
     wanted, path = encoder.trial_shape, folder / "processor_config.json"
     if trials.trial_shape != wanted or len(trials.mean) != wanted[0]:

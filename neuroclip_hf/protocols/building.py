@@ -11,8 +11,8 @@ from transformers.activations import ACT2FN
 
 from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
-from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
+from neuroclip_hf.kinds import find_kind
+from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.registry import encoder_class, encoder_config
 from neuroclip_hf.models.tower_loading import load_tower, read_tower_config, resolve_commit, tower_fingerprint
 from neuroclip_hf.models.tower_types import TOWER_TYPES
@@ -20,25 +20,19 @@ from neuroclip_hf.models.towers import tower_location, tower_name
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.training.settings import ModelSettings, Recipe
 
-# Settings of a recipe's model that its config has under the same names.
-_OF_THE_MODEL = (
-    "tower_dtype",
-    "vision_feature_layers",
-    "vision_feature_token",
-    "brain_projection",
-    "image_projection",
-    "projection_dim",
-    "softening",
-    "softening_temperature",
+# Settings of a recipe's model that take part in how it is built; its config has the others under the same names.
+_OF_THE_BUILDING = frozenset(
+    {"encoder", "encoder_settings", "kind", "kind_settings", "prompt", "tower", "tower_revision", "tower_settings"}
 )
 
 
-def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> NeuroCLIPModel:
+def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> BrainImageModel:
     """A model with fresh weights (from torch's global seed), sized for the trials.
 
     Raises:
-        InputError: for an unknown encoder or a setting that it or the tower does not have.
+        InputError: for an unknown kind or encoder, or a setting that it or the tower does not have.
     """
+    kind = find_kind(settings.kind)
     sizes = encoder_class(settings.encoder).sizes(
         trials.trial_shape, trials.sampling_rate, trials.channel_names, len(trials.subjects)
     )
@@ -46,7 +40,8 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
     if fixed:
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
     encoder_settings = {**sizes, **settings.encoder_settings}
-    shared = {name: getattr(settings, name) for name in _OF_THE_MODEL}
+    shared = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in _OF_THE_BUILDING}
+    shared |= settings.kind_settings
     tower = _tower(settings)
     if tower != RANDOM_TOWER:
         if settings.tower_settings:
@@ -54,7 +49,7 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
                 f"tower_settings are for a tower with random weights, and the tower is {tower}: leave them "
                 "out, or say tower=random."
             )
-        return NeuroCLIPModel.from_vision_pretrained(
+        return kind.model_class.from_vision_pretrained(
             tower,
             revision=settings.tower_revision,
             encoder=settings.encoder,
@@ -62,14 +57,14 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
             prompt=settings.prompt,
             **shared,
         )
-    config = NeuroCLIPConfig(
+    config = kind.config_class(
         encoder_config=encoder_config(settings.encoder, **encoder_settings),
         vision_config={**_small_sizes(settings.tower_settings.get("model_type")), **settings.tower_settings},
         prompt_config=settings.prompt,
         **shared,
     )
     _check_random_tower(config.vision_config)
-    return NeuroCLIPModel(config)
+    return kind.model_class(config)
 
 
 def _small_sizes(model_type: str | None) -> dict[str, Any]:
@@ -104,7 +99,7 @@ def _check_random_tower(config: PretrainedConfig) -> None:
         raise InputError(f"tower_settings.hidden_act is {config.hidden_act!r}: try quick_gelu, gelu or relu.")
 
 
-def image_processor_for(settings: ModelSettings, model: NeuroCLIPModel) -> Any:
+def image_processor_for(settings: ModelSettings, model: BrainImageModel) -> Any:
     """The image processor of the tower: its own, or for a random tower CLIP's steps at its size."""
     size = model.config.vision_config.image_size
     tower = _tower(settings)

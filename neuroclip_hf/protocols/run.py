@@ -29,13 +29,14 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
 from neuroclip_hf.evaluation import REPORT_FILE, Report, evaluate, rank_test_split, subjects_to_test, write_report
 from neuroclip_hf.files import new_folder, refuse_existing, write_json, write_text
+from neuroclip_hf.kinds import find_kind
+from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.loading import without_weight_bars
-from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.processing.image_features import ImageFeatureCache
-from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.protocols.building import build_model, image_processor_for, to_share, tower_facts
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
@@ -49,8 +50,8 @@ from neuroclip_hf.training.trainer import TrainingResult, of_first_process, this
 class TrainedModel:
     """A model fresh from training, with all that a run folder keeps of it."""
 
-    model: NeuroCLIPModel
-    processor: NeuroCLIPProcessor
+    model: BrainImageModel
+    processor: BrainImageProcessor
     result: TrainingResult
     facts: dict[str, Any]
     seen: dict[str, list[str]]
@@ -165,19 +166,22 @@ def train_on_store(
     seed_everything(seed)
     feature_extractor = BrainFeatureExtractor.fit(store, train_rows)
     model = build_model(recipe.model, feature_extractor)
-    processor = NeuroCLIPProcessor(feature_extractor, image_processor_for(recipe.model, model))
+    image_processor = image_processor_for(recipe.model, model)
+    processor = find_kind(recipe.model.kind).processor_class(feature_extractor, image_processor)
     gallery = store.gallery(columns.TRAIN)
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
     dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe, store), seed)
     model.picture_chunk_size = recipe.training.picture_chunk_size
     model.to(this_process().device)  # before all pictures go through the tower
     frozen = embed_pictures_frozen(model, pictures, image_features)
-    model.centre_pictures(embed_pictures(model, pictures, "centring"), frozen)
+    model.prepare_for_training(lambda: embed_pictures(model, pictures, "preparing"), frozen)
     validate = Validation(store, table, validation_rows, gallery, pictures, processor)
     result = train(
         model,
         dataset,
-        BrainImageCollator(processor, pictures if model.needs_pictures else None, frozen),
+        BrainImageCollator(
+            processor, pictures if model.needs_pictures else None, frozen, processor.picture_inputs(gallery)
+        ),
         recipe.training,
         batches,
         validate,

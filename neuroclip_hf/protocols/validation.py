@@ -10,7 +10,7 @@ from neuroclip_hf.data.queries import Query, make_queries, target_mask
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.metrics.retrieval import retrieval_scores
-from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
+from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, encode_trials
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
@@ -60,7 +60,7 @@ class Validation:
             )
         self._processor = processor
 
-    def __call__(self, model: NeuroCLIPModel) -> dict[str, float]:
+    def __call__(self, model: BrainImageModel) -> dict[str, float]:
         """Loss and top-1 accuracy of a model as it is now."""
         query = encode_trials(model, self._processor, self._trials, subjects=self._subjects)
         gallery = embed_pictures(model, self._pictures, "validation")

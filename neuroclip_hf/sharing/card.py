@@ -1,6 +1,7 @@
 """The README.md of a run: how to load it, what it is, and the report in it."""
 
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -8,6 +9,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import read_report
 from neuroclip_hf.files import read_json, write_text
+from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.towers import describe_tower
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,21 +41,28 @@ def write_run_card(run: str | Path, folder: str = "RUN") -> Path:
 
 def _render(run: Path, folder: str) -> str:
     config = read_json(run / "config.json")
+    kind = find_kind(config["model_type"])
     trials = read_json(run / "processor_config.json")["feature_extractor"]
     facts, report = read_json(run / "run.json"), read_report(run)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     return environment.get_template("run_card.md").render(
-        title=f"NeuroCLIP: {facts['recipe']}",
+        kind=kind,
         folder=folder,
         simulated=columns.SIMULATED in (facts["data"], (report or {}).get("data")),
-        channels=len(trials["channel_names"]),
-        timesteps=trials["num_timesteps"],
-        rate=f"{trials['sampling_rate']:g}",
+        modality="fmri" if trials["num_timesteps"] is None else "eeg",
+        trial=_describe_trial(trials),
         encoder=config["encoder_config"]["model_type"],
         tower=describe_tower(config["tower"]),
         run=facts,
         report=report,
         tested_subjects=columns.TESTED_SUBJECTS.get((report or {}).get("tested_subjects") or ""),
     )
+
+
+def _describe_trial(trials: dict[str, Any]) -> str:
+    count, timesteps = len(trials["channel_names"]), trials["num_timesteps"]
+    if timesteps is None:
+        return f"patterns of {count} voxels"
+    return f"{timesteps} samples of {count} channels at {trials['sampling_rate']:g} Hz"

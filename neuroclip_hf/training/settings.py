@@ -11,6 +11,7 @@ import yaml
 from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_text
+from neuroclip_hf.training.kind_settings import DEFAULT_KIND, SECTION, gather_kind_settings, kind_setting_names
 from neuroclip_hf.training.values import check_choice, checked, read_yaml
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -43,7 +44,9 @@ class ModelSettings:
         vision_feature_token (`str`): of those layers, "cls" or the "mean" of the patches.
         brain_projection, image_projection (`str`): into the shared space: "linear", "mlp" or "none".
         projection_dim (`int`): size of the shared space.
-        softening, softening_temperature (`float`): of the softened contrastive loss.
+        kind (`str`): of model, a name of `neuroclip_hf.kinds.KINDS`.
+        kind_settings (`dict`): settings that this kind has of its own, as NeuroCLIP's `softening`; recipes may write
+            them among the others.
     """
 
     encoder: str = "eeg_project"
@@ -58,8 +61,8 @@ class ModelSettings:
     brain_projection: str = "linear"
     image_projection: str = "linear"
     projection_dim: int = 512
-    softening: float = 0.2
-    softening_temperature: float = 0.05
+    kind: str = DEFAULT_KIND
+    kind_settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.tower is None:
@@ -227,6 +230,8 @@ def load_recipe(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
     values = {"name": path.stem, **values}
     for name, value in (overrides or {}).items():
         _override(values, name, value)
+    if isinstance(values.get(SECTION), dict):
+        values[SECTION] = gather_kind_settings(values[SECTION], str(path))
     return _build(Recipe, values, str(path), "")
 
 
@@ -249,8 +254,9 @@ def _override(values: dict[str, Any], name: str, value: Any) -> None:
     parts = name.split(".")
     if parts[0] not in sections and parts[0] != "name":
         owners = [section for section, names in sections.items() if parts[0] in names]
+        owners += [SECTION] if not owners and parts[0] in kind_setting_names() else []
         if not owners:
-            known = sorted(names for section in sections.values() for names in section)
+            known = sorted({*(names for section in sections.values() for names in section), *kind_setting_names()})
             raise InputError(
                 f"Setting {name!r} is unknown: {_nearest(parts[0], known)} Settings of a part are written "
                 f"encoder_settings.{name}, tower_settings.{name} or prompt.{name}."
@@ -277,7 +283,8 @@ def _build(kind: type[Settings], values: Any, path: str, section: str) -> Settin
     for name, value in values.items():
         where = f"{section}.{name}" if section else name
         if name not in known:
-            raise InputError(f"{path}: setting {where!r} is unknown: {_nearest(str(name), known)}")
+            near = [*known, *(kind_setting_names() if section == SECTION else [])]
+            raise InputError(f"{path}: setting {where!r} is unknown: {_nearest(str(name), near)}")
         if is_dataclass(hints[name]):
             value = _build(hints[name], value, path, where)
         arguments[name] = checked(value, hints[name], path, where)

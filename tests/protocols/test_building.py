@@ -108,7 +108,8 @@ def test_pictures_of_another_size_for_a_tower_that_takes_any(recipe, trials, tmp
         ({"tower": "random", "tower_settings": {"num_channels": 1}}, "3 colours"),
         ({"tower_settings": {"hidden_size": 16}}, "the tower is small-clip"),
         ({"projection_dim": 0}, "projection_dim is 0"),
-        ({"softening": 2.0}, "softening is 2"),
+        ({"kind_settings": {"softening": 2.0}}, "softening is 2"),
+        ({"kind": "neuroklip"}, "kind is 'neuroklip': there are models of the kinds neuroclip"),
     ],
 )
 def test_impossible_settings(recipe, trials, changes, message):

@@ -74,7 +74,8 @@ def test_the_recipe_has_every_part_on(pairs):
         ("shared_prompts", "instance_prompts", "dual_stream", "dynamic_filter", "cross_attention"), True
     )
     data = recipe.data
-    assert min(data.noise, data.shift, data.channel_dropout, data.time_mask, data.scaling, recipe.model.softening) > 0
+    assert min(data.noise, data.shift, data.channel_dropout, data.time_mask, data.scaling) > 0
+    assert recipe.model.kind_settings["softening"] > 0
     assert data.average == [1, 4]
     trained = train_on_store(tiny(), pairs)
     assert parts_of(trained.model) == ALL

@@ -1,5 +1,6 @@
 """Brain encoder, frozen vision tower and projections: what our models of recordings and pictures share."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -191,6 +192,15 @@ class BrainImageModel(SmallCheckpoints):
         self._check_image_features(image_features)
         self.image_features_mean.copy_(image_features.mean(dim=0))
         self._image_projection().centre(image_embeds)
+
+    def prepare_for_training(self, embed_pictures: Callable[[], torch.Tensor], image_features: torch.Tensor) -> None:
+        """What a kind of model does once with its training pictures, before training; nothing, unless it says so.
+
+        Args:
+            embed_pictures (callable): gives the pictures' embeddings as [`get_image_features`] does, (pictures,
+                projection_dim); it takes the time that all of them take in the tower.
+            image_features (`torch.Tensor`): (pictures, num_layers, width), from [`get_frozen_image_features`].
+        """
 
     def tower_fingerprint(self) -> str:
         """A digest of the tower's own weights as they are now, whatever adapters are on it."""

@@ -1,5 +1,6 @@
 """NeuroCLIP: brain recordings and prompted pictures in one space."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +72,10 @@ class NeuroCLIPModel(BrainImageModel):
 
     config: NeuroCLIPConfig
     base_model_prefix = "neuroclip"
+
+    def prepare_for_training(self, embed_pictures: Callable[[], torch.Tensor], image_features: torch.Tensor) -> None:
+        """Centre the image projection on the training pictures; see [`BrainImageModel.prepare_for_training`]."""
+        self.centre_pictures(embed_pictures(), image_features)
 
     def forward(
         self,
