@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from neuroclip_hf.columns import SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.loading import without_load_report, without_weight_bars
 from neuroclip_hf.models.tower_types import TOWER_TYPES, clean_vision_config, find_tower_type, tower_type
-from neuroclip_hf.models.towers import tower_location
 
 # What `from_pretrained` passes on to the Hub when it fetches a tower too.
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "token")
@@ -107,9 +105,24 @@ def load_tower(
     Raises:
         InputError: if its weights cannot be read, or do not fill the tower exactly.
     """
+    return fill_from_checkpoint(tower_type(config).model_class, name_or_path, config, revision, dtype, **hub)
+
+
+def fill_from_checkpoint(
+    model_class: type[PreTrainedModel],
+    name_or_path: str,
+    config: PretrainedConfig,
+    revision: str | None,
+    dtype: torch.dtype | str,
+    **hub: Any,
+) -> PreTrainedModel:
+    """[`load_tower`] for a class of transformers that finds its weights in such a checkpoint."""
     try:
-        with without_weight_bars(), without_load_report():  # it lists a text tower's weights; see below for what lacks
-            tower, report = tower_type(config).model_class.from_pretrained(
+        with (
+            without_weight_bars(),
+            without_load_report(),
+        ):  # it lists other parts; see below for what lacks
+            tower, report = model_class.from_pretrained(
                 name_or_path,
                 config=config,
                 revision=revision,
@@ -128,60 +141,10 @@ def load_tower(
     return tower
 
 
-def fetch_tower(name: str, revision: str | None, fingerprint: str | None, **hub: Any) -> StoredTower:
-    """The tower that a checkpoint names, as stored.
-
-    Args:
-        name (`str`): of the package's own tower, or on the Hub.
-        revision (`str`, *optional*): the commit.
-        fingerprint (`str`, *optional*): of the tower that the checkpoint was trained on.
-        hub: as for [`load_tower`].
-
-    Raises:
-        InputError: if it cannot be had, or is another one.
-    """
-    location = tower_location(name)
-    tower = load_tower(location, read_tower_config(location, revision, **hub), revision, "auto", **hub)
-    stored = StoredTower.of(name, tower)
-    if stored.fingerprint != fingerprint:
-        place = f"{name} at commit {revision}" if revision else name
-        remedy = "install the version of this package that has it" if name == SMALL_CLIP else "restore that tower"
-        raise InputError(
-            f"tower {place} has the fingerprint {stored.fingerprint}, but the checkpoint was trained on one with "
-            f"{fingerprint}: {remedy}, or take a checkpoint saved with include_backbone=True."
-        )
-    return stored
-
-
 def floating_dtype(tower: nn.Module) -> torch.dtype | None:
     """The precision of a tower's own weights; `None` if they have several."""
     dtypes = {tensor.dtype for _, _, tensor in base_weights(tower) if tensor.is_floating_point()}
     return dtypes.pop() if len(dtypes) == 1 else None
-
-
-def cast_fingerprint(
-    name: str,
-    revision: str | None,
-    fingerprint: str | None,
-    dtype: torch.dtype | None,
-    cache: str | PathLike[str] | None = None,
-) -> str | None:
-    """What a tower's fingerprint would be in another precision; `None` if the tower is not on this machine.
-
-    Args:
-        name (`str`): as for [`fetch_tower`].
-        revision (`str`, *optional*): as there.
-        fingerprint (`str`, *optional*): as there.
-        dtype (`torch.dtype`, *optional*): the precision; `None` for several, which no checkpoint describes.
-        cache (path, *optional*): the Hub's cache.
-    """
-    if dtype is None:
-        return None
-    try:
-        weights = fetch_tower(name, revision, fingerprint, cache_dir=cache, local_files_only=True).weights
-    except InputError:
-        return None
-    return fingerprint_of({key: each.to(dtype) if each.is_floating_point() else each for key, each in weights.items()})
 
 
 def resolve_commit(name: str, revision: str | None, **hub: Any) -> str | None:

@@ -14,7 +14,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.registry import encoder_class, encoder_config
-from neuroclip_hf.models.tower_loading import load_tower, read_tower_config, resolve_commit, tower_fingerprint
+from neuroclip_hf.models.tower_loading import read_tower_config, resolve_commit, tower_fingerprint
 from neuroclip_hf.models.tower_types import TOWER_TYPES
 from neuroclip_hf.models.towers import tower_location, tower_name
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
@@ -119,8 +119,8 @@ def tower_facts(settings: ModelSettings) -> dict[str, Any] | None:
     """What tells the tower that a recipe names, as it lies there now, from another one of the same name.
 
     Returns:
-        Its fingerprint and the settings of its image processor; `None` for a tower with random weights, which follows
-        from the seed.
+        Fingerprints of the parts that the kind of model takes from it, and the settings of its image processor;
+        `None` for a tower with random weights, which follows from the seed.
 
     Raises:
         InputError: if it cannot be read.
@@ -130,9 +130,12 @@ def tower_facts(settings: ModelSettings) -> dict[str, Any] | None:
         return None
     location = tower_location(tower)
     commit = resolve_commit(location, settings.tower_revision)
-    read = load_tower(location, read_tower_config(location, commit), commit, "auto")
+    facts = {}
+    for part in find_kind(settings.kind).model_class.tower_parts:
+        read = part.load(location, part.read_config(location, commit), commit, "auto")
+        facts[part.fingerprint.removeprefix("tower_")] = tower_fingerprint(read)
     pictures = json.loads(_own_image_processor(tower, commit).to_json_string())
-    return {"fingerprint": tower_fingerprint(read), "image_processor": pictures}
+    return {**facts, "image_processor": pictures}
 
 
 def to_share(recipe: Recipe) -> Recipe:

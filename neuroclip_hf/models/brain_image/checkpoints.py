@@ -1,20 +1,19 @@
 """Small checkpoints: what was trained is stored, and the tower is named where it can be fetched again."""
 
-import re
 from collections.abc import Mapping
 from os import PathLike
 from types import MappingProxyType
 from typing import Any, Self
 
-import torch
 from peft import PeftConfig
 from peft.utils import ModulesToSaveWrapper
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig
 
 from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig, find_structure
 from neuroclip_hf.columns import SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
+from neuroclip_hf.models.brain_image.frozen_towers import FrozenTowers
 from neuroclip_hf.models.brain_image.recorded_adapters import (
     MODEL,
     OWN_PROMPTS,
@@ -25,38 +24,18 @@ from neuroclip_hf.models.brain_image.recorded_adapters import (
     refuse_peft_file,
 )
 from neuroclip_hf.models.registry import DEFAULT_ENCODER, encoder_config
-from neuroclip_hf.models.tower_loading import (
-    HUB_OPTIONS,
-    StoredTower,
-    base_weights,
-    can_be_fetched,
-    cast_fingerprint,
-    fetch_tower,
-    floating_dtype,
-    load_tower,
-    read_tower_config,
-    resolve_commit,
-    tower_fingerprint,
-)
+from neuroclip_hf.models.tower_loading import HUB_OPTIONS, StoredTower, can_be_fetched, resolve_commit
 from neuroclip_hf.models.towers import tower_location, tower_name
 
-_TOWER_PREFIX = "vision_model."
 
-
-class SmallCheckpoints(PreTrainedModel):
-    """Saving and loading for models with a frozen `vision_model`, which a checkpoint names instead of holding it.
+class SmallCheckpoints(FrozenTowers):
+    """Saving and loading for models with frozen towers, which a checkpoint names instead of holding them.
 
     A tower of the package, or one at a commit of the Hub, is left out of a checkpoint as long as its weights are those
     that it came with; loading fetches it and compares its fingerprint. Any other tower (from a folder, random, or
     trained further) is written whole. Adapters that `peft` put on the model beside its prompts, such as a LoRA, are
     written with their settings, and are there again after loading.
     """
-
-    # Fingerprint of the tower's own weights in the precision in which they were loaded.
-    _tower_as_loaded: str | None = None
-    _stored_tower: StoredTower | None = None  # waits to fill the tower while a checkpoint is being loaded
-    _filled_before: tuple[str, ...] = ()  # weights of the tower that the checkpoint held all the same
-    _tower_cache: str | PathLike[str] | None = None  # where the tower was fetched from
 
     @classmethod
     def from_pretrained(
@@ -82,8 +61,8 @@ class SmallCheckpoints(PreTrainedModel):
         _refuse_unsafe(options)
         refuse_peft_file(name_or_path, options)
         options["use_safetensors"] = True
-        if (stored := cls._fetch_named_tower(name_or_path, options)) is not None:
-            options["stored_tower"] = stored
+        if stored := cls._fetch_named_towers(name_or_path, options):
+            options["stored_towers"] = stored
         model, report = super().from_pretrained(name_or_path, *arguments, output_loading_info=True, **options)
         model._refuse_offloaded()
         wrong = [
@@ -91,7 +70,7 @@ class SmallCheckpoints(PreTrainedModel):
             for kind in ("missing", "unexpected", "mismatched")
             for key in report[f"{kind}_keys"]
         ]
-        wrong = sorted([*wrong, *(f"{key} (unexpected)" for key in model._finish_tower(options.get("cache_dir")))])
+        wrong = sorted([*wrong, *(f"{key} (unexpected)" for key in model._finish_towers(options.get("cache_dir")))])
         if strict and wrong:
             raise InputError(
                 f"The weights in {name_or_path} do not fit its config: {', '.join(wrong)}. "
@@ -128,36 +107,46 @@ class SmallCheckpoints(PreTrainedModel):
         hub = {name: settings.pop(name) for name in HUB_OPTIONS if name in settings}
         location = tower_location(str(name_or_path))
         revision = resolve_commit(location, revision, **hub)
+        parts = {part.config: part for part in cls.tower_parts if part.config is not None}
         config = cls.config_class(
             encoder_config=encoder_config(encoder, **(encoder_settings or {})),
-            vision_config=read_tower_config(location, revision, **hub),
             prompt_config=None if prompt is None else dict(prompt),
             tower=tower_name(str(name_or_path)),
             tower_revision=revision,
+            **{field: part.read_config(location, revision, **hub) for field, part in parts.items()},
             **settings,
         )
-        tower = load_tower(location, config.vision_config, revision, "auto", **hub)
-        stored = StoredTower.of(config.tower, tower)
-        config.tower_fingerprint = stored.fingerprint
-        model = cls(config, vision_model=tower.float())
-        model.remember_tower(stored, hub.get("cache_dir"))
+        towers, stored = {}, {}
+        for part in cls.tower_parts:
+            of_part = None if part.config is None else getattr(config, part.config)
+            towers[part.name] = part.load(location, of_part, revision, "auto", **hub)
+            stored[part.name] = StoredTower.of(config.tower, towers[part.name])
+            setattr(config, part.fingerprint, stored[part.name].fingerprint)
+        model = cls(config, **{name: tower.float() for name, tower in towers.items()})
+        model.remember_towers(stored, hub.get("cache_dir"))
         return model
 
     @classmethod
-    def _fetch_named_tower(cls, name_or_path: Any, options: dict[str, Any]) -> StoredTower | None:
+    def _fetch_named_towers(cls, name_or_path: Any, options: dict[str, Any]) -> dict[str, StoredTower]:
         hub = {name: options[name] for name in HUB_OPTIONS if name in options}
         config = options.get("config", name_or_path)
         if not isinstance(config, PretrainedConfig):
             places = {name: options[name] for name in ("revision", "subfolder") if name in options}
             config = cls.config_class.from_pretrained(config, **hub, **places)
-        if config.tower_included or not options.get("vision", config.vision):
-            return None
+        parts = [
+            part
+            for part in cls.tower_parts
+            if part.switch is None or options.get(part.switch, getattr(config, part.switch))
+        ]
+        if config.tower_included or not parts:
+            return {}
         if not can_be_fetched(config.tower, config.tower_revision):
             raise InputError(
                 f"{name_or_path} holds no vision tower, and its config names none that could be fetched (tower "
                 f"{config.tower}, revision {config.tower_revision}): restore config.json."
             )
-        return fetch_tower(config.tower, config.tower_revision, config.tower_fingerprint, **hub)
+        where = (config.tower, config.tower_revision)
+        return {part.name: part.fetch(*where, getattr(config, part.fingerprint), **hub) for part in parts}
 
     def save_pretrained(
         self, save_directory: str | PathLike[str], *arguments: Any, include_backbone: bool = False, **options: Any
@@ -179,7 +168,7 @@ class SmallCheckpoints(PreTrainedModel):
         records = record_adapters(self, self.vision_model, self.config.prompt_config is not None)
         active = vision.active_adapters(self)
         refuse_half_active(self, active)
-        included = include_backbone or not self._tower_can_be_left_out()
+        included = include_backbone or not self._towers_can_be_left_out()
         with_adapters = bool(getattr(self, "_hf_peft_config_loaded", False))
         self.config.tower_included = included
         self.config.tower_adapters = records
@@ -196,26 +185,6 @@ class SmallCheckpoints(PreTrainedModel):
         finally:
             if with_adapters:
                 self._hf_peft_config_loaded = True
-
-    def expect_tower(self, stored: StoredTower) -> None:
-        """Say, while a checkpoint is being loaded, that the tower comes from elsewhere."""
-        self._stored_tower = stored
-        keys = "|".join(re.escape(key) for key in self._tower_keys())
-        self._keys_to_ignore_on_load_missing = [rf"^(?:{keys})$"]
-
-    def remember_tower(self, stored: StoredTower, cache: str | PathLike[str] | None = None) -> None:
-        """Remember what the tower was when it was loaded, so that saving sees whether it was trained."""
-        self._tower_cache = cache
-        weights = base_weights(self.vision_model)
-        as_stored = all(tensor.dtype == stored.weights[name].dtype for name, _, tensor in weights)
-        self._tower_as_loaded = stored.fingerprint if as_stored else tower_fingerprint(self.vision_model)
-        if can_be_fetched(self.config.tower, self.config.tower_revision):
-            self._keys_to_ignore_on_save = self._tower_keys()
-
-    def fill_tower(self) -> None:
-        """Copy the waiting tower in; called when transformers would draw what the checkpoint did not hold."""
-        if self._stored_tower is not None:
-            self._filled_before = tuple(self._stored_tower.fill(self.vision_model))
 
     def add_recorded_adapters(self) -> None:
         """Put the adapters on the model that its config records, with start weights."""
@@ -243,35 +212,6 @@ class SmallCheckpoints(PreTrainedModel):
         vision.set_active_adapters(self, [*active, name])
         self.train(self.training)
 
-    def _finish_tower(self, cache: str | PathLike[str] | None) -> list[str]:
-        """After loading: forget what waited, and name weights that the checkpoint held though it says otherwise."""
-        stored, self._stored_tower = self._stored_tower, None
-        if stored is None:
-            return []
-        self.remember_tower(stored, cache)
-        return [f"{_TOWER_PREFIX}{name}" for name in self._filled_before]
-
-    def _tower_keys(self) -> list[str]:
-        return [f"{_TOWER_PREFIX}{key}" for _, key, _ in base_weights(self.vision_model)]
-
-    def _tower_can_be_left_out(self) -> bool:
-        if self.vision_model is None or not can_be_fetched(self.config.tower, self.config.tower_revision):
-            return False
-        known = {self.config.tower_fingerprint, self._tower_as_loaded} - {None}
-        if not known:
-            return False
-        if (found := tower_fingerprint(self.vision_model)) in known:
-            return True
-        if self._tower_as_loaded is None:
-            return False
-        named = (self.config.tower, self.config.tower_revision, self.config.tower_fingerprint)
-        return found == cast_fingerprint(*named, floating_dtype(self.vision_model), self._tower_cache)
-
-    def _record_tower_dtype(self) -> None:
-        dtype = floating_dtype(self.vision_model)
-        if dtype is not None and (self.config.tower_dtype is not None or dtype != self.dtype):
-            self.config.tower_dtype = str(dtype).removeprefix("torch.")
-
     def _refuse_offloaded(self) -> None:
         away = next((name for name, each in self.named_parameters() if each.is_meta), None)
         if away is not None:
@@ -297,8 +237,3 @@ def _refuse_unsafe(options: Mapping[str, Any]) -> None:
         )
     if options.get("trust_remote_code"):
         raise InputError("trust_remote_code is true: code of a repository is never run. Leave it out.")
-
-
-def tower_dtype_of(config: PretrainedConfig) -> torch.dtype | None:
-    """The precision that a config asks for its tower; `None` for that of the rest."""
-    return None if config.tower_dtype is None else getattr(torch, config.tower_dtype)

@@ -1,6 +1,6 @@
 """Brain encoder, frozen vision tower and projections: what our models of recordings and pictures share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import torch
@@ -10,17 +10,18 @@ from transformers import PreTrainedModel, initialization
 from neuroclip_hf.adapters.neuro_prompt.structure import find_structure
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
-from neuroclip_hf.models.brain_image.batches import weigh_penalties
-from neuroclip_hf.models.brain_image.checkpoints import SmallCheckpoints, tower_dtype_of
+from neuroclip_hf.models.brain_image.checkpoints import SmallCheckpoints
 from neuroclip_hf.models.brain_image.configuration_brain_image import BrainImageConfig
+from neuroclip_hf.models.brain_image.frozen_towers import tower_dtype_of
+from neuroclip_hf.models.brain_image.recording_side import RecordingSide
 from neuroclip_hf.models.initialisation import initialise_as_torch
 from neuroclip_hf.models.projections import ImageProjection, LogitScale, build_projection
 from neuroclip_hf.models.registry import build_encoder
 from neuroclip_hf.models.tower_loading import StoredTower, tower_fingerprint
-from neuroclip_hf.models.tower_types import build_tower
+from neuroclip_hf.models.tower_parts import VISION
 
 
-class BrainImageModel(SmallCheckpoints):
+class BrainImageModel(RecordingSide, SmallCheckpoints):
     """A brain encoder and a frozen, adapted vision tower, each with a projection into one space.
 
     Trained are the encoder, adapters, projections and logit scale. The tower is frozen, and in eval mode even while
@@ -34,7 +35,8 @@ class BrainImageModel(SmallCheckpoints):
         config (`BrainImageConfig`): the settings.
         vision_model (`PreTrainedModel`, *optional*): a tower to build on, which is changed in place; without it a new
             one is made from `config.vision_config`.
-        stored_tower (`StoredTower`, *optional*): what fills the tower while a checkpoint is loaded.
+        stored_towers (`Mapping`, *optional*): what fills the towers while a checkpoint is loaded, by their names.
+        towers: the other parts of `tower_parts` to build on, by their names, where a kind of model has some.
     """
 
     config: BrainImageConfig
@@ -51,7 +53,8 @@ class BrainImageModel(SmallCheckpoints):
         self,
         config: BrainImageConfig,
         vision_model: PreTrainedModel | None = None,
-        stored_tower: StoredTower | None = None,
+        stored_towers: Mapping[str, StoredTower] | None = None,
+        **towers: nn.Module,
     ) -> None:
         config.check()
         if vision_model is not None:
@@ -65,12 +68,13 @@ class BrainImageModel(SmallCheckpoints):
             width = config.encoder_config.hidden_size
             self.brain_projection = build_projection(config.brain_projection, width, config.projection_dim, "brain")
             self._build_image_side(config, vision_model)
+            self._build_other_towers(config, towers)
             self.scale = LogitScale(config.logit_scale_init_value)
         self.post_init()
         if config.tower_adapters or config.active_adapters is not None:
             self.add_recorded_adapters()
-        if stored_tower is not None:
-            self.expect_tower(stored_tower)
+        if stored_towers is not None:
+            self.expect_towers(stored_towers)
         self.train(self.training)
 
     def _build_image_side(self, config: BrainImageConfig, vision_model: PreTrainedModel | None) -> None:
@@ -82,10 +86,17 @@ class BrainImageModel(SmallCheckpoints):
         self.image_projection = ImageProjection(
             config.num_feature_layers, width, config.projection_dim, config.image_projection, layers is not None
         )
-        self.vision_model = build_tower(config.vision_config) if vision_model is None else vision_model
+        self.vision_model = VISION.build(config) if vision_model is None else vision_model
         vision.prompt_tower(self.vision_model, config.prompt_config, layers)
         # What all pictures of the frozen tower share; zero until `centre_pictures` measures it.
         self.register_buffer("image_features_mean", torch.zeros(config.num_feature_layers, width))
+
+    def _build_other_towers(self, config: BrainImageConfig, given: Mapping[str, nn.Module]) -> None:
+        others = {part.name: part for part in self.tower_parts if part is not VISION}
+        if unknown := sorted(set(given) - set(others)):
+            raise TypeError(f"{type(self).__name__} has no argument {unknown[0]!r}")
+        for name, part in others.items():
+            setattr(self, name, given.get(name) or part.build(config))
 
     @property
     def picture_chunk_size(self) -> int | None:
@@ -107,59 +118,6 @@ class BrainImageModel(SmallCheckpoints):
     def takes_any_picture_size(self) -> bool:
         """Whether the tower fits its positions to the pictures; if not, they are all of its `image_size`."""
         return find_structure(self._tower()).resizes_always
-
-    def get_brain_features(
-        self,
-        brain_values: torch.Tensor | None = None,
-        subject_index: torch.Tensor | None = None,
-        **named: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Recordings to embeddings (batch, projection_dim), not normalised.
-
-        Args:
-            brain_values (`torch.Tensor`): what the encoder reads: `eeg_values` (batch, num_channels, num_timesteps) or
-                `fmri_values` (batch, num_voxels).
-            subject_index (`torch.Tensor`, *optional*): (batch,) place of the subject in the checkpoint's list.
-            named: `brain_values` by its own name instead, as `eeg_values=...`.
-
-        Raises:
-            InputError: if there are no recordings, or they are of another modality than the encoder's.
-        """
-        if brain_values is not None:
-            named = {**named, self.main_input_name: brain_values}
-        embeds, _ = self.encode_recordings(subject_index, **named)
-        if embeds is None:
-            raise InputError(f"there are no recordings: pass {self.main_input_name}.")
-        return embeds
-
-    def encode_recordings(
-        self, subject_index: torch.Tensor | None = None, **named: torch.Tensor | None
-    ) -> tuple[torch.Tensor | None, dict[str, torch.Tensor] | None]:
-        """Embeddings of recordings, and the encoder's penalties; `None` where no recordings are given.
-
-        Args:
-            subject_index (`torch.Tensor`, *optional*): see [`get_brain_features`].
-            named: recordings by their names; `None` for those that were not given.
-
-        Raises:
-            InputError: for recordings of another modality than the encoder's.
-        """
-        given = {name: values for name, values in named.items() if values is not None}
-        values = given.pop(self.main_input_name, None)
-        if given:
-            raise InputError(
-                f"{next(iter(given))} was given, but the encoder of this model reads {self.main_input_name}."
-            )
-        if values is None:
-            return None, None
-        encoded = self.encoder(values, subject_index=subject_index)
-        return self.brain_projection(encoded.features), encoded.penalties
-
-    def with_penalties(self, loss: torch.Tensor, penalties: dict[str, torch.Tensor] | None) -> torch.Tensor:
-        """A loss and, where the encoder has penalties, their weighted means; while training those of all processes."""
-        if not penalties:
-            return loss
-        return loss + weigh_penalties(penalties, self.config.encoder_config.penalty_weights, gathered=self.training)
 
     def get_image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Pictures (pictures, 3, height, width) to (pictures, projection_dim), adapted, not normalised."""
@@ -203,7 +161,7 @@ class BrainImageModel(SmallCheckpoints):
         """
 
     def tower_fingerprint(self) -> str:
-        """A digest of the tower's own weights as they are now, whatever adapters are on it."""
+        """A digest of the vision tower's own weights as they are now, whatever adapters are on it."""
         return tower_fingerprint(self._tower())
 
     def trainable_parameter_names(self) -> list[str]:
@@ -215,11 +173,13 @@ class BrainImageModel(SmallCheckpoints):
         return [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; the frozen tower stays in evaluation.
+        """Switch between training and evaluation; frozen towers stay in evaluation.
 
         Adapters above the highest layer that is read, which somebody may have added meanwhile, do not learn.
         """
         super().train(mode)
+        for _, tower in self.towers():
+            tower.eval()
         if self.vision_model is not None:
             vision.set_tower_mode(self.vision_model, mode)
             vision.freeze_unread(self.vision_model, self.config.feature_layers)
@@ -261,10 +221,14 @@ class BrainImageModel(SmallCheckpoints):
 
     def initialize_weights(self) -> None:
         """Draw the start weights of whatever was not loaded from a checkpoint, and freeze the tower."""
-        if self.vision_model is not None:
-            self.fill_tower()
+        self.fill_towers()
         super().initialize_weights()
         self.encoder.freeze_dead_weights()  # here, because loading makes every parameter trainable
+        dtype = tower_dtype_of(self.config)
+        for _, tower in self.towers():
+            tower.requires_grad_(False)
+            if dtype is not None:
+                vision.set_tower_dtype(tower, dtype)
         if self.vision_model is None:
             return
         # The tower is a model of its own, asked for its own weights; it does not know the prompts.
@@ -273,8 +237,6 @@ class BrainImageModel(SmallCheckpoints):
             initialization.zeros_(self.image_features_mean)
         vision.freeze_tower(self.vision_model)
         vision.freeze_unread(self.vision_model, self.config.feature_layers)
-        if (dtype := tower_dtype_of(self.config)) is not None:
-            vision.set_tower_dtype(self.vision_model, dtype)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
