@@ -18,11 +18,11 @@ def kind_setting_names() -> list[str]:
     return sorted({name for kind in KINDS.values() for name in kind.settings})
 
 
-def gather_kind_settings(model: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """A recipe's `model` section, in which the settings of its kind stand under `kind_settings`.
+def gather_kind_settings(recipe: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """A recipe in whose `model` section the settings of its kind stand under `kind_settings`.
 
     Args:
-        model (`Mapping`): the section as somebody wrote it.
+        recipe (`Mapping`): as somebody wrote it; one that stands there and among the others is taken from the others.
         path (`str`): of the recipe, for messages.
 
     Raises:
@@ -30,6 +30,9 @@ def gather_kind_settings(model: Mapping[str, Any], path: str) -> dict[str, Any]:
     """
     from neuroclip_hf.kinds import find_kind
 
+    model = recipe.get(SECTION)
+    if not isinstance(model, Mapping):  # whatever it is, it is looked at where all sections are
+        return dict(recipe)
     kind = find_kind(model.get("kind", DEFAULT_KIND))
     given = model.get(_OWN) or {}
     if not isinstance(given, Mapping):
@@ -40,4 +43,5 @@ def gather_kind_settings(model: Mapping[str, Any], path: str) -> dict[str, Any]:
         known = f"has {', '.join(types)}" if types else "has none of its own"
         raise InputError(f"{path}: {SECTION}.{_OWN}.{unknown[0]} is unknown: {kind.name} {known}.")
     rest = {name: value for name, value in model.items() if name not in types and name != _OWN}
-    return {**rest, _OWN: {name: checked(own[name], types[name], path, f"{SECTION}.{name}") for name in own}}
+    own = {name: checked(own[name], types[name], path, f"{SECTION}.{name}") for name in own}
+    return {**recipe, SECTION: {**rest, _OWN: own}}

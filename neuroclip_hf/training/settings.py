@@ -227,11 +227,10 @@ def load_recipe(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
         raise InputError(f"{path} cannot be read as a recipe: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} is not a recipe: it must hold the sections model, data and training.")
-    values = {"name": path.stem, **values}
+    values = gather_kind_settings({"name": path.stem, **values}, str(path))
     for name, value in (overrides or {}).items():
         _override(values, name, value)
-    if isinstance(values.get(SECTION), dict):
-        values[SECTION] = gather_kind_settings(values[SECTION], str(path))
+    values = gather_kind_settings(values, str(path))
     return _build(Recipe, values, str(path), "")
 
 

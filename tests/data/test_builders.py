@@ -175,3 +175,22 @@ def test_pictures_are_those_of_the_first_subject_with_files(simulated, tmp_path)
     assert len(list(builder.as_streaming_dataset("gallery"))) == 26
     (made,) = (tmp_path / "cache" / "trial_stores").glob("things_eeg2-sub-0?-????????????????")
     assert TrialStore(made).subjects == ["sub-02"]
+
+
+def test_a_builder_of_another_dataset_says_only_how_its_store_is_made(store_folder, tmp_path):
+    made = []
+
+    class Copied(TrialStoreBuilder):
+        def store_name(self, source):
+            return "copied"
+
+        def prepare_store(self, source, out, settings):
+            made.append(settings)
+            shutil.copytree(source / "inside", out)
+
+    shutil.copytree(store_folder, tmp_path / "data" / "inside")
+    for _ in range(2):
+        builder = Copied(config_name="sub-01", data_dir=str(tmp_path / "data"), cache_dir=str(tmp_path / "cache"))
+        assert len(list(builder.as_streaming_dataset("test"))) == 24
+    assert made == [{}]
+    assert len(list((tmp_path / "cache" / "trial_stores").glob("copied-*"))) == 1

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from transformers import CLIPConfig, CLIPModel
 
-from neuroclip_hf.models import NeuroCLIPConfig, NeuroCLIPModel
+from neuroclip_hf.models import NeuroCLIPConfig, NeuroCLIPModel, registry
+from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig, BrainEncoderOutput
 
 VISION = {
     "hidden_size": 16,
@@ -26,6 +28,53 @@ TOWERS = {
     "dinov2_with_registers": {"mlp_ratio": 2, "num_register_tokens": 2},
 }
 ENCODER = {"model_type": "eeg_project", "num_channels": 5, "num_timesteps": 20, "hidden_size": 12}
+
+
+class PatternConfig(BrainEncoderConfig):
+    """Of a linear encoder of patterns, with a penalty."""
+
+    model_type = "pattern_linear"
+    num_voxels: int = 6
+    size_weight: float = 0.5
+
+    @classmethod
+    def sizes(cls, trial_shape, sampling_rate, channel_names, num_subjects):
+        return {"num_voxels": trial_shape[0]}
+
+    @property
+    def trial_shape(self):
+        return (self.num_voxels,)
+
+    @property
+    def batch_layout(self):
+        return f"(batch, {self.num_voxels} voxels)"
+
+    @property
+    def penalty_weights(self):
+        return {"size": self.size_weight}
+
+
+class PatternEncoder(BrainEncoder):
+    config_class = PatternConfig
+    main_input_name = "fmri_values"
+
+    def build(self, config):
+        self.linear = nn.Linear(config.num_voxels, config.hidden_size)
+
+    def forward(self, fmri_values, subject_index=None):
+        return self.encode_checked(fmri_values, subject_index)
+
+    def encode(self, values, subject_index):
+        features = self.linear(values)
+        return BrainEncoderOutput(features, {"size": features.square().mean(dim=1)})
+
+
+@pytest.fixture
+def patterns(monkeypatch):
+    """Settings of an encoder that reads patterns and has a penalty; it is in the registry meanwhile."""
+    more = {PatternConfig.model_type: (PatternConfig, PatternEncoder)}
+    monkeypatch.setattr(registry, "ENCODERS", {**registry.ENCODERS, **more})
+    return {"model_type": PatternConfig.model_type, "hidden_size": 12}
 
 
 @pytest.fixture

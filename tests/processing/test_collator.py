@@ -67,6 +67,15 @@ def test_each_picture_stands_in_a_batch_once(pictures, opened):
     assert opened.opened == ["a", "c"]
 
 
+def test_what_else_is_known_of_a_picture_goes_with_it(pictures):
+    words = {"input_ids": torch.tensor([[5, 1], [6, 1], [7, 1]])}
+    batch = BrainImageCollator(Processor(), pictures, None, words)([item(2, 7, 0.0), item(0, 5, 1.0)])
+    assert batch["input_ids"].tolist() == [[5, 1], [7, 1]]
+    assert batch["picture_index"].tolist() == [1, 0]
+    with pytest.raises(InputError, match="picture_inputs holds image_id"):
+        BrainImageCollator(Processor(), pictures, None, {"image_id": torch.zeros(3)})
+
+
 def test_features_may_be_absent(pictures):
     assert "image_features" not in BrainImageCollator(Processor(), pictures)([item(0, 0, 0.0)])
 

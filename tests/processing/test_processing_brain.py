@@ -164,6 +164,22 @@ def test_something_must_be_given(trained):
         trained.processor(np.zeros((1, 2, 3)))
 
 
+def test_patterns_are_given_as_fmri(trained, array_store):
+    brain = np.random.default_rng(0).standard_normal((50, 7)) + 5
+    store = array_store(brain=brain, channel_names=None, sampling_rate=None, unit=None)
+    trials = BrainFeatureExtractor.fit(store, store.select("train"))
+    processor = NeuroCLIPProcessor(trials, trained.processor.image_processor)
+    names = store.info.channels
+    assert processor(fmri=store.read(np.arange(3)), channel_names=names)["fmri_values"].shape == (3, 7)
+    assert trials.model_input_names == ["fmri_values"]
+    with pytest.raises(InputError, match="eeg was given, but this checkpoint reads fmri: pass fmri="):
+        processor(eeg=store.read(np.arange(3)), channel_names=names)
+    with pytest.raises(InputError, match="fmri was given, but this checkpoint reads eeg"):
+        trained.processor(fmri=np.zeros((1, 7)), channel_names=names)
+    with pytest.raises(InputError, match="fmri comes without channel_names"):
+        processor(fmri=np.zeros((1, 7)))
+
+
 def test_pictures_alone(trained):
     assert set(trained.processor(images=Image.new("RGB", (20, 30)))) == {"pixel_values"}
 

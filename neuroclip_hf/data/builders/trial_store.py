@@ -52,21 +52,62 @@ class TrialStoreConfig(datasets.BuilderConfig):
 
     def settings(self) -> tuple[Any, ...]:
         """What besides the folder decides about the result."""
-        return (self.images,)
+        return (self.images, *self.preparation().values())
+
+    def preparation(self) -> dict[str, Any]:
+        """Settings by which a store is made from a dataset's own files; a dataset's config has some."""
+        return {}
+
+    def refuse_preparation(self) -> None:
+        """Raise [`InputError`] for a setting that only files of the dataset could follow."""
+        defaults = type(self)().preparation()
+        for name, value in self.preparation().items():
+            if value != defaults[name]:
+                raise InputError(
+                    f"{name} is {value!r}, and {self.data_dir} is a trial store, whose trials are made already: leave "
+                    f"{name} out, or name the dataset's own folder as data_dir."
+                )
 
 
 class TrialStoreBuilder(datasets.ArrowBasedBuilder):
     """Builds one subject of a trial store, or its pictures.
 
+    A dataset's builder is a subclass with a config of its own, whose `preparation` holds its settings, and with
+    `store_name` and `prepare_store`, which make a store from its files. It is made once, below `trial_stores` of the
+    cache, and taken from there as long as files and settings are the same.
+
     Raises:
-        InputError: if `data_dir` is no store, or `config_name` neither one of its subjects nor "pictures".
+        InputError: if `data_dir` is no store (nor the dataset that a subclass reads), or `config_name` neither one of
+            its subjects nor "pictures".
     """
 
     BUILDER_CONFIG_CLASS = TrialStoreConfig
 
     def open_store(self) -> TrialStore:
-        """The store that is built from."""
-        return TrialStore(_folder(self.config))
+        """The store that is built from, made where it is not there yet."""
+        source = _folder(self.config)
+        if (source / STORE_FILE).is_file():
+            self.config.refuse_preparation()
+            return TrialStore(source)
+        name = self.store_name(source)
+        settings = self.config.preparation()
+        key = hashlib.sha256(repr((content_key(source), settings)).encode()).hexdigest()[:16]
+        out = Path(self._cache_dir_root) / "trial_stores" / f"{name}-{key}"
+        if not (out / STORE_FILE).is_file():
+            self.prepare_store(source, out, settings)
+        return TrialStore(out)
+
+    def store_name(self, source: Path) -> str:
+        """What the store of this config, made from a dataset's own files, is called: "things_eeg2-sub-01".
+
+        Raises:
+            InputError: if the dataset has no such config; here, where only stores are read, for any folder.
+        """
+        return TrialStore(source).path.name
+
+    def prepare_store(self, source: Path, out: Path, settings: dict[str, Any]) -> None:
+        """Make the store of this config from a dataset's own files, with the settings of its `preparation`."""
+        raise NotImplementedError
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo()  # the columns' types depend on the store, which may have to be made first

@@ -80,6 +80,13 @@ def test_shapes_follow_the_config(name, small, channels, samples):
     assert features.isfinite().all()
 
 
+def test_penalties_are_those_that_have_weights(name, small):
+    encoder = build_encoder(small(name)).train()
+    found = encoder(values_for(encoder), subject_index=subjects()).penalties or {}
+    assert set(found) == set(encoder.config.penalty_weights)
+    assert all(each.shape == (ROWS,) for each in found.values())
+
+
 def test_the_default_sizes_build(name):
     config = encoder_config(name)
     features = build_encoder(config).eval()(torch.randn(2, *config.trial_shape)).features
