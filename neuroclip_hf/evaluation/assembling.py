@@ -59,7 +59,9 @@ def evaluate(
     if also is not None:
         tiers.insert(1, _other_whitening(ranking, store, *also))
     return Report(
-        **found,
+        top1=found["top1"],
+        top5=found["top5"],
+        pairwise=found["pairwise"],
         chance=chance_level(ranking.mask, size, 1),
         chance_top5=chance_level(ranking.mask, size, 5),
         gallery_size=size,
@@ -95,9 +97,7 @@ def accuracy_of(ranking: Ranking) -> dict[str, float]:
     return {**found, "pairwise": pairwise_identification(ranking.scores, ranking.mask)}
 
 
-def _other_whitening(
-    ranking: Ranking, store: TrialStore, also: Ranking, other: TrialStore
-) -> dict[str, Any]:
+def _other_whitening(ranking: Ranking, store: TrialStore, also: Ranking, other: TrialStore) -> dict[str, Any]:
     if whitening_of(other) == whitening_of(store):
         raise InputError(
             f"{other.path} and {store.path} were whitened alike ({whitening_of(store)}): name a store of the same "

@@ -12,8 +12,9 @@ def compare_rankings(first: Ranking, second: Ranking, names: tuple[str, str] = (
     """Compare two models query by query, with the gallery fixed.
 
     Args:
-        first, second (`Ranking`): of the two models, from whatever store: channels and preprocessing may differ,
+        first (`Ranking`): of one model, from whatever store: channels and preprocessing may differ between the two,
             trials and gallery may not.
+        second (`Ranking`): of the other.
         names (`tuple` of `str`): what messages call them.
 
     Returns:

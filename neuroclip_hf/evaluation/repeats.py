@@ -55,7 +55,9 @@ def accuracy_by_repeats(
         ranks[size].append(ranks_from_scores(similarity(embeds, ranking.gallery_embeds), mask[places]))
     if not store.concepts_only and (fewest != most or fewest not in sizes):
         mean = round(float(np.mean([len(target.trials) for target in targets])), 2)
-        ranks[fewest if fewest == most else mean].append(_ranks_of_all(model, processor, store, targets, mask, ranking))
+        ranks[fewest if fewest == most else mean].append(
+            _ranks_of_all(model, processor, store, targets, mask, ranking)
+        )
     return [_entry(size, torch.cat(found)) for size, found in sorted(ranks.items())]
 
 

@@ -35,8 +35,8 @@ class Report:
             query itself.
         selection (`str` or None): how the epoch was chosen: "loss", "top1" (both on validation) or "last".
         subjects (`dict`): subject -> its `top1`, `top5`, `pairwise`, `num_queries`.
-        n_way (`dict`): number of pictures ("2", "4", ...) -> expected `top1`, and `top5` above five pictures, in random
-            galleries of that many; exact, see [`n_way_accuracy`].
+        n_way (`dict`): number of pictures ("2", "4", ...) -> expected `top1`, and `top5` above five pictures, in
+            random galleries of that many; exact, see [`n_way_accuracy`].
         repeats (`list[dict]`): `top1`, `top5` and `num_queries` for so many averaged `repeats`, fewest first; see
             [`accuracy_by_repeats`]. Empty where they were not asked for.
         intervals (`dict`): "top1" and "top5" -> `low`, `high`, `level`, `resamples` and what was resampled, `over`;

@@ -101,7 +101,8 @@ def tier_rows(
         and `interval` (of top-1, over queries with what was fitted held fixed); and a sentence for each row that could
         not be made. Matching has neither `top5` nor an interval: one query's assignment depends on all others.
     """
-    rows, failed = [inductive_row(ranking, whitening)], []
+    rows = [inductive_row(ranking, whitening)]
+    failed: list[str] = []
     if ranking.query_embeds is None or ranking.gallery_embeds is None:
         return rows, failed
     num_trials = sum(len(query.trials) for query in ranking.queries)
@@ -150,9 +151,7 @@ def _row(
     }
 
 
-def _matching_row(
-    ranking: Ranking, whitening: str, num_trials: int, places: Sequence[torch.Tensor]
-) -> dict[str, Any]:
+def _matching_row(ranking: Ranking, whitening: str, num_trials: int, places: Sequence[torch.Tensor]) -> dict[str, Any]:
     found = [matching_accuracy(ranking.scores[mine], ranking.mask[mine]) * len(mine) for mine in places]
     return {
         "tier": MATCHING,
@@ -166,9 +165,7 @@ def _matching_row(
     }
 
 
-def _by_subject(
-    ranking: Ranking, rule: Rule, references: Mapping[str, torch.Tensor] | None
-) -> torch.Tensor:
+def _by_subject(ranking: Ranking, rule: Rule, references: Mapping[str, torch.Tensor] | None) -> torch.Tensor:
     assert ranking.query_embeds is not None
     assert ranking.gallery_embeds is not None
     scores = torch.empty_like(ranking.scores)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from neuroclip_hf import evaluation
 from neuroclip_hf.data.queries import Query
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import (
@@ -20,6 +19,7 @@ from neuroclip_hf.evaluation import (
     subjects_to_test,
     write_report,
 )
+from neuroclip_hf.evaluation import ranking as ranks
 from neuroclip_hf.protocols.run import train_on_store
 from neuroclip_hf.training.settings import load_recipe
 
@@ -190,9 +190,11 @@ def test_a_perfect_model_ranks_first(trained, store, monkeypatch):
     names = list(store.gallery("test")["image_id"])
     eye = torch.eye(len(names))
     monkeypatch.setattr(
-        evaluation, "embed_queries", lambda *args: torch.stack([eye[names.index(one.image_id)] for one in args[-1]])
+        ranks,
+        "embed_queries",
+        lambda *args: torch.stack([eye[names.index(one.image_id)] for one in args[-1]]),
     )
-    monkeypatch.setattr(evaluation, "embed_pictures", lambda *_: eye)
+    monkeypatch.setattr(ranks, "embed_pictures", lambda *_: eye)
     assert accuracy_of(rank_test_split(trained.model, trained.processor, store))["top1"] == 1.0
 
 
