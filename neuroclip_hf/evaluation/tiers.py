@@ -115,7 +115,7 @@ def tier_rows(
         for method, rule in rules.items():
             try:
                 scores = _by_subject(ranking, rule, reference)
-            except ValueError as error:  # embeddings that are all equal have nothing to be whitened, for example
+            except ValueError as error:  # where nothing is finite, for example
                 failed.append(f"No {tier} row of {method}: {error}")
                 continue
             rows.append(_row(tier, method, whitening, _FITTED_ON[tier], count, ranking, scores))
