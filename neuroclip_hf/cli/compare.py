@@ -21,17 +21,13 @@ def compare(
 
 
 def _table(found: dict[str, Any], first: Path, second: Path) -> Any:
+    both = [found["top1"], found["top5"]]
     rows = [
-        (
-            label,
-            f"{one['first']:.3f}",
-            f"{one['second']:.3f}",
-            f"{one['difference']:+.3f}",
-            interval_text(one, sign="+"),
-            f"{one['p']:.3g}",
-        )
-        for label, one in (("top-1", found["top1"]), ("top-5", found["top5"]))
+        (str(first), *(f"{one['first']:.3f}" for one in both)),
+        (str(second), *(f"{one['second']:.3f}" for one in both)),
+        ("difference", *(f"{one['difference']:+.3f}" for one in both)),
+        (f"{100 * both[0]['level']:g} % interval", *(interval_text(one, sign="+") for one in both)),
+        ("p", *(f"{one['p']:.3g}" for one in both)),
     ]
     title = f"{found['num_queries']} queries of {', '.join(found['subjects'])}, gallery of {found['gallery_size']}"
-    level = f"{100 * found['top1']['level']:g} % interval"
-    return table(("", str(first), str(second), "difference", level, "p"), rows, title)
+    return table(("", "top-1", "top-5"), rows, title)

@@ -1,5 +1,6 @@
 """`neuroclip evaluate`: a run and a store -> RUN/report.json."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +95,22 @@ def _lines(report: dict[str, Any]) -> list[str]:
 
 
 def _tiers_table(report: dict[str, Any]) -> Any:
-    rows = [
-        (
-            f"{row['tier']}: {row['method']}",
-            row["whitening"],
-            str(row["num_trials"]),
-            f"{row['top1']:.3f}",
-            "" if row["interval"] is None else interval_text(row["interval"]),
-            "" if row["top5"] is None else f"{row['top5']:.3f}",
-        )
-        for row in report["tiers"]
-    ]
-    return table(("", "whitening", "fitted on trials", "top-1", "interval", "top-5"), rows)
+    """Tier by tier, its heading with the number of trials that were fitted on."""
+    rows: list[tuple[str, ...]] = []
+    for tier, some in groupby(report["tiers"], key=lambda row: row["tier"]):
+        found = list(some)
+        trials = found[0]["num_trials"]
+        rows.append((f"{tier}, from {trials} trials" if trials else tier, "", "", ""))
+        rows += [_tier_cells(row) for row in found]
+    return table(("", "top-1", "interval", "top-5"), rows)
+
+
+def _tier_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    interval = "" if row["interval"] is None else interval_text(row["interval"])
+    top5 = "" if row["top5"] is None else f"{row['top5']:.3f}"
+    # Only these differ in how the recordings were whitened.
+    label = f"{row['method']}, {row['whitening']}" if row["tier"] == "inductive" else row["method"]
+    return f"  {label}", f"{row['top1']:.3f}", interval, top5
 
 
 def _flags(report: dict[str, Any]) -> list[str]:

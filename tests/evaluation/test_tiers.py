@@ -9,7 +9,13 @@ from neuroclip_hf.evaluation import embed_unlabelled, evaluate, rank_test_split,
 from neuroclip_hf.evaluation.tiers import tier_rows
 from neuroclip_hf.processing.embedding import embed_queries
 
-CALIBRATION = ["per-subject standardisation", "centring", "whitening of the queries", "whitening of both sides", "CSLS"]
+CALIBRATION = [
+    "per-subject standardisation",
+    "centring",
+    "whitening of the queries",
+    "whitening of both sides",
+    "CSLS",
+]
 
 
 def vectors(rows, width=8, seed=0):
@@ -133,7 +139,7 @@ def test_unlabelled_trials_are_single_and_of_the_training_split(trained, store, 
 
 
 def test_labels_change_no_row(trained, store, store_folder):
-    """Training labels dealt out anew: calibrated rows stay to the last digit. Test labels: only what is right moves."""
+    """Training labels dealt out anew: all rows stay to the last digit."""
     mixed = TrialStore(store_folder)
     rows = mixed.select("train")
     dealt = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).numpy()]
