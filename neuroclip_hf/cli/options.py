@@ -99,6 +99,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | Non
     return made
 
 
+def interval_text(found: dict[str, Any], sign: str = "") -> str:
+    """`{"low": 0.2, "high": 0.4}` -> "0.200 to 0.400"; `sign` "+" writes the signs too."""
+    return f"{found['low']:{sign}.3f} to {found['high']:{sign}.3f}"
+
+
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"

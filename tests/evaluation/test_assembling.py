@@ -1,5 +1,6 @@
 """Checkpoint and test split to a report: one schema, exact chance, and stores that do not fit refused."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from neuroclip_hf import evaluation
 from neuroclip_hf.data.queries import Query
+from neuroclip_hf.data.sources.recorded import WHITENING_FITS
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import (
     Ranking,
@@ -20,6 +21,7 @@ from neuroclip_hf.evaluation import (
     subjects_to_test,
     write_report,
 )
+from neuroclip_hf.evaluation import ranking as ranks
 from neuroclip_hf.protocols.run import train_on_store
 from neuroclip_hf.training.settings import load_recipe
 
@@ -39,6 +41,13 @@ PROMISED = {
     "tested_subjects": (str, type(None)),
     "gallery": str,
     "averaged_repeats": (int, float),
+    "n_way": dict,
+    "repeats": list,
+    "intervals": dict,
+    "permutation": dict,
+    "tiers": list,
+    "whitening_fit": str,
+    "flags": list,
 }
 RUN = {"seed": 3, "selection": "loss", "store": "other", "split": "pooled", "subjects": ["sub-01"]}
 
@@ -64,6 +73,62 @@ def test_the_schema_that_is_promised(store):
     assert report["control_top1"] is None
     assert report["run"]["same_store"] is False
     json.dumps(report, allow_nan=False)
+
+
+def test_intervals_permutations_and_n_ways(store):
+    generator = torch.Generator().manual_seed(0)
+    scores = 3 * torch.eye(60).repeat(2, 1) + torch.randn(120, 60, generator=generator)
+    subjects = ["sub-01"] * 60 + ["sub-02"] * 60
+    report = evaluate(ranking(scores.tolist(), [*range(60)] * 2, subjects), store, RUN, "random")
+    for name, value in (("top1", report.top1), ("top5", report.top5)):
+        interval = report.intervals[name]
+        assert interval["low"] < value < interval["high"]
+        assert interval["over"] == "queries within subjects"
+    assert report.permutation == {"p": 0.001, "statistic": report.top1, "permutations": 999}
+    assert list(report.n_way) == ["2", "4", "10", "50"]
+    assert [list(found) for found in report.n_way.values()] == [["top1"]] * 2 + [["top1", "top5"]] * 2
+    assert report.n_way["2"]["top1"] == pytest.approx(report.pairwise)
+    values = [found["top1"] for found in report.n_way.values()]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] > report.top1
+    assert [row["tier"] for row in report.tiers] == ["inductive"]
+    assert (report.tiers[0]["top1"], report.tiers[0]["interval"]) == (report.top1, report.intervals["top1"])
+
+
+def test_ways_are_no_more_than_every_query_has_wrong_pictures_for(store):
+    found = ranking(np.eye(6).tolist(), range(6))
+    found.mask[0, 1:4] = True
+    assert list(evaluate(found, store, RUN, "random").n_way) == ["2"]
+    found.mask[0, 3] = False
+    assert list(evaluate(found, store, RUN, "random").n_way) == ["2", "4"]
+
+
+def test_five_subjects_are_resampled_too(store):
+    names = [f"sub-{number}" for number in range(5) for _ in range(4)]
+    report = evaluate(ranking(np.eye(4).tolist() * 5, [*range(4)] * 5, names), store, RUN, "random")
+    assert report.intervals["top1"]["over"] == "subjects and queries"
+
+
+def otherwise_whitened(store, fit):
+    other = copy.copy(store)
+    other.info = replace(store.info, whitening_fit=fit)
+    return other
+
+
+def test_a_second_row_for_another_whitening(store, ranking_of):
+    mine, theirs = ranking_of(torch.eye(6), torch.eye(6)), ranking_of(torch.eye(6).roll(1, 0), torch.eye(6))
+    other = otherwise_whitened(store, WHITENING_FITS["training-subjects"])
+    report = evaluate(mine, store, RUN, "random", also=(theirs, other), flags=["look"])
+    first, second = report.tiers[:2]
+    assert (first["tier"], first["whitening"], first["top1"]) == ("inductive", "own-session whitening", 1.0)
+    assert (second["tier"], second["whitening"], second["top1"]) == ("inductive", "training-subjects whitening", 0.0)
+    assert report.top1 == 1.0
+    assert (report.whitening_fit, report.flags) == ("own session", ["look"])
+    with pytest.raises(InputError, match=r"were whitened alike \(own session\): .* another --whitening"):
+        evaluate(mine, store, RUN, "random", also=(theirs, store))
+    shorter = ranking_of(torch.eye(6)[:3], torch.eye(6))
+    with pytest.raises(InputError, match="were asked 6 and 3 queries"):
+        evaluate(mine, store, RUN, "random", also=(shorter, other))
 
 
 def test_a_collapsed_model_has_nothing_right(store):
@@ -190,9 +255,11 @@ def test_a_perfect_model_ranks_first(trained, store, monkeypatch):
     names = list(store.gallery("test")["image_id"])
     eye = torch.eye(len(names))
     monkeypatch.setattr(
-        evaluation, "embed_queries", lambda *args: torch.stack([eye[names.index(one.image_id)] for one in args[-1]])
+        ranks,
+        "embed_queries",
+        lambda *args: torch.stack([eye[names.index(one.image_id)] for one in args[-1]]),
     )
-    monkeypatch.setattr(evaluation, "embed_pictures", lambda *_: eye)
+    monkeypatch.setattr(ranks, "embed_pictures", lambda *_: eye)
     assert accuracy_of(rank_test_split(trained.model, trained.processor, store))["top1"] == 1.0
 
 

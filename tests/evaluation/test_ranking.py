@@ -1,0 +1,108 @@
+"""ranking.safetensors gives back what was ranked, and nothing that does not fit is taken for a ranking."""
+
+import json
+import stat
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from neuroclip_hf import columns
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.evaluation import RANKING_FILE, accuracy_of, load_ranking, rank_test_split, save_ranking
+
+
+def test_a_ranking_is_saved_and_loaded(ranked, tmp_path):
+    path = save_ranking(ranked, tmp_path)
+    assert path == tmp_path / RANKING_FILE
+    found = load_ranking(tmp_path)
+    assert found.queries == ranked.queries
+    assert (found.image_ids, found.concepts) == (ranked.image_ids, ranked.concepts)
+    assert found.repeats == ranked.repeats == [(0, 1, 2, 3)] * 12
+    assert torch.equal(found.scores, ranked.scores)
+    assert torch.equal(found.mask, ranked.mask)
+    assert accuracy_of(found) == accuracy_of(ranked)
+    assert (found.query_embeds, found.gallery_embeds) == (None, None)
+
+
+def test_what_the_file_holds(ranked, store, tmp_path):
+    with safe_open(save_ranking(ranked, tmp_path), framework="np") as file:
+        words = {name: json.loads(text) for name, text in file.metadata().items()}
+        assert file.get_tensor("scores").shape == (12, 6)
+        assert file.get_tensor("mask").dtype == bool
+    gallery = store.gallery("test")
+    assert words["image_ids"] == list(gallery["image_id"])
+    assert words["concepts"] == list(gallery["concept"])
+    first = ranked.queries[0]
+    assert words["queries"][0] == {
+        "subject": "sub-01",
+        "image_id": first.image_id,
+        "concept": first.concept,
+        "trials": 4,
+    }
+
+
+def test_others_may_read_it_as_they_may_the_report(ranked, tmp_path):
+    (tmp_path / "plain").write_text("")
+    permissions = stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+    assert stat.S_IMODE(save_ranking(ranked, tmp_path).stat().st_mode) == permissions
+
+
+def test_hits_are_per_query(ranked):
+    hits = ranked.hits((1, 3))
+    assert list(hits) == ["top1", "top3"]
+    assert hits["top1"].dtype == torch.bool
+    assert float(hits["top1"].double().mean()) == accuracy_of(ranked)["top1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda one: {"scores": one.scores[:, :5]}, r"scores \(12, 5\)"),
+        (lambda one: {"mask": one.mask[:3]}, r"mask \(3, 6\)"),
+        (lambda one: {"mask": one.mask.float()}, "mask is torch.float32"),
+        (lambda one: {"mask": one.mask & False}, "a query has no right picture"),
+        (lambda one: {"concepts": one.concepts[1:]}, "5 concepts"),
+        (lambda one: {"repeats": one.repeats[1:]}, r"\(44,\) numbers of trials"),
+        (lambda one: {"queries": one.queries[1:], "repeats": one.repeats[1:]}, r"scores \(12, 6\)"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(ranked, tmp_path, change, message):
+    save_ranking(replace(ranked, **change(ranked)), tmp_path)
+    with pytest.raises(InputError, match=rf"{RANKING_FILE} cannot be read .*{message}.*: evaluate the run again"):
+        load_ranking(tmp_path)
+
+
+def test_a_file_that_is_cut_off_or_holds_something_else(ranked, tmp_path):
+    with pytest.raises(InputError, match=r"holds no ranking\.safetensors: evaluate the run first"):
+        load_ranking(tmp_path)
+    path = save_ranking(ranked, tmp_path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(InputError, match="cannot be read"):
+        load_ranking(tmp_path)
+    save_file({"scores": ranked.scores}, path)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_ranking(tmp_path)
+    save_file({name: torch.zeros(1) for name in ("scores", "mask", "trials", "repeats")}, path, {"queries": "{"})
+    with pytest.raises(InputError, match="cannot be read"):
+        load_ranking(tmp_path)
+
+
+def test_a_gallery_that_lacks_a_target_is_refused(trained, store, monkeypatch):
+    whole = store.gallery("test")
+    monkeypatch.setattr(store, "gallery", lambda split: whole.iloc[1:].reset_index(drop=True))
+    with pytest.raises(InputError, match=f"The gallery lacks the picture of '{whole['image_id'][0]}': add it"):
+        rank_test_split(trained.model, trained.processor, store)
+
+
+def test_repeats_name_the_trials(trained, store):
+    found = rank_test_split(trained.model, trained.processor, store, average=2, subjects=["sub-02"])
+    assert sorted(found.repeats) == sorted([(0, 1), (2, 3)] * 6)
+    table: pd.DataFrame = store.trials
+    for query, repeats in zip(found.queries, found.repeats, strict=True):
+        rows = table.iloc[list(query.trials)]
+        assert tuple(rows[columns.REPEAT]) == repeats
+        assert set(rows[columns.IMAGE_ID]) == {query.image_id}
