@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -101,25 +102,24 @@ def test_blocks_are_taken_one_by_one_by_whoever_is_free():
 
 
 def test_a_busy_helper_is_not_waited_for():
-    release, busy = threading.Event(), threading.Event()
+    held, release = threading.Barrier(3), threading.Event()
+    released: list[bool] = []
 
-    def keep(blocks: Iterable[int]) -> None:
+    def hold(blocks: Iterable[int]) -> None:
         for _ in blocks:
-            if threading.current_thread() is not threading.main_thread():
-                busy.set()
-                release.wait(10)
-            else:
-                busy.wait(10)
+            held.wait(10)
+            released.append(release.wait(10))
 
     with threadpoolctl.threadpool_limits(2, "blas"):
-        other = threading.Thread(target=share_out, args=(keep, [0, 1]))  # holds the one helper, and itself
+        other = threading.Thread(target=share_out, args=(hold, range(2)))  # keeps itself busy and the one helper
         other.start()
-        busy.wait(10)
+        held.wait(10)
         done: list[int] = []
         share_out(done.extend, range(5))
         assert sorted(done) == [0, 1, 2, 3, 4]
         release.set()
         other.join(10)
+    assert released == [True, True]
 
 
 @pytest.mark.parametrize("fails_in_helper", [False, True])
@@ -138,8 +138,14 @@ def test_an_error_in_a_thread_reaches_the_caller(fails_in_helper: bool):
 
 def _threads_in_a_worker(_: int) -> int:
     idents: set[int] = set()
+
+    def work(blocks: Iterable[int]) -> None:
+        for _ in blocks:
+            idents.add(threading.get_ident())
+            time.sleep(0.02)  # another thread would come meanwhile
+
     with threadpoolctl.threadpool_limits(2, "blas"):
-        share_out(lambda blocks: idents.update(threading.get_ident() for _ in blocks), range(2000))
+        share_out(work, range(20))
     return len(idents)
 
 

@@ -123,11 +123,6 @@ def test_a_data_loader_reads_a_batch_at_once(store: TrialStore, monkeypatch: pyt
     assert list(loader) == asked == batches
 
 
-def test_a_recording_that_nothing_is_done_to_is_what_the_store_reads(store: TrialStore):
-    object.__setattr__(store.info, "offset", [1e4 / 3, 1e4 / 7])  # taken off and put on again, it would round
-    np.testing.assert_array_equal(make(store)[5][columns.EEG_VALUES], store.read([5])[0])
-
-
 def test_shuffled_targets_change_the_pairs_and_not_the_trials(store: TrialStore):
     shuffled = shuffle_targets(store.trials, np.arange(24), seed=1)
     dataset = make(store, trials=shuffled)
