@@ -1,10 +1,13 @@
 """One function over many blocks of numbers, in as many threads as BLAS may use; BLAS itself then has one in each."""
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from multiprocessing import parent_process
 from typing import TypeVar
 
 import threadpoolctl
@@ -45,6 +48,40 @@ def map_blocks(function: Callable[[Item], Result], blocks: Iterable[Item]) -> li
             return [function(block) for block in blocks]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(function, blocks))
+
+
+def share_out(work: Callable[[Iterable[Item]], None], blocks: Iterable[Item]) -> None:
+    """`work(blocks)` in several threads at once, for blocks that take about a millisecond all together.
+
+    Each thread is given some of the blocks: the next one whenever it is done with one, so that this thread does all
+    of them where other programs keep the cores. There are as many threads as [`map_blocks`] has, but one in a process
+    that `multiprocessing` started: a data loader's workers are as many as were asked for. BLAS is left alone.
+    """
+    left = deque(blocks)
+    threads = 1 if parent_process() else min(len(left), _allowed())
+    helping = [_helpers(os.getpid(), threads - 1).submit(work, _taken(left)) for _ in range(threads - 1)]
+    try:
+        work(_taken(left))
+    finally:
+        left.clear()
+        for one in helping:
+            if not one.cancel():
+                one.result()
+
+
+def _taken(left: deque[Item]) -> Iterator[Item]:
+    while True:
+        try:
+            block = left.popleft()
+        except IndexError:  # another thread may take the last one at any moment
+            return
+        yield block
+
+
+@lru_cache(maxsize=1)
+def _helpers(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads of one process: one that was forked off has none of them."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="neuroclip-reading")
 
 
 def _allowed() -> int:

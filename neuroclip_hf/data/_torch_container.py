@@ -1,4 +1,4 @@
-"""Tensors of torch's zip container, for `safe_load` and simulations only; the one file of `data` that meets torch.
+"""Tensors of torch's zip container, for `safe_load` and simulations only; the one file of `data` that loads torch.
 
 `torch.load(weights_only=True)` is not used: it believes the element count that the pickle gives for a storage, also
 where the file holds fewer bytes, and it refuses the NumPy arrays and scalars that the field's containers mix in.

@@ -85,13 +85,22 @@ class TrialDataset:
         self._epoch = epoch
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        generator = np.random.default_rng([self._seed, self._epoch, int(self._rows[item])])
-        trials = self._rows[self._choose(item, generator)]
-        (values,) = self._store.read_means([trials])
+        return self.__getitems__([item])[0]
+
+    def __getitems__(self, items: Sequence[int]) -> list[dict[str, Any]]:
+        """`[dataset[item] for item in items]`, read at once: what a `DataLoader` asks for where it makes batches."""
+        generators = [np.random.default_rng([self._seed, self._epoch, int(self._rows[item])]) for item in items]
+        chosen = [self._rows[self._choose(*pair)] for pair in zip(items, generators, strict=True)]
+        means = self._store.read_means(chosen)
+        return [self._item(*known) for known in zip(items, means, generators, strict=True)]
+
+    def _item(self, item: int, values: NDArray[np.float32], generator: np.random.Generator) -> dict[str, Any]:
         candidates = self._candidates[self._target[item]]
         picture = candidates[generator.integers(len(candidates))]
+        if self._view.perturbation != Perturbation():
+            values = perturb(values - self._centre, self._view.perturbation, generator) + self._centre
         return {
-            self._input_name: perturb(values - self._centre, self._view.perturbation, generator) + self._centre,
+            self._input_name: values,
             columns.IMAGE_ID: int(self._target[item]),
             columns.PICTURE_INDEX: int(picture),
             columns.SUBJECT_INDEX: int(self._subject[item]),

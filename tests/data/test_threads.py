@@ -1,14 +1,17 @@
 """Blocks are shared out among as many threads as BLAS may use, which then has one in each."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterable
 
 import pytest
 import threadpoolctl
 
-from neuroclip_hf.data._threads import map_blocks, one_blas_thread
+from neuroclip_hf.data._threads import map_blocks, one_blas_thread, share_out
 from neuroclip_hf.data.simulation import simulate_things_eeg2
 
 
@@ -76,3 +79,97 @@ def test_stores_are_equal_however_many_threads_there_are(tmp_path, snapshot):
         command = [sys.executable, "-c", code, str(tmp_path / "data"), str(tmp_path / threads)]
         subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": threads}, timeout=120)
     assert snapshot(tmp_path / "1") == snapshot(tmp_path / "2")
+
+
+def test_blocks_are_taken_one_by_one_by_whoever_is_free():
+    taken: dict[int, list[int]] = {}
+    others_are_done = threading.Event()
+
+    def work(blocks: Iterable[int]) -> None:
+        mine = taken.setdefault(threading.get_ident(), [])
+        for block in blocks:
+            mine.append(block)
+            if block == 0:  # whoever has it leaves all others
+                others_are_done.wait(10)
+            elif sum(map(len, taken.values())) == 20:
+                others_are_done.set()
+
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        share_out(work, range(20))
+    assert others_are_done.is_set()
+    assert sorted(map(len, taken.values())) == [1, 19]
+    assert sorted(block for mine in taken.values() for block in mine) == list(range(20))
+
+
+def test_a_busy_helper_is_not_waited_for():
+    held, release = threading.Barrier(3), threading.Event()
+    released: list[bool] = []
+
+    def hold(blocks: Iterable[int]) -> None:
+        for _ in blocks:
+            held.wait(10)
+            released.append(release.wait(10))
+
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        other = threading.Thread(target=share_out, args=(hold, range(2)))  # keeps itself busy and the one helper
+        other.start()
+        held.wait(10)
+        done: list[int] = []
+        share_out(done.extend, range(5))
+        assert sorted(done) == [0, 1, 2, 3, 4]
+        release.set()
+        other.join(10)
+    assert released == [True, True]
+
+
+@pytest.mark.parametrize("fails_in_helper", [False, True])
+def test_an_error_in_a_thread_reaches_the_caller(fails_in_helper: bool):
+    together = threading.Barrier(2)
+
+    def work(blocks: Iterable[int]) -> None:
+        for _ in blocks:
+            together.wait(10)
+            if (threading.current_thread() is not threading.main_thread()) == fails_in_helper:
+                raise ZeroDivisionError
+
+    with threadpoolctl.threadpool_limits(2, "blas"), pytest.raises(ZeroDivisionError):
+        share_out(work, range(2))
+
+
+def _threads_in_a_worker(_: int) -> int:
+    idents: set[int] = set()
+
+    def work(blocks: Iterable[int]) -> None:
+        for _ in blocks:
+            idents.add(threading.get_ident())
+            time.sleep(0.02)  # another thread would come meanwhile
+
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        share_out(work, range(20))
+    return len(idents)
+
+
+def test_a_worker_reads_alone():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(_threads_in_a_worker, [0]) == [1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_has_helpers_of_its_own():
+    together = threading.Barrier(2)
+
+    def meet(blocks: Iterable[int]) -> None:
+        for _ in blocks:
+            together.wait(10)
+
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        share_out(meet, range(2))
+        child = os.fork()
+        if not child:
+            try:
+                share_out(meet, range(2))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0

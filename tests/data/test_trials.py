@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.perturbation import Perturbation
@@ -97,6 +98,29 @@ def test_an_item_depends_on_seed_epoch_and_trial_alone(store: TrialStore):
     one.set_epoch(1)
     assert not np.array_equal(one[3][columns.EEG_VALUES], picture[0])
     assert not np.array_equal(make(store, view, seed=1)[3][columns.EEG_VALUES], picture[0])
+
+
+@pytest.mark.parametrize("average", [(1, 1), (1, 3)])
+@pytest.mark.parametrize("perturbation", [Perturbation(), Perturbation(noise=0.1, shift=2)])
+def test_items_that_are_asked_for_together_are_those_asked_for_alone(
+    store: TrialStore, average: tuple[int, int], perturbation: Perturbation
+):
+    dataset = make(store, TrainingView(average=average, perturbation=perturbation))
+    wanted = [7, 23, 0, 7, 12]
+    together = dataset.__getitems__(wanted)
+    for item, alone in zip(together, [dataset[place] for place in wanted], strict=True):
+        np.testing.assert_array_equal(item.pop(columns.EEG_VALUES), alone.pop(columns.EEG_VALUES))
+        assert item == alone
+    assert dataset.__getitems__([]) == []
+
+
+def test_a_data_loader_reads_a_batch_at_once(store: TrialStore, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    read = store.read
+    monkeypatch.setattr(store, "read", lambda trials: asked.append(list(trials)) or read(trials))
+    batches = [[3, 20, 5], [1, 0]]
+    loader = DataLoader(make(store), batch_sampler=batches, collate_fn=lambda items: [value(item) for item in items])
+    assert list(loader) == asked == batches
 
 
 def test_shuffled_targets_change_the_pairs_and_not_the_trials(store: TrialStore):
