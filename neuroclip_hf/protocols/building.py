@@ -11,6 +11,7 @@ from transformers.activations import ACT2FN
 
 from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.brain_image.recorded_adapters import OWN_PROMPTS, TOWER
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.models.registry import encoder_class, encoder_config
@@ -20,6 +21,9 @@ from neuroclip_hf.models.towers import tower_location, tower_name
 from neuroclip_hf.processing.processing_brain import BrainFeatureExtractor
 from neuroclip_hf.training.settings import ModelSettings, Recipe
 
+LORA = "lora"
+"""The name of the adapter that a recipe's `lora` puts on the tower."""
+
 # Settings of a recipe's model that its config has under the same names.
 _OF_THE_MODEL = (
     "tower_dtype",
@@ -28,6 +32,7 @@ _OF_THE_MODEL = (
     "brain_projection",
     "image_projection",
     "projection_dim",
+    "logit_scale_init_value",
     "softening",
     "softening_temperature",
 )
@@ -46,7 +51,7 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
     if fixed:
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
     encoder_settings = {**sizes, **settings.encoder_settings}
-    shared = {name: getattr(settings, name) for name in _OF_THE_MODEL}
+    shared = {name: getattr(settings, name) for name in _OF_THE_MODEL} | _low_rank(settings)
     tower = _tower(settings)
     if tower != RANDOM_TOWER:
         if settings.tower_settings:
@@ -80,6 +85,18 @@ def _small_sizes(model_type: str | None) -> dict[str, Any]:
     kind = TOWER_TYPES.get(model_type or small.model_type)
     known = {field.name for field in fields(kind.config_class)} if kind is not None else set()
     return {name: getattr(small, name) for name in names if name in known}
+
+
+def _low_rank(settings: ModelSettings) -> dict[str, Any]:
+    """Settings of the config that put a LoRA on the tower, switched on beside the prompts."""
+    if settings.lora is None:
+        return {}
+    own = {"place": TOWER, "peft_type": "LORA"}
+    wrong = sorted(set(settings.lora) & set(own))
+    if wrong:
+        raise InputError(f"lora.{wrong[0]} is {settings.lora[wrong[0]]!r}: it must not be set, it is always a LoRA.")
+    prompts = [OWN_PROMPTS] if settings.prompt is not None else []
+    return {"tower_adapters": {LORA: {**own, **settings.lora}}, "active_adapters": [*prompts, LORA]}
 
 
 def _tower(settings: ModelSettings) -> str:
