@@ -22,10 +22,13 @@ class TrainingView:
         average (`tuple[int, int]`): an item is the mean of this many trials of its target and subject, a number drawn
             anew each epoch between the two, ends included, as far as there are so many; (1, 1) is the trial itself.
         perturbation (`Perturbation`): applied to the mean.
+        by_target (`bool`): an epoch shows each target of each subject once, with any of its trials, instead of each
+            trial.
     """
 
     average: tuple[int, int] = (1, 1)
     perturbation: Perturbation = field(default_factory=Perturbation)
+    by_target: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.average[0] <= self.average[1]:
@@ -76,19 +79,27 @@ class TrialDataset:
         self._candidates = _pictures_of(names, pictures, columns.CONCEPT if store.concepts_only else columns.IMAGE_ID)
         self._subject, _ = pd.factorize(table[columns.SUBJECT])  # in order of first trials, as a checkpoint lists them
         self._peers = _positions_by_key(list(zip(self._subject, self._target, strict=True)))
+        firsts = sorted(int(members[0]) for members in self._peers.values())
+        self._items = np.array(firsts) if view.by_target else np.arange(len(rows))
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._items)
+
+    @property
+    def item_rows(self) -> NDArray[np.int64]:
+        """The row of the trial table that each item stands for: its trial, or the first one of its target."""
+        return self._rows[self._items]
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the epoch, counted from 0, that choices are made for."""
         self._epoch = epoch
 
-    def __getitem__(self, item: int) -> dict[str, Any]:
-        return self.__getitems__([item])[0]
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return self.__getitems__([number])[0]
 
-    def __getitems__(self, items: Sequence[int]) -> list[dict[str, Any]]:
-        """`[dataset[item] for item in items]`, read at once: what a `DataLoader` asks for where it makes batches."""
+    def __getitems__(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """`[dataset[number] for number in numbers]`, read at once: what a `DataLoader` asks for to make a batch."""
+        items = self._items[np.asarray(numbers, dtype=np.int64)].tolist()
         generators = [np.random.default_rng([self._seed, self._epoch, int(self._rows[item])]) for item in items]
         chosen = [self._rows[self._choose(*pair)] for pair in zip(items, generators, strict=True)]
         means = self._store.read_means(chosen)
@@ -110,6 +121,8 @@ class TrialDataset:
         low, high = self._view.average
         peers = self._peers[(self._subject[item], self._target[item])]
         wanted = min(int(generator.integers(low, high + 1)), len(peers))
+        if self._view.by_target:
+            return generator.choice(peers, size=wanted, replace=False)
         if wanted == 1:
             return np.array([item])
         others = peers[peers != item]

@@ -13,6 +13,7 @@ from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
+from neuroclip_hf.models.brain_image.recorded_adapters import OWN_PROMPTS, TOWER
 from neuroclip_hf.models.registry import encoder_class, encoder_config
 from neuroclip_hf.models.tower_loading import read_tower_config, resolve_commit, tower_fingerprint
 from neuroclip_hf.models.tower_types import TOWER_TYPES
@@ -20,9 +21,22 @@ from neuroclip_hf.models.towers import tower_location, tower_name
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.training.settings import ModelSettings, Recipe
 
+LORA = "lora"
+"""The name of the adapter that a recipe's `lora` puts on the tower."""
+
 # Settings of a recipe's model that take part in how it is built; its config has the others under the same names.
 _OF_THE_BUILDING = frozenset(
-    {"encoder", "encoder_settings", "kind", "kind_settings", "prompt", "tower", "tower_revision", "tower_settings"}
+    {
+        "encoder",
+        "encoder_settings",
+        "kind",
+        "kind_settings",
+        "lora",
+        "prompt",
+        "tower",
+        "tower_revision",
+        "tower_settings",
+    }
 )
 
 
@@ -41,7 +55,7 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Brain
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
     encoder_settings = {**sizes, **settings.encoder_settings}
     shared = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in _OF_THE_BUILDING}
-    shared |= settings.kind_settings
+    shared |= settings.kind_settings | _low_rank(settings)
     tower = _tower(settings)
     if tower != RANDOM_TOWER:
         if settings.tower_settings:
@@ -75,6 +89,18 @@ def _small_sizes(model_type: str | None) -> dict[str, Any]:
     kind = TOWER_TYPES.get(model_type or small.model_type)
     known = {field.name for field in fields(kind.config_class)} if kind is not None else set()
     return {name: getattr(small, name) for name in names if name in known}
+
+
+def _low_rank(settings: ModelSettings) -> dict[str, Any]:
+    """Settings of the config that put a LoRA on the tower, switched on beside the prompts."""
+    if settings.lora is None:
+        return {}
+    own = {"place": TOWER, "peft_type": "LORA"}
+    wrong = sorted(set(settings.lora) & set(own))
+    if wrong:
+        raise InputError(f"lora.{wrong[0]} is {settings.lora[wrong[0]]!r}: it must not be set, it is always a LoRA.")
+    prompts = [OWN_PROMPTS] if settings.prompt is not None else []
+    return {"tower_adapters": {LORA: {**own, **settings.lora}}, "active_adapters": [*prompts, LORA]}
 
 
 def _tower(settings: ModelSettings) -> str:

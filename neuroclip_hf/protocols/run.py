@@ -28,6 +28,7 @@ from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
+from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import (
     REPORT_FILE,
     Report,
@@ -45,14 +46,15 @@ from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
-from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.protocols.building import build_model, image_processor_for, to_share, tower_facts
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
+from neuroclip_hf.protocols.targets import look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
+from neuroclip_hf.training.sections import TARGETS
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.trainer import TrainingResult, of_first_process, this_process, train
@@ -174,25 +176,32 @@ def train_on_store(
     if shuffled:
         for rows in (train_rows, validation_rows):
             table = shuffle_targets(table, rows, seed)
-    batches = choose_batches(recipe, store, table.iloc[train_rows])
+    gallery = store.gallery(columns.TRAIN)
+    dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe, store), seed)
+    batches = choose_batches(recipe, store, table.iloc[dataset.item_rows])
     seed_everything(seed)
     feature_extractor = BrainFeatureExtractor.fit(store, train_rows)
     model = build_model(recipe.model, feature_extractor)
     image_processor = image_processor_for(recipe.model, model)
     processor = find_kind(recipe.model.kind).processor_class(feature_extractor, image_processor)
-    gallery = store.gallery(columns.TRAIN)
-    pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
-    dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe, store), seed)
+    image_ids = list(gallery[columns.IMAGE_ID])
+    pictures = PictureSet(store.open_picture, image_ids, processor)
     model.picture_chunk_size = recipe.training.picture_chunk_size
+    if recipe.training.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
     model.to(this_process().device)  # before all pictures go through the tower
-    frozen = embed_pictures_frozen(model, pictures, image_features)
-    model.prepare_for_training(lambda: embed_pictures(model, pictures, "preparing"), frozen)
+    views = picture_sets(store, image_ids, processor, recipe.data.views(), seed)
+    seen_so = look_at_pictures(model, pictures, views, image_features)
+    model.prepare_for_training(lambda: seen_so.embeds, seen_so.features)
     validate = Validation(store, table, validation_rows, gallery, pictures, processor)
     result = train(
         model,
         dataset,
         BrainImageCollator(
-            processor, pictures if model.needs_pictures else None, frozen, processor.picture_inputs(gallery)
+            processor,
+            seen_so.pictures if model.needs_pictures else None,
+            seen_so.features,
+            processor.picture_inputs(gallery),
         ),
         recipe.training,
         batches,
@@ -278,9 +287,18 @@ def evaluate_run(
 
 def _view(recipe: Recipe, store: TrialStore) -> TrainingView:
     data = recipe.data
-    shift = round(data.shift * (store.info.sampling_rate or 0.0))
-    perturbation = Perturbation(data.noise, shift, data.channel_dropout, data.time_mask, data.scaling)
-    return TrainingView((data.average[0], data.average[1]), perturbation)
+    shift, window = (
+        round(seconds * (store.info.sampling_rate or 0.0)) for seconds in (data.shift, data.smoothing_window)
+    )
+    if data.smoothing and store.info.sampling_rate and window < 2:
+        raise InputError(
+            f"smoothing_window is {data.smoothing_window}: at {store.info.sampling_rate:g} Hz that is less than two "
+            "samples, whose mean changes nothing; make it longer, or say smoothing=0."
+        )
+    perturbation = Perturbation(
+        data.noise, shift, data.channel_dropout, data.time_mask, data.scaling, data.smoothing, window
+    )
+    return TrainingView((data.average[0], data.average[1]), perturbation, data.items == TARGETS)
 
 
 def _facts(recipe: Recipe, store: TrialStore, result: TrainingResult) -> dict[str, Any]:

@@ -8,15 +8,15 @@ import torch
 from neuroclip_hf.adapters.neuro_prompt.model import NeuroPromptModel
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.tower_loading import base_weights
-from neuroclip_hf.training.settings import TrainingSettings
+from neuroclip_hf.training.sections import CONSTANT, TrainingSettings
 
 
 class Optimisation:
-    """AdamW whose rates are a function of the step alone: linear warm-up, then a cosine.
+    """AdamW whose rates are a function of the step alone: linear warm-up, then what `schedule` says.
 
     Args:
         model (`torch.nn.Module`): whose parameters that require a gradient learn.
-        settings (`TrainingSettings`): rates, decay and warm-up.
+        settings (`TrainingSettings`): rates, decay and schedule.
         steps (`int`): of the whole training.
 
     Raises:
@@ -25,14 +25,15 @@ class Optimisation:
 
     def __init__(self, model: torch.nn.Module, settings: TrainingSettings, steps: int) -> None:
         groups = _parameter_groups(model, settings)
-        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        betas = (settings.betas[0], settings.betas[1])
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas)
         self._rates = [group["lr"] for group in groups]
-        self._steps, self._warmup = steps, settings.warmup
+        self._steps, self._settings = steps, settings
 
     def set_rates(self, step: int) -> None:
         """Set the rates for the step after so many."""
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * _rate(step, self._steps, self._warmup)
+            group["lr"] = rate * _part_of_rate(step, self._steps, self._settings)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The optimiser's state: `NUMBER.NAME` of every parameter's moments."""
@@ -66,17 +67,30 @@ def _parameter_groups(model: torch.nn.Module, settings: TrainingSettings) -> lis
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        prompt = NeuroPromptModel.prefix in name
-        rate = (settings.prompt_learning_rate or settings.learning_rate) if prompt else settings.learning_rate
-        decay = settings.weight_decay if parameter.ndim > 1 and not prompt else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
+        rate, decay = _rate_and_decay(name, settings)
+        groups.setdefault((rate, decay if parameter.ndim > 1 else 0.0), []).append(parameter)
     if not groups:
         raise InputError("No parameter of the model is trainable: check the encoder and the prompt settings.")
     return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
 
 
-def _rate(step: int, steps: int, warmup: float) -> float:
-    rising = max(1, math.ceil(warmup * steps))
+def _rate_and_decay(name: str, settings: TrainingSettings) -> tuple[float, float]:
+    """Of the parameter of that name."""
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if NeuroPromptModel.prefix in name:
+        return settings.prompt_learning_rate or rate, 0.0
+    if not name.startswith("vision_model."):
+        return rate, decay
+    own = settings.tower_weight_decay
+    return settings.tower_learning_rate or rate, decay if own is None else own
+
+
+def _part_of_rate(step: int, steps: int, settings: TrainingSettings) -> float:
+    halved = settings.halve_after is not None and step >= settings.halve_after * (steps // settings.epochs)
+    part = 0.5 if halved else 1.0
+    rising = max(1, math.ceil(settings.warmup * steps))
     if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+        return part * ((step + 1) / rising)
+    if settings.schedule == CONSTANT:
+        return part
+    return part * (0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising))))

@@ -1,19 +1,29 @@
 """Settings of an experiment: frozen, checked when they are made, misspelt names refused."""
 
 import difflib
-import math
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import yaml
 
-from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_text
-from neuroclip_hf.training.kind_settings import DEFAULT_KIND, SECTION, gather_kind_settings, kind_setting_names
-from neuroclip_hf.training.values import check_choice, checked, read_yaml
+from neuroclip_hf.training.kind_settings import SECTION, gather_kind_settings, kind_setting_names
+from neuroclip_hf.training.sections import DataSettings, ModelSettings, TrainingSettings
+from neuroclip_hf.training.values import checked, read_yaml
 
+__all__ = [
+    "ACCUMULATION_REMEDY",
+    "RECIPES",
+    "DataSettings",
+    "ModelSettings",
+    "Recipe",
+    "TrainingSettings",
+    "load_recipe",
+    "parse_overrides",
+    "recipe_names",
+]
 RECIPES = Path(__file__).parent.parent / "recipes"
 Settings = TypeVar("Settings")
 ACCUMULATION = "gradient_accumulation"
@@ -24,169 +34,21 @@ ACCUMULATION_REMEDY = (
 
 
 @dataclass(frozen=True)
-class ModelSettings:
-    """What is trained.
-
-    Args:
-        encoder (`str`): name of an encoder of the registry; "braindecode:EEGNeX" for that class of an installed
-            braindecode.
-        encoder_settings (`dict`): settings of that encoder; sizes come from the store.
-        tower (`str` or None): CLIP vision checkpoint, a folder or a name on the Hub; "small-clip", which None stands
-            for, ships with the package; "random" has random weights, and its size unless `tower_settings` say
-            otherwise.
-        tower_revision (`str` or None): commit or tag of `tower`.
-        tower_settings (`dict`): fields of `CLIPVisionConfig` for the random tower.
-        tower_dtype (`str` or None): precision of the tower's own weights, "float16" or "bfloat16"; None is float32.
-        prompt (`dict` or None): fields of `NeuroPromptConfig`; None leaves the tower unprompted, and its pictures are
-            encoded once.
-        vision_feature_layers (`list[int]` or None): layers of the tower that are read, 1 being the lowest and -1 the
-            highest; None reads its pooled output.
-        vision_feature_token (`str`): of those layers, "cls" or the "mean" of the patches.
-        brain_projection, image_projection (`str`): into the shared space: "linear", "mlp" or "none".
-        projection_dim (`int`): size of the shared space.
-        kind (`str`): of model, a name of `neuroclip_hf.kinds.KINDS`.
-        kind_settings (`dict`): settings that this kind has of its own, as NeuroCLIP's `softening`; recipes may write
-            them among the others.
-    """
-
-    encoder: str = "eeg_project"
-    encoder_settings: dict[str, Any] = field(default_factory=dict)
-    tower: str | None = columns.SMALL_CLIP
-    tower_revision: str | None = None
-    tower_settings: dict[str, Any] = field(default_factory=dict)
-    tower_dtype: str | None = None
-    prompt: dict[str, Any] | None = field(default_factory=dict)
-    vision_feature_layers: list[int] | None = None
-    vision_feature_token: str = "cls"
-    brain_projection: str = "linear"
-    image_projection: str = "linear"
-    projection_dim: int = 512
-    kind: str = DEFAULT_KIND
-    kind_settings: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.tower is None:
-            object.__setattr__(self, "tower", columns.SMALL_CLIP)
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """Which trials train, which validate, and what a training item is.
-
-    Args:
-        split (`str`): "pooled" (the subjects train and are tested together), "intra-subject" (one subject does), or
-            "leave-one-subject-out" (`held_out_subject` is tested, no trial of it trains or validates).
-        subjects (`list[str]` or None): whose trials train; None takes all of the store, but the one held out.
-        held_out_subject (`str` or None): for "leave-one-subject-out", and for nothing else.
-        validation (`str`): what is held out of the training trials to choose the epoch: "concepts" (the smaller of 100
-            and a tenth), "pictures" (a tenth of each concept's), "trials" (the last run), "sessions" (the last one of
-            each subject), "subjects" (one), "store" (the validation split that the store declares), or "auto": the
-            store's if it declares one, else concepts, pictures or trials as its protocol asks for.
-        average (`list[int]`): an item is the mean of this many trials of its target, drawn between the two each epoch.
-        shift (`float`): largest shift of a trial in time, in seconds.
-        noise, channel_dropout, time_mask, scaling (`float`): EEG perturbation, see `Perturbation`.
-    """
-
-    split: str = columns.POOLED
-    subjects: list[str] | None = None
-    held_out_subject: str | None = None
-    validation: str = columns.AUTO
-    average: list[int] = field(default_factory=lambda: [1, 1])
-    noise: float = 0.0
-    shift: float = 0.0
-    channel_dropout: float = 0.0
-    time_mask: float = 0.0
-    scaling: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_choice("split", self.split, columns.SUBJECT_SPLITS)
-        check_choice("validation", self.validation, columns.VALIDATIONS)
-        if len(self.average) == 1:  # average=4: always four
-            object.__setattr__(self, "average", self.average * 2)
-        if len(self.average) != 2 or not 1 <= self.average[0] <= self.average[1]:
-            raise InputError(f"average is {self.average}: give two whole numbers, 1 or more, as in average=[1,4].")
-        if self.subjects is not None and not self.subjects:
-            raise InputError("subjects is []: name at least one, or say null for all of them.")
-        for name in ("noise", "shift", "scaling"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be zero or more.")
-        for name in ("channel_dropout", "time_mask"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be from 0 to below 1.")
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How it is trained.
-
-    Args:
-        epochs (`int`): passes over the training items.
-        batch_size (`int`): items a step, over all processes together.
-        learning_rate, weight_decay (`float`): of AdamW; biases, norms and prompts are not decayed.
-        prompt_learning_rate (`float` or None): of the prompts; None takes `learning_rate`.
-        warmup (`float`): part of the steps over which the rate rises; it falls along a cosine afterwards.
-        max_grad_norm (`float`): gradients are clipped to this norm.
-        selection (`str`): which epoch is kept, judged on validation: "loss" (lowest), "top1" (highest), or "last".
-        mixed_precision (`str`): "no", "fp16" or "bf16", as Accelerate names them.
-        sampling (`str`): which trials meet in a batch: "shuffled", "subjects-by-pictures" (the same pictures by
-            several subjects), "class-balanced" (concepts in equal shares, where trials know only few concepts), or
-            "auto", see `neuroclip_hf.data.sampling.choose_sampling`.
-        picture_chunk_size (`int` or None): pictures that pass the tower at once, on each process; None for all of a
-            batch. Fewer need less memory and one more pass; loss and gradients stay those of the whole batch.
-        num_workers (`int`): processes that load data; the order does not depend on it.
-        checkpoint_minutes (`float` or None): a checkpoint is written after the first step that ends so long after the
-            last one; 0 writes one after every step, None writes none. 10 minutes of work are the most that is lost
-            then (ours).
-        seed (`int`): of weights, order, dropout, perturbation and validation.
-    """
-
-    epochs: int = 40
-    batch_size: int = 256
-    learning_rate: float = 3e-4
-    weight_decay: float = 1e-2
-    prompt_learning_rate: float | None = None
-    warmup: float = 0.05
-    max_grad_norm: float = 1.0
-    selection: str = "loss"
-    mixed_precision: str = "no"
-    sampling: str = columns.AUTO
-    picture_chunk_size: int | None = None
-    num_workers: int = 0
-    checkpoint_minutes: float | None = 10.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 2:
-            raise InputError(f"batch_size is {self.batch_size}: a contrastive loss needs at least 2.")
-        for name in ("epochs", "learning_rate", "max_grad_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be above zero.")
-        for name in ("weight_decay", "num_workers", "seed"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be zero or more.")
-        if self.seed >= 2**32:
-            raise InputError(f"seed is {self.seed}: it must be below 2 ** 32.")
-        if self.picture_chunk_size is not None and self.picture_chunk_size < 1:
-            raise InputError(f"picture_chunk_size is {self.picture_chunk_size}: it must be 1 or more, or null.")
-        if self.checkpoint_minutes is not None and not 0 <= self.checkpoint_minutes < math.inf:
-            raise InputError(f"checkpoint_minutes is {self.checkpoint_minutes}: it must be zero or more, or null.")
-        if self.prompt_learning_rate is not None and not 0 < self.prompt_learning_rate < math.inf:
-            raise InputError(f"prompt_learning_rate is {self.prompt_learning_rate}: it must be above zero, or null.")
-        if not 0 <= self.warmup < 1:
-            raise InputError(f"warmup is {self.warmup}: it is a part of the steps, from 0 to below 1.")
-        check_choice("selection", self.selection, ("loss", "top1", "last"))
-        check_choice("mixed_precision", self.mixed_precision, ("no", "fp16", "bf16"))
-        check_choice("sampling", self.sampling, columns.SAMPLINGS)
-
-
-@dataclass(frozen=True)
 class Recipe:
     """One experiment: a YAML file of one screen, with the sections `model`, `data` and `training`."""
 
     name: str = "neuroclip"
-    model: ModelSettings = ModelSettings()
-    data: DataSettings = DataSettings()
-    training: TrainingSettings = TrainingSettings()
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        adapted = self.model.prompt is not None or self.model.lora is not None
+        if adapted and len(self.data.picture_views) > 1:
+            raise InputError(
+                f"picture_views names {len(self.data.picture_views)} views: their mean is taken once, of what a tower "
+                "without adapters says. Name one view, or say prompt=null and lora=null."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for YAML and JSON."""
@@ -270,7 +132,7 @@ def _override(values: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _sections() -> dict[str, Any]:
-    return {f.name: f.default.__class__ for f in fields(Recipe) if is_dataclass(f.default)}
+    return {name: kind for name, kind in get_type_hints(Recipe).items() if is_dataclass(kind)}
 
 
 def _build(kind: type[Settings], values: Any, path: str, section: str) -> Settings:

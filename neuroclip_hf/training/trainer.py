@@ -32,6 +32,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import get_logger, progress
 from neuroclip_hf.training.checkpoints import read_newest_checkpoint, write_checkpoint
 from neuroclip_hf.training.exactness import deterministic_on_cpus, rows_of_process, seed_step, without_rows
+from neuroclip_hf.training.objective import training_loss
 from neuroclip_hf.training.optimisation import Optimisation
 from neuroclip_hf.training.record import Record
 from neuroclip_hf.training.seeding import Batches
@@ -195,7 +196,8 @@ class _Training:
     def _step(self, batch: dict[str, torch.Tensor], epoch: int) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         with self.accelerator.autocast():
-            loss = self.prepared(**send_to_device(batch, self.accelerator.device)).loss
+            batch = send_to_device(batch, self.accelerator.device)
+            loss = training_loss(self.prepared(**batch), batch, self.settings, epoch)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"The loss is {loss.item()} in epoch {epoch + 1}, step {len(self.record.losses) + 1}: lower "
@@ -203,8 +205,9 @@ class _Training:
             )
         self.accelerator.backward(loss)
         _refuse_idle(self.model, self.accelerator.num_processes)
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.accelerator.clip_grad_norm_(trained, self.settings.max_grad_norm)
+        if self.settings.max_grad_norm is not None:
+            trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            self.accelerator.clip_grad_norm_(trained, self.settings.max_grad_norm)
         self.optimisation.set_rates(self.record.step)
         self.optimizer.step()
         return loss.detach()

@@ -172,6 +172,6 @@ def test_retrieve_refuses(refused, run_folder, recording, gallery, simulated, tm
 
 
 def test_encoded_pictures_are_kept_where_asked(neuroclip, store_folder, tiny_words, tmp_path):
-    words = ("train", "neuroclip", *tiny_words, "epochs=1", "--data", store_folder, "--out", tmp_path / "run")
-    neuroclip(*words, "--image-features", tmp_path / "kept")
+    words = ("train", "neuroclip-intra", "tower=small-clip", *tiny_words, "epochs=1", "--data", store_folder)
+    neuroclip(*words, "--out", tmp_path / "run", "--image-features", tmp_path / "kept")
     assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".safetensors"]

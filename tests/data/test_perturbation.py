@@ -72,11 +72,28 @@ def test_scaling_is_one_factor_for_the_whole_trial(trial: np.ndarray):
     np.testing.assert_allclose(changed(trial, 0, scaling=0.4), factors[0] * trial, rtol=1e-5)
 
 
+def test_smoothed_channels_are_their_moving_average(trial: np.ndarray):
+    smoothed = changed(trial, smoothing=1.0, smoothing_window=5)
+    for sample in (0, 1, 100, 199):
+        around = trial[:, max(0, sample - 2) : sample + 3]
+        np.testing.assert_allclose(smoothed[:, sample], around.mean(axis=1), rtol=1e-4, atol=1e-10)
+    np.testing.assert_array_equal(changed(trial, smoothing=1.0, smoothing_window=4), smoothed)  # the next odd one
+    np.testing.assert_allclose(changed(trial, smoothing=1.0, smoothing_window=1), trial, rtol=1e-5)
+    kept = np.array([(changed(trial, seed, smoothing=0.3) == trial).all(axis=1) for seed in range(100)])
+    assert kept.mean() == pytest.approx(0.7, abs=0.05)
+    assert (kept.any(axis=1) & ~kept.all(axis=1)).mean() > 0.8  # each channel by itself
+
+
 def test_patterns_of_voxels_are_perturbed_too(trial: np.ndarray):
     pattern = trial[:, 0]
     np.testing.assert_array_equal(changed(pattern, shift=3, time_mask=0.9), pattern)
     assert 0 < (changed(trial[0], channel_dropout=0.5) == 0).sum() < 200
     assert (changed(pattern, noise=0.1) != pattern).all()
+
+
+def test_smoothing_is_a_probability():
+    with pytest.raises(InputError, match=r"perturbation smoothing is 1.5: it is a probability, from 0 to 1"):
+        Perturbation(smoothing=1.5)
 
 
 @pytest.mark.parametrize(

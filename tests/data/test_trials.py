@@ -87,6 +87,21 @@ def test_the_number_averaged_and_the_others_are_drawn_anew_each_epoch(store: Tri
     assert seen == possible
 
 
+def test_an_epoch_of_targets_shows_each_of_a_subjects_pictures_once(store: TrialStore):
+    dataset = make(store, TrainingView(by_target=True))
+    assert len(dataset) == 6
+    assert dataset.item_rows.tolist() == [0, 1, 2, 12, 13, 14]
+    drawn = [set() for _ in range(6)]
+    for epoch in range(60):
+        dataset.set_epoch(epoch)
+        for place in range(6):
+            drawn[place].add(value(dataset[place]))
+    assert drawn == [{row + 3 * repeat for repeat in range(4)} for row in dataset.item_rows.tolist()]
+    means = make(store, TrainingView(average=(4, 4), by_target=True))
+    assert [value(means[place]) for place in range(6)] == [row + 4.5 for row in dataset.item_rows.tolist()]
+    assert make(store).item_rows.tolist() == list(range(24))
+
+
 def test_an_item_depends_on_seed_epoch_and_trial_alone(store: TrialStore):
     view = TrainingView(average=(1, 3), perturbation=Perturbation(noise=0.1, shift=2))
     one, other = make(store, view), make(store, view, rows=np.array([5, 3]))

@@ -23,7 +23,7 @@ VIEW = TrainingView((1, 2), Perturbation(noise=0.3, shift=1, channel_dropout=0.1
 @pytest.fixture
 def parts(store, trained, tiny_overrides):
     """A fresh model with every part and dropout, its processor, and datasets of training and validation trials."""
-    recipe = load_recipe("neuroclip", {**tiny_overrides, "seed": 3})
+    recipe = load_recipe("neuroclip-intra", {**tiny_overrides, "tower": "small-clip", "seed": 3})
     torch.manual_seed(recipe.training.seed)
     model = build_model(recipe.model, trained.processor.feature_extractor)
     processor = replace_image_processor(trained.processor, image_processor_for(recipe.model, model))

@@ -1,6 +1,7 @@
 """Models from a recipe: sizes from the store, towers from folders, and every misspelt setting before training."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
 from neuroclip_hf.protocols.building import build_model, image_processor_for
 from neuroclip_hf.protocols.run import save_run, train_on_store
-from neuroclip_hf.training.settings import load_recipe
+from neuroclip_hf.training.settings import Recipe
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_sizes_come_from_the_trials(recipe, trials):
 
 
 def test_the_small_clip_is_the_tower_where_none_is_named(recipe, trials):
-    assert load_recipe("neuroclip").model.tower == recipe.model.tower == SMALL_CLIP
+    assert Recipe().model.tower == recipe.model.tower == SMALL_CLIP
     model = build_model(recipe.model, trials)
     shipped = CLIPVisionModel.from_pretrained(SMALL_CLIP_FOLDER, dtype=torch.float32).eval()
     pixels = torch.randn(2, 3, 32, 32)
@@ -110,11 +111,41 @@ def test_pictures_of_another_size_for_a_tower_that_takes_any(recipe, trials, tmp
         ({"projection_dim": 0}, "projection_dim is 0"),
         ({"kind_settings": {"softening": 2.0}}, "softening is 2"),
         ({"kind": "neuroklip"}, "kind is 'neuroklip': there are models of the kinds neuroclip"),
+        ({"logit_scale_init_value": 9.0}, "logit_scale_init_value is 9"),
+        ({"lora": {"rank": 3}}, "lora.rank is 3"),
+        ({"lora": {"r": 0, "target_modules": ["q_proj"]}}, "tower_adapters.lora"),
+        ({"lora": {"r": 2, "target_modules": ["query"]}}, "tower_adapters.lora does not fit the model"),
+        ({"lora": {"r": 2, "place": "model"}}, "lora.place is 'model'"),
+        ({"lora": {"r": 2, "base_model_name_or_path": "a/b"}}, "base_model_name_or_path"),
     ],
 )
 def test_impossible_settings(recipe, trials, changes, message):
     with pytest.raises(InputError, match=message):
         build_model(settings(recipe, **changes), trials)
+
+
+LORA = {"r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"]}
+
+
+@pytest.mark.parametrize(("prompt", "active"), [(None, ["lora"]), ({"num_prompt_tokens": 2}, ["default", "lora"])])
+def test_a_lora_on_the_tower_beside_the_prompts_or_instead_of_them(recipe, trials, prompt, active):
+    model = build_model(settings(recipe, lora=LORA, prompt=prompt), trials)
+    names = [name for name in model.trainable_parameter_names() if name.startswith("vision_model.")]
+    adapters = [name for name in names if ".lora_A.lora." in name or ".lora_B.lora." in name]
+    assert len(adapters) == 16  # two maps of four layers, two matrices each
+    assert {"neuro_prompt" in name for name in names if name not in adapters} == ({True} if prompt else set())
+    assert model.needs_pictures
+    assert model.config.active_adapters == active
+    layer = model.vision_model.encoder.layers[0].self_attn.q_proj
+    assert (layer.r["lora"], layer.scaling["lora"]) == (2, 2.0)
+    plain = build_model(settings(recipe, prompt=prompt), trials)
+    assert plain.config.tower_adapters == {}
+
+
+def test_the_factor_of_the_cosines_starts_where_it_is_told(recipe, trials):
+    model = build_model(settings(recipe, logit_scale_init_value=2.0), trials)
+    assert float(model.scale()) == pytest.approx(math.exp(2))
+    assert float(build_model(recipe.model, trials).scale()) == pytest.approx(1 / 0.07)
 
 
 def test_a_tower_from_a_folder_is_trained_on_and_comes_back(recipe, store, tower, tmp_path):

@@ -1,4 +1,4 @@
-"""The recipe `neuroclip` is the whole method, and each part of it can be switched off, or changed, by one word."""
+"""The recipe `neuroclip-intra` is the whole method; each part of it can be switched off, or changed, by a word."""
 
 import sys
 from types import ModuleType
@@ -27,7 +27,7 @@ PROMPTS = ("neuro_prompt_tokens", "neuro_prompt_filter", "neuro_prompt_fusion")
 
 
 def tiny(*words):
-    return load_recipe("neuroclip", parse_overrides([*TINY, *words]))
+    return load_recipe("neuroclip-intra", parse_overrides([*TINY, *words]))
 
 
 def parts_of(model):
@@ -68,7 +68,7 @@ def pairs(array_store):
 
 
 def test_the_recipe_has_every_part_on(pairs):
-    recipe = load_recipe("neuroclip")
+    recipe = load_recipe("neuroclip-intra")
     settings = {name: value for name, value in recipe.model.prompt.items() if isinstance(value, bool)}
     assert settings == dict.fromkeys(
         ("shared_prompts", "instance_prompts", "dual_stream", "dynamic_filter", "cross_attention"), True
@@ -109,6 +109,10 @@ def test_layers_and_the_mean_of_patches_together(pairs):
         (["brain_projection=deep"], "brain_projection is 'deep'"),
         (["image_projection=none"], "the features are 16 wide"),
         (["tower_dtype=int8"], "tower_dtype is 'int8'"),
+        (
+            ["smoothing=0.5", "smoothing_window=0.02"],
+            "smoothing_window is 0.02: at 50 Hz that is less than two samples",
+        ),
         (["encoder=braindecode"], "model_class is missing"),
         (["encoder=braindecode:EEGNeX"], "needs braindecode"),
     ],
@@ -120,8 +124,8 @@ def test_what_cannot_be_is_refused_before_any_training(pairs, monkeypatch, words
         train_on_store(tiny(*words), pairs)
 
 
-KINDS = ("noise", "shift", "channel_dropout", "time_mask", "scaling")
-NONE = [f"{name}=0" for name in KINDS]
+KINDS = ("noise", "shift", "channel_dropout", "time_mask", "scaling", "smoothing")
+NONE = [*(f"{name}=0" for name in KINDS), "smoothing_window=0.1"]
 
 
 @pytest.mark.parametrize("on", [None, *KINDS, "average"])

@@ -12,6 +12,7 @@ from neuroclip_hf.training.trainer import train
 
 SETTINGS = TrainingSettings(epochs=2, batch_size=6, learning_rate=1e-3)
 HALF = replace(SETTINGS, mixed_precision="bf16")
+BETWEEN = replace(SETTINGS, mmd_weight=[0.9, 0.5], betas=[0.5, 0.999], schedule="constant")
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 ENCODER = {"model_type": "ts_conv", "num_channels": 4, "num_timesteps": 40, "hidden_size": 12, "num_filters": 4}
 ENCODER |= {"kernel_size": 5, "pool_size": 8, "pool_stride": 4, "dropout": 0.0, "projector_dropout": 0.0}
@@ -40,6 +41,7 @@ class Recordings(torch.utils.data.Dataset):
             "pixel_values": self.pictures[torch.from_numpy(shown)],
             "picture_index": torch.from_numpy(places),
             "image_id": torch.tensor([item % 5 for item in items]),
+            "subject_index": torch.tensor([item % 2 for item in items], dtype=torch.int64),
         }
 
 
@@ -48,8 +50,12 @@ def validate(model):
 
 
 def trained(rank, world):
-    """In float64, and in bfloat16 over float32."""
-    return {"exact": _train(SETTINGS, torch.float64), "half": _train(HALF, torch.float32)}
+    """In float64, in bfloat16 over float32, and with a distance between the two subjects in the loss."""
+    return {
+        "exact": _train(SETTINGS, torch.float64),
+        "half": _train(HALF, torch.float32),
+        "between": _train(BETWEEN, torch.float64),
+    }
 
 
 def refused(rank, world):
@@ -98,6 +104,12 @@ def test_weights_equal_those_of_one_process(on_ranks):
         assert [item for rank in ranks[2] for item in rank["read"][step]] == batch
         if len(batch) >= 4:
             assert [item for rank in ranks[4] for item in rank["read"][step]] == batch
+    (between,) = (rank["between"] for rank in found[1])
+    assert not torch.equal(between["losses"], alone["losses"])
+    for rank in (*found[2], *found[4]):
+        torch.testing.assert_close(rank["between"]["losses"], between["losses"], rtol=1e-10, atol=0)
+        for name, value in between["state"].items():
+            torch.testing.assert_close(rank["between"]["state"][name], value, rtol=1e-7, atol=1e-9, msg=name)
     losses = [rank["half"]["losses"] for each in found.values() for rank in each]
     assert torch.stack(losses).std(dim=0).max() < 1e-2  # bfloat16 has eight bits
     assert not torch.equal(losses[0], alone["losses"])

@@ -200,20 +200,59 @@ def test_matrices_decay_and_prompts_have_their_own_rate(monkeypatch, prefix):
     assert groups == {(1e-3, 0.1): 1, (1e-3, 0.0): 1, (1e-2, 0.0): 1}
 
 
-def test_the_rate_rises_then_falls():
-    rates = [optimisation._rate(step, 10, 0.2) for step in range(10)]
-    assert rates[:3] == [0.5, 1.0, 1.0]
-    assert rates[2:] == sorted(rates[2:], reverse=True)
-    assert 0 < rates[-1] < 0.1
-
-
-def test_every_step_has_its_rate(monkeypatch):
-    used, real = [], torch.optim.AdamW.step
-    monkeypatch.setattr(
-        torch.optim.AdamW, "step", lambda self, *rest: (used.append(self.param_groups[0]["lr"]), real(self, *rest))[1]
+def test_adapters_of_the_tower_have_a_rate_and_a_decay_of_their_own():
+    model = torch.nn.ModuleDict({"vision_model": torch.nn.Linear(2, 2), "encoder": torch.nn.Linear(2, 2)})
+    settings = TrainingSettings(learning_rate=1e-3, weight_decay=0.1, tower_learning_rate=1e-4, tower_weight_decay=0.0)
+    groups = optimisation._parameter_groups(model, settings)
+    rates = {id(each): (group["lr"], group["weight_decay"]) for group in groups for each in group["params"]}
+    found = {name: rates[id(each)] for name, each in model.named_parameters()}
+    tower = {"vision_model.weight": (1e-4, 0.0), "vision_model.bias": (1e-4, 0.0)}
+    assert found == {**tower, "encoder.weight": (1e-3, 0.1), "encoder.bias": (1e-3, 0.0)}
+    groups = optimisation._parameter_groups(
+        model, replace(settings, tower_learning_rate=None, tower_weight_decay=None)
     )
-    trained(warmup=0.3)
-    assert used == [0.1 * optimisation._rate(step, 9, 0.3) for step in range(9)]
+    assert sorted((group["lr"], group["weight_decay"]) for group in groups) == [(1e-3, 0.0), (1e-3, 0.1)]
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """Rates of the steps of a training of nine steps, three an epoch, in parts of the learning rate."""
+
+    def of(**changes):
+        used, real = [], torch.optim.AdamW.step
+
+        def step(self, *rest):
+            used.append(self.param_groups[0]["lr"] / 0.1)
+            return real(self, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.optim.AdamW, "step", step)
+            trained(**changes)
+        return used
+
+    return of
+
+
+def test_the_rate_rises_then_falls(rates):
+    used = rates(warmup=0.2)
+    assert used[:3] == pytest.approx([0.5, 1.0, 1.0])
+    assert used[2:] == pytest.approx([0.5 * (1 + math.cos(math.pi * step / 7)) for step in range(7)])
+
+
+def test_the_rate_stays_or_is_halved_after_an_epoch(rates):
+    assert rates(warmup=0.0, schedule="constant") == pytest.approx([1.0] * 9)
+    assert rates(warmup=0.2, schedule="constant") == pytest.approx([0.5] + [1.0] * 8)
+    assert rates(warmup=0.0, schedule="constant", halve_after=2) == pytest.approx([1.0] * 6 + [0.5] * 3)
+    whole = rates(warmup=0.0)
+    assert rates(warmup=0.0, halve_after=1) == pytest.approx(whole[:3] + [rate / 2 for rate in whole[3:]])
+
+
+def test_betas_and_clipping_change_the_training():
+    plain = weights(trained()[0])
+    assert not equal(plain, weights(trained(betas=[0.5, 0.999])[0]))
+    assert equal(plain, weights(trained(betas=[0.9, 0.999])[0]))
+    assert not equal(plain, weights(trained(max_grad_norm=None)[0]))
+    assert equal(weights(trained(max_grad_norm=1e9)[0]), weights(trained(max_grad_norm=None)[0]))
 
 
 def test_accumulated_gradients_are_refused(monkeypatch):
