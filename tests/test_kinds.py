@@ -65,9 +65,9 @@ def test_a_recipe_trains_it_and_its_run_is_loaded_and_described(kind, recipe, st
 
 
 def test_settings_of_a_kind_stand_among_the_others(trained):
-    alone = load_recipe("neuroclip", {"softening": 0})
+    alone = load_recipe("neuroclip-intra", {"softening": 0})
     assert alone.model.kind_settings == {"softening": 0.0, "softening_temperature": 0.05}
-    assert alone == load_recipe("neuroclip", {"model.kind_settings.softening": 0})
+    assert alone == load_recipe("neuroclip-intra", {"model.kind_settings.softening": 0})
     model = build_model(replace(alone.model, prompt=None), trained.processor.feature_extractor)
     assert model.config.softening == 0
 
@@ -84,10 +84,10 @@ def test_settings_of_a_kind_stand_among_the_others(trained):
 )
 def test_settings_that_no_kind_has_are_named(changes, message):
     with pytest.raises(InputError, match=message):
-        load_recipe("neuroclip", changes)
+        load_recipe("neuroclip-intra", changes)
 
 
 def test_a_recipe_is_the_same_after_it_was_saved(tmp_path):
-    recipe = load_recipe("neuroclip", {"softening": 0.3})
+    recipe = load_recipe("neuroclip-intra", {"softening": 0.3})
     recipe.save(tmp_path / "neuroclip.yaml")
     assert load_recipe(tmp_path / "neuroclip.yaml") == recipe

@@ -12,7 +12,8 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulation.things_eeg2 import simulate_things_eeg2
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.evaluation import accuracy_of, rank_test_split
-from neuroclip_hf.protocols.run import evaluate_run, save_run, train_on_store
+from neuroclip_hf.protocols.evaluating import evaluate_run
+from neuroclip_hf.protocols.run import save_run, train_on_store
 from neuroclip_hf.training.settings import load_recipe
 
 SETTINGS = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neuroclip_hf.checkpoints import load_run
-from neuroclip_hf.protocols.run import evaluate_run
+from neuroclip_hf.protocols.evaluating import evaluate_run
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import accuracy_of, load_ranking, rank_test_split
-from neuroclip_hf.protocols.run import evaluate_run, save_run, train_on_store
+from neuroclip_hf.protocols.evaluating import evaluate_run
+from neuroclip_hf.protocols.run import save_run, train_on_store
 from neuroclip_hf.training.settings import load_recipe
 
 

@@ -8,7 +8,8 @@ from neuroclip_hf.data.simulation.things_eeg2 import simulate_things_eeg2
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.evaluation import evaluate
-from neuroclip_hf.protocols.run import evaluate_run, train_run
+from neuroclip_hf.protocols.evaluating import evaluate_run
+from neuroclip_hf.protocols.run import train_run
 from neuroclip_hf.training.settings import load_recipe
 
 SEEDS = range(20)

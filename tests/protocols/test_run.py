@@ -13,7 +13,8 @@ from neuroclip_hf.data.sources.arrays import prepare_arrays
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import accuracy_of, rank_test_split
 from neuroclip_hf.protocols import parts, run
-from neuroclip_hf.protocols.run import evaluate_run, save_run, train_on_store, train_run
+from neuroclip_hf.protocols.evaluating import evaluate_run
+from neuroclip_hf.protocols.run import save_run, train_on_store, train_run
 from neuroclip_hf.training.settings import load_recipe
 
 

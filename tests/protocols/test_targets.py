@@ -63,7 +63,7 @@ def test_the_target_is_the_mean_of_what_the_tower_says_of_the_views(pairs, given
     single = [features_of(seen, pairs, view, number) for number, view in enumerate(views)]
     torch.testing.assert_close(batch["image_features"][0], torch.stack(single).mean(dim=0))
     assert not torch.allclose(single[0], features_of(seen, pairs), atol=1e-3)
-    everything = collator._features
+    everything = collator._of_pictures["image_features"]
     torch.testing.assert_close(model.image_features_mean, everything.mean(dim=0))
     embeds = model.embed_pictures(None, everything, False)[0]  # centred on what training looks at
     torch.testing.assert_close(embeds.mean(dim=0), torch.zeros(8), atol=1e-4, rtol=0)
@@ -89,7 +89,9 @@ def test_validation_looks_at_the_pictures_themselves(pairs, given, words):
 def test_views_depend_on_the_seed_and_a_kept_feature_is_not_mistaken(pairs, given, tmp_path):
     def features(*words):
         cache = ImageFeatureCache(tmp_path)
-        return given(tiny("prompt=null", *words), pairs, image_features=cache)["collator"]._features
+        return given(tiny("prompt=null", *words), pairs, image_features=cache)["collator"]._of_pictures[
+            "image_features"
+        ]
 
     noisy = "picture_views=[{noise: 0.3}]"
     first = features(noisy)

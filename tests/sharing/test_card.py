@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.protocols.run import evaluate_run
+from neuroclip_hf.protocols.evaluating import evaluate_run
 from neuroclip_hf.sharing.card import write_run_card
 
 
