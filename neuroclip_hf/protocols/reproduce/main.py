@@ -1,0 +1,66 @@
+"""From a recipe and a store to a report over all subjects and seeds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
+from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder
+from neuroclip_hf.protocols.reproduce.summary import ReproductionReport, summarise
+from neuroclip_hf.protocols.reproduce.work import failures, forget_failures
+from neuroclip_hf.training.settings import Recipe
+from neuroclip_hf.training.trainer import this_process
+
+
+def reproduce(
+    recipe: Recipe,
+    store: TrialStore,
+    out: str | Path,
+    *,
+    protocol: str,
+    seeds: int = 3,
+    subjects: Sequence[str] | None = None,
+    engine: Engine | None = None,
+    overwrite: bool = False,
+) -> ReproductionReport | None:
+    """Train and evaluate a recipe for every subject and seed, each from fresh weights, and put all of it in one report.
+
+    Every run is one of `train_run`, beside which its last epoch is kept: the report has the fixed epoch and the one
+    that validation chose. Stopped at any point, `kill -9` included, the same call goes on; so does one with more seeds
+    or subjects. Several calls on the same folder share the work.
+
+    Args:
+        recipe (`Recipe`): its subjects and seed are replaced by those of each run; its seed is the first one.
+        store (`TrialStore`): holds the trials.
+        out (path): folder of the reproduction.
+        protocol (`str`): "intra" (each subject alone) or "inter" (each after training on all the others).
+        seeds (`int`): how many.
+        subjects (sequence of `str`, *optional*): all of the store by default.
+        engine (`Engine`, *optional*): who works; by default this process.
+        overwrite (`bool`): remove an earlier reproduction first.
+
+    Returns:
+        The report; `None` on the ranks of a distributed training that do not write it.
+
+    Raises:
+        InputError: if it cannot be run so.
+        FloatingPointError: if the numbers of some runs were lost; the other runs are finished first.
+    """
+    folder, engine, process = Path(out), engine or Engine(), this_process()
+    plan = make_plan(recipe, store, protocol, seeds, subjects)
+    if process.is_main_process:
+        open_folder(folder, plan, overwrite)
+        forget_failures(plan, folder)
+    process.wait_for_everyone()
+    make_runs(plan, store.path, folder, engine)
+    if not process.is_main_process:
+        return None
+    failed = failures(plan, folder)
+    if failed:
+        name = next(iter(failed))
+        raise FloatingPointError(
+            f"{len(failed)} of {len(plan.runs)} runs lost their numbers, the others are finished below {folder}. "
+            f"{name}: {failed[name]} A setting can only be changed in a new folder."
+        )
+    return summarise(plan, folder)
+

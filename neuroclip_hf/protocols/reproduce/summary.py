@@ -1,0 +1,226 @@
+"""The reports of all runs of a reproduction -> one report."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.evaluation import REPORT_FILE, SCHEMA, read_ranking, read_report
+from neuroclip_hf.files import read_json, write_json
+from neuroclip_hf.metrics.significance import bootstrap_interval
+from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, run_folder
+from neuroclip_hf.protocols.reproduce.work import COST_FILE
+from neuroclip_hf.protocols.run import LAST_EPOCH
+
+KIND = "reproduction"
+FIXED_EPOCH, BY_VALIDATION = "fixed epoch", "validation"
+SELECTIONS = {FIXED_EPOCH: LAST_EPOCH, BY_VALIDATION: "."}
+"""How the epoch was chosen -> where such a checkpoint lies in a run. Nothing is chosen by the test split."""
+_MEASURES = ("top1", "top5", "pairwise")
+_SHARED = ("data", "tower", "chance", "chance_top5", "gallery", "gallery_size", "target", "whitening_fit")
+
+
+@dataclass(frozen=True)
+class ReproductionReport:
+    """What every subject and seed gave. Accuracies are fractions in [0, 1].
+
+    Args:
+        recipe (`str`): its name.
+        protocol (`str`): "intra" or "inter".
+        seeds (`list[int]`): of the trainings.
+        store (`str`): fingerprint of the trial store.
+        data, tower, chance, chance_top5, gallery, gallery_size, target, whitening_fit: as in a run's `Report`.
+        results (`list[dict]`): a row for each way of choosing the epoch and each tier, inductive ones first, with
+            `selection`, `tier`, `method`, `whitening`, `fitted_on`; `subjects`: subject -> measure -> `mean`, `std`
+            over seeds and `values`; `mean`: the same of the mean over subjects, with an `interval`; of inductive rows
+            also `n_way` and `repeats`.
+        runs (`list[dict]`): subject, seed, folder, seconds, best epoch and p of the permutation test of each.
+        hardware (`list[dict]`), versions (`dict`): what it ran on; each kind of machine once.
+        seconds (`float`): wall time of all runs, one after the other.
+        flags (`list[str]`): what a reader must know.
+    """
+
+    recipe: str
+    protocol: str
+    seeds: list[int]
+    store: str
+    data: str
+    tower: str
+    chance: float
+    chance_top5: float
+    gallery: str
+    gallery_size: int
+    target: str
+    whitening_fit: str | None
+    results: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    hardware: list[dict[str, Any]]
+    versions: dict[str, str]
+    seconds: float
+    flags: list[str]
+    kind: str = KIND
+    schema: int = SCHEMA
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def summarise(plan: Plan, folder: Path) -> ReproductionReport:
+    """Put the reports of all runs together, and write DIR/report.json.
+
+    Args:
+        plan (`Plan`): whose runs are made and evaluated.
+        folder (`Path`): of the reproduction.
+
+    Raises:
+        InputError: if runs do not agree on what they ranked.
+    """
+    runs = {run: run_folder(folder, run) for run in plan.runs}
+    rows = []
+    for selection, part in SELECTIONS.items():
+        parts = {run: path / part for run, path in runs.items()}
+        rows += _rows(selection, parts, {run: _report_of(path) for run, path in parts.items()})
+    reports = [_report_of(path) for path in runs.values()]
+    costs = [read_json(path / COST_FILE) for path in runs.values()]
+    report = ReproductionReport(
+        recipe=plan.recipe.name,
+        protocol=plan.protocol,
+        seeds=plan.seeds,
+        store=plan.store,
+        **_shared(reports, folder),
+        results=sorted(rows, key=lambda row: row["tier"] != "inductive"),
+        runs=[_run_entry(run, path, folder) for run, path in runs.items()],
+        hardware=_distinct(cost["hardware"] for cost in costs),
+        versions=reports[0]["run"]["versions"],
+        seconds=round(sum(cost["seconds"] for cost in costs), 1),
+        flags=list(dict.fromkeys(flag for report in reports for flag in report["flags"])),
+    )
+    write_json(folder / REPORT_FILE, report.to_dict())
+    return report
+
+
+def _report_of(path: Path) -> dict[str, Any]:
+    report = read_report(path)
+    if report is None:
+        raise InputError(f"{path} was not evaluated: run the same command again.")
+    return report
+
+
+def _shared(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    for name in _SHARED:
+        found = _distinct(report[name] for report in reports)
+        if len(found) > 1:
+            raise InputError(f"runs below {folder} differ in {name} ({found[0]} and {found[1]}): pass --overwrite.")
+    return {name: reports[0][name] for name in _SHARED}
+
+
+def _rows(
+    selection: str, parts: dict[PlannedRun, Path], reports: dict[PlannedRun, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """One row a tier and method."""
+    first = next(iter(reports.values()))
+    rows = []
+    for tier in first["tiers"]:
+        names = {name: tier[name] for name in ("tier", "method", "whitening", "fitted_on")}
+        mine = {run: _find_tier(report, names) for run, report in reports.items()}
+        if None in mine.values():  # a subject that has no such row: a mean over some subjects would mislead
+            continue
+        inductive = len(rows) == 0
+        values = {run: {**found, **({"pairwise": reports[run]["pairwise"]} if inductive else {})} for run, found in mine.items()}
+        row = {"selection": selection, **names, **_measured(values)}
+        if inductive:
+            row["mean"]["top1"]["interval"] = _interval(parts, "top1")
+            row["mean"]["top5"]["interval"] = _interval(parts, "top5")
+            row["n_way"] = _n_way(reports)
+            row["repeats"] = _repeats(reports)
+        rows.append(row)
+    return rows
+
+
+def _find_tier(report: dict[str, Any], names: dict[str, str]) -> dict[str, Any] | None:
+    return next((tier for tier in report["tiers"] if all(tier[name] == value for name, value in names.items())), None)
+
+
+def _measured(values: dict[PlannedRun, dict[str, Any]]) -> dict[str, Any]:
+    """`subjects` and `mean` of a row."""
+    measures = [name for name in _MEASURES if all(name in found for found in values.values())]
+    subjects: dict[str, dict[str, Any]] = {}
+    for run in values:
+        subjects.setdefault(run.subject, {})
+    for subject in subjects:
+        mine = {run.seed: found for run, found in values.items() if run.subject == subject}
+        subjects[subject] = {name: _spread([mine[seed][name] for seed in sorted(mine)]) for name in measures}
+    return {"subjects": subjects, "mean": {name: _over_subjects(values, lambda found: found[name]) for name in measures}}
+
+
+def _over_subjects(values: dict[PlannedRun, Any], read: Callable[[Any], float]) -> dict[str, Any]:
+    """Mean over subjects for each seed, then mean and standard deviation over seeds."""
+    seeds = sorted({run.seed for run in values})
+    return _spread([float(np.mean([read(found) for run, found in values.items() if run.seed == seed])) for seed in seeds])
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, and standard deviation over seeds (n - 1; None of a single one)."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": deviation, "values": [float(value) for value in values]}
+
+
+def _interval(parts: dict[PlannedRun, Path], measure: str) -> dict[str, Any]:
+    """Of the mean over subjects and seeds: the same queries are asked with every seed, so a query is drawn with all."""
+    hits: dict[str, list[torch.Tensor]] = {}
+    for run, path in parts.items():
+        hits.setdefault(run.subject, []).append(read_ranking(path).hits()[measure].double())
+    means = [torch.stack(mine).mean(dim=0) for mine in hits.values()]
+    groups = [subject for subject, mine in zip(hits, means, strict=True) for _ in mine]
+    return asdict(bootstrap_interval(torch.cat(means), groups=groups))
+
+
+def _n_way(reports: dict[PlannedRun, dict[str, Any]]) -> dict[str, Any]:
+    known = next(iter(reports.values()))["n_way"]
+    return {
+        size: {
+            name: _over_subjects(reports, lambda report, size=size, name=name: report["n_way"][size][name])
+            for name in measures
+        }
+        for size, measures in known.items()
+    }
+
+
+def _repeats(reports: dict[PlannedRun, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Accuracy against the number of averaged repeats, where all runs know it."""
+    counts = [{entry["repeats"] for entry in report["repeats"]} for report in reports.values()]
+    curve = []
+    for count in sorted(set.intersection(*counts)):
+        entries = {
+            run: next(entry for entry in report["repeats"] if entry["repeats"] == count)
+            for run, report in reports.items()
+        }
+        measures = {name: _over_subjects(entries, lambda entry, name=name: entry[name]) for name in ("top1", "top5")}
+        curve.append({"repeats": count, **measures})
+    return curve
+
+
+def _run_entry(run: PlannedRun, path: Path, folder: Path) -> dict[str, Any]:
+    report, cost = _report_of(path), read_json(path / COST_FILE)
+    return {
+        "subject": run.subject,
+        "seed": run.seed,
+        "folder": path.relative_to(folder).as_posix(),
+        "seconds": cost["seconds"],
+        "best_epoch": report["run"]["best_epoch"],
+        "epochs": report["run"]["epochs"],
+        "p": report["permutation"]["p"],
+    }
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found

@@ -1,0 +1,122 @@
+"""What each process of a reproduction does: take a run that nobody has taken, make it, take the next."""
+
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.evaluation import REPORT_FILE
+from neuroclip_hf.files import write_json, write_text
+from neuroclip_hf.logging import get_logger
+from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, is_done, run_folder
+from neuroclip_hf.protocols.run import LAST_EPOCH, evaluate_run, train_run
+from neuroclip_hf.training.trainer import of_first_process, this_process
+
+COST_FILE = "cost.json"
+FAILED_FILE = "failed.txt"
+IMAGE_FEATURES = "image_features"
+_LOCKS = ".locks"
+
+
+def work(plan: Plan, store: Path, folder: Path) -> None:
+    """Make every run of a plan that is neither made nor in the making.
+
+    Any number of processes may do this at once, on one machine or on several that share the folder; the ranks of one
+    training stay together. A training whose numbers are lost is noted, and the others go on.
+
+    Args:
+        plan (`Plan`): what is to be made.
+        store (`Path`): the trial store.
+        folder (`Path`): of the reproduction.
+    """
+    opened, process = TrialStore(store), this_process()
+    for number, run in enumerate(plan.runs, start=1):
+        with _taken(folder, run, process.is_main_process) as mine:
+            if not of_first_process(mine):
+                continue
+            if process.is_main_process:
+                get_logger().info("Run %d of %d: %s", number, len(plan.runs), run.name)
+            _make(plan, run, opened, folder)
+
+
+def unfinished(plan: Plan, folder: Path) -> list[PlannedRun]:
+    """Runs of a plan that are not made yet."""
+    return [run for run in plan.runs if not is_done(folder, run)]
+
+
+def failures(plan: Plan, folder: Path) -> dict[str, str]:
+    """Name of each run whose numbers were lost, and why."""
+    paths = {run.name: _failed(folder, run) for run in plan.runs}
+    return {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.is_file()}
+
+
+def forget_failures(plan: Plan, folder: Path) -> None:
+    """Let the runs that failed be tried again."""
+    for run in plan.runs:
+        _failed(folder, run).unlink(missing_ok=True)
+
+
+def hardware() -> dict[str, Any]:
+    """What a run was made on."""
+    gpus = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+    return {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count(), "gpus": gpus}
+
+
+def _make(plan: Plan, run: PlannedRun, store: TrialStore, folder: Path) -> None:
+    path, started, process = run_folder(folder, run), time.perf_counter(), this_process()
+    try:
+        if not of_first_process(path.is_dir()):
+            train_run(
+                plan.recipe_of(run), store, path, keep_last=True, image_features=folder / IMAGE_FEATURES, nested=True
+            )
+    except FloatingPointError as error:
+        if process.is_main_process:
+            write_text(_failed(folder, run), str(error))
+            get_logger().error("%s failed: %s", run.name, error)
+        return
+    if not process.is_main_process:
+        return
+    for part in (path, path / LAST_EPOCH):
+        if not (part / REPORT_FILE).is_file():
+            evaluate_run(part, store)
+    cost = {"seconds": round(time.perf_counter() - started, 1), "peak_memory": _peak_memory()}
+    write_json(path / COST_FILE, {**cost, "processes": process.num_processes, "hardware": hardware()})
+
+
+def _peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    kilo = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo
+
+
+@contextmanager
+def _taken(folder: Path, run: PlannedRun, first: bool) -> Iterator[bool]:
+    """Whether this process has the run for itself; only the first of a training's ranks asks."""
+    if not first or is_done(folder, run) or _failed(folder, run).is_file():
+        yield False
+        return
+    path = folder / _LOCKS / f"{run.name.replace('/', '-')}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield not is_done(folder, run)  # another process may have made it meanwhile
+    finally:
+        lock.release()
+
+
+def _failed(folder: Path, run: PlannedRun) -> Path:
+    return folder / _LOCKS / f"{run.name.replace('/', '-')}.{FAILED_FILE}"
