@@ -12,7 +12,20 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
-from neuroclip_hf.cli import check, demo, download, evaluate, export, import_, info, prepare, retrieve, simulate, train
+from neuroclip_hf.cli import (
+    check,
+    demo,
+    download,
+    evaluate,
+    export,
+    import_,
+    info,
+    prepare,
+    reproduce,
+    retrieve,
+    simulate,
+    train,
+)
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import set_verbosity
 
@@ -37,6 +50,7 @@ app.command("export")(export.export)
 app.command("import")(import_.import_)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("reproduce")(reproduce.reproduce)
 app.command("retrieve")(retrieve.retrieve)
 
 

@@ -33,7 +33,7 @@ from neuroclip_hf.logging import get_logger, progress
 from neuroclip_hf.training.checkpoints import read_newest_checkpoint, write_checkpoint
 from neuroclip_hf.training.exactness import deterministic_on_cpus, rows_of_process, seed_step, without_rows
 from neuroclip_hf.training.optimisation import Optimisation
-from neuroclip_hf.training.record import Record
+from neuroclip_hf.training.record import Record, copy_of_trained
 from neuroclip_hf.training.seeding import Batches
 from neuroclip_hf.training.settings import ACCUMULATION_REMEDY, TrainingSettings
 
@@ -49,12 +49,14 @@ class TrainingResult:
         history (`list[dict]`): an entry an epoch: epoch, loss, and what validation gave.
         seconds (`float`): wall time, that of processes which were stopped included as far as a checkpoint knows it.
         trainable_parameters (`int`): how many numbers were trained.
+        last_weights (`dict` from `str` to `torch.Tensor`): what was trained, as it was after the last epoch.
     """
 
     best_epoch: int
     history: list[dict[str, float]]
     seconds: float
     trainable_parameters: int
+    last_weights: dict[str, torch.Tensor]
 
 
 def train(
@@ -156,9 +158,10 @@ class _Training:
                     get_logger().info("%s, epoch %d of %d: %s", description, epoch + 1, settings.epochs, text)
                 shown = {f"val {name}": f"{value:.3f}" for name, value in scores.items()}
                 bar.set_postfix({"loss": f"{loss:.3f}", **shown})
+        last = record.best_weights if record.best_epoch == record.epoch else copy_of_trained(self.model)
         record.restore_best(self.model)
         trained = sum(value.numel() for value in self.model.parameters() if value.requires_grad)
-        return TrainingResult(record.best_epoch, record.history, record.seconds + self._seconds(), trained)
+        return TrainingResult(record.best_epoch, record.history, record.seconds + self._seconds(), trained, last)
 
     def _stand(self) -> Record:
         """Where the newest checkpoint, as the first process finds it, left the training."""

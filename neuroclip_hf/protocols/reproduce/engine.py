@@ -1,5 +1,6 @@
 """Where the processes of a reproduction run: here, side by side on this machine, or on a cluster, through submitit."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ import torch
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
-from neuroclip_hf.logging import get_logger, progress
-from neuroclip_hf.protocols.reproduce.plan import Plan, run_folder
-from neuroclip_hf.protocols.reproduce.work import COST_FILE, unfinished, work
+from neuroclip_hf.logging import get_logger, progress, set_verbosity
+from neuroclip_hf.protocols.reproduce.plan import run_folder
+from neuroclip_hf.protocols.reproduce.work import COST_FILE, Work, make_missing
 
 LOCAL, SLURM = "local", "slurm"
 ENGINES = (LOCAL, SLURM)
@@ -56,45 +57,42 @@ class Engine:
         return self.name == LOCAL and self.processes == 1
 
 
-def make_runs(plan: Plan, store: Path, folder: Path, engine: Engine) -> None:
-    """Make all runs of a plan that are not made yet.
+def make_runs(works: Sequence[Work], store: Path, folder: Path, engine: Engine) -> None:
+    """Make all runs that are not made yet.
 
     Args:
-        plan (`Plan`): what is to be made.
+        works (sequence of `Work`): what is to be made.
         store (`Path`): the trial store.
-        folder (`Path`): of the reproduction.
+        folder (`Path`): below which the logs of submitted jobs lie.
         engine (`Engine`): who works.
 
     Raises:
         InputError: if submitit is missing or a job ends with an error; its log is named.
     """
-    if not unfinished(plan, folder):
+    if not any(work.unfinished() for work in works):
         return
     if engine.is_here:
-        work(plan, store, folder)
+        make_missing(works, store)
         return
     jobs: list[Any] = []
     try:
-        _submit_and_wait(plan, store, folder, engine, jobs)
+        _submit_and_wait(works, store, folder, engine, jobs)
     except BaseException:  # Ctrl-C too: what was trained so far stays, and the same command goes on
         for job in jobs:
             job.cancel()
         raise
 
 
-def worker(plan: Plan, store: Path, folder: Path, gpu: int | None, threads: int | None) -> None:
-    """What a submitted job runs.
+def worker(works: Sequence[Work], store: Path, gpu: int | None, threads: int | None) -> None:
+    """What a submitted job runs; see [`make_missing`].
 
     Args:
-        plan (`Plan`), store (`Path`), folder (`Path`): see [`make_runs`].
+        works (sequence of `Work`): what is to be made.
+        store (`Path`): the trial store.
         gpu (`int`, *optional*): the only one that it may use.
         threads (`int`, *optional*): of the CPU.
     """
-    import os
-
     import submitit
-
-    from neuroclip_hf.logging import set_verbosity
 
     set_verbosity("info")
     if gpu is not None:
@@ -103,23 +101,21 @@ def worker(plan: Plan, store: Path, folder: Path, gpu: int | None, threads: int 
         torch.set_num_threads(threads)
     if submitit.JobEnvironment().num_tasks > 1:
         submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-    work(plan, store, folder)
+    make_missing(works, store)
 
 
-def _submit_and_wait(plan: Plan, store: Path, folder: Path, engine: Engine, jobs: list[Any]) -> None:
+def _submit_and_wait(works: Sequence[Work], store: Path, folder: Path, engine: Engine, jobs: list[Any]) -> None:
     executor = _executor(folder, engine)
-    total = len(plan.runs)
+    total = sum(len(work.plan.runs) for work in works)
     with progress(total=total, desc="runs", unit="run") as bar:
-        while left := unfinished(plan, folder):
-            bar.n = total - len(left)
+        while left := sum(len(work.unfinished()) for work in works):
+            bar.n = total - left
             bar.refresh()
             _refuse_failed(jobs)
             if jobs and all(job.done() for job in jobs):
                 return  # what is left failed, and is reported by the caller
-            wanted = min(engine.processes, len(left))
-            if len(jobs) < wanted and _may_start(plan, folder, engine, jobs):
-                place = len(jobs)
-                jobs.append(executor.submit(worker, plan, store, folder, *_share_of(engine, place)))
+            if len(jobs) < min(engine.processes, left) and _may_start(works, engine, jobs):
+                jobs.append(executor.submit(worker, works, store, *_share_of(engine, len(jobs))))
                 get_logger().info("Job %s works at %s.", jobs[-1].job_id, folder)
                 continue
             time.sleep(_POLL_SECONDS)
@@ -130,8 +126,8 @@ def _executor(folder: Path, engine: Engine) -> Any:
         import submitit
     except ImportError:
         raise InputError(
-            f"--engine {engine.name} with {engine.processes} processes needs submitit: pip install "
-            "'neuroclip-hf[slurm]', or say --processes 1."
+            f"--engine {engine.name} with --processes {engine.processes} needs submitit: pip install "
+            "'neuroclip-hf[slurm]'; or say --engine local --processes 1."
         ) from None
     try:
         executor = submitit.AutoExecutor(folder / _JOBS, cluster=engine.name)
@@ -141,12 +137,12 @@ def _executor(folder: Path, engine: Engine) -> Any:
     return executor
 
 
-def _may_start(plan: Plan, folder: Path, engine: Engine, jobs: Sequence[Any]) -> bool:
+def _may_start(works: Sequence[Work], engine: Engine, jobs: Sequence[Any]) -> bool:
     """Whether another process would find memory; a cluster looks after that itself."""
     if engine.name != LOCAL or not jobs:
         return True
-    known = [run_folder(folder, run) / COST_FILE for run in plan.runs]
-    peaks = [read_json(path)["peak_memory"] for path in known if path.is_file()]
+    costs = [run_folder(work.folder, run) / COST_FILE for work in works for run in work.plan.runs]
+    peaks = [read_json(path)["peak_memory"] for path in costs if path.is_file()]
     return bool(peaks) and psutil.virtual_memory().available > _MARGIN * max(peaks)
 
 

@@ -7,9 +7,12 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
 from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder
 from neuroclip_hf.protocols.reproduce.summary import ReproductionReport, summarise
-from neuroclip_hf.protocols.reproduce.work import failures, forget_failures
+from neuroclip_hf.protocols.reproduce.work import Work
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.trainer import this_process
+
+
+IMAGE_FEATURES = "image_features"
 
 
 def reproduce(
@@ -23,7 +26,7 @@ def reproduce(
     engine: Engine | None = None,
     overwrite: bool = False,
 ) -> ReproductionReport | None:
-    """Train and evaluate a recipe for every subject and seed, each from fresh weights, and put all of it in one report.
+    """Train and evaluate a recipe for every subject and seed, each from fresh weights: one report of all.
 
     Every run is one of `train_run`, beside which its last epoch is kept: the report has the fixed epoch and the one
     that validation chose. Stopped at any point, `kill -9` included, the same call goes on; so does one with more seeds
@@ -48,14 +51,15 @@ def reproduce(
     """
     folder, engine, process = Path(out), engine or Engine(), this_process()
     plan = make_plan(recipe, store, protocol, seeds, subjects)
+    work = Work(plan, folder, folder / IMAGE_FEATURES)
     if process.is_main_process:
         open_folder(folder, plan, overwrite)
-        forget_failures(plan, folder)
+        work.forget_failures()
     process.wait_for_everyone()
-    make_runs(plan, store.path, folder, engine)
+    make_runs([work], store.path, folder, engine)
     if not process.is_main_process:
         return None
-    failed = failures(plan, folder)
+    failed = work.failures()
     if failed:
         name = next(iter(failed))
         raise FloatingPointError(
@@ -63,4 +67,3 @@ def reproduce(
             f"{name}: {failed[name]} A setting can only be changed in a new folder."
         )
     return summarise(plan, folder)
-

@@ -1,6 +1,6 @@
 """The reports of all runs of a reproduction -> one report."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,10 @@ def _rows(
         if None in mine.values():  # a subject that has no such row: a mean over some subjects would mislead
             continue
         inductive = len(rows) == 0
-        values = {run: {**found, **({"pairwise": reports[run]["pairwise"]} if inductive else {})} for run, found in mine.items()}
+        values = {
+            run: {**found, **({"pairwise": reports[run]["pairwise"]} if inductive else {})}
+            for run, found in mine.items()
+        }
         row = {"selection": selection, **names, **_measured(values)}
         if inductive:
             row["mean"]["top1"]["interval"] = _interval(parts, "top1")
@@ -142,6 +145,10 @@ def _rows(
     return rows
 
 
+def _pairwise(report: dict[str, Any], inductive: bool) -> dict[str, float]:
+    return {"pairwise": report["pairwise"]} if inductive else {}
+
+
 def _find_tier(report: dict[str, Any], names: dict[str, str]) -> dict[str, Any] | None:
     return next((tier for tier in report["tiers"] if all(tier[name] == value for name, value in names.items())), None)
 
@@ -150,18 +157,17 @@ def _measured(values: dict[PlannedRun, dict[str, Any]]) -> dict[str, Any]:
     """`subjects` and `mean` of a row."""
     measures = [name for name in _MEASURES if all(name in found for found in values.values())]
     subjects: dict[str, dict[str, Any]] = {}
-    for run in values:
-        subjects.setdefault(run.subject, {})
-    for subject in subjects:
+    for subject in dict.fromkeys(run.subject for run in values):
         mine = {run.seed: found for run, found in values.items() if run.subject == subject}
         subjects[subject] = {name: _spread([mine[seed][name] for seed in sorted(mine)]) for name in measures}
-    return {"subjects": subjects, "mean": {name: _over_subjects(values, lambda found: found[name]) for name in measures}}
+    means = {name: _over_subjects({run: found[name] for run, found in values.items()}) for name in measures}
+    return {"subjects": subjects, "mean": means}
 
 
-def _over_subjects(values: dict[PlannedRun, Any], read: Callable[[Any], float]) -> dict[str, Any]:
+def _over_subjects(values: dict[PlannedRun, float]) -> dict[str, Any]:
     """Mean over subjects for each seed, then mean and standard deviation over seeds."""
     seeds = sorted({run.seed for run in values})
-    return _spread([float(np.mean([read(found) for run, found in values.items() if run.seed == seed])) for seed in seeds])
+    return _spread([float(np.mean([value for run, value in values.items() if run.seed == seed])) for seed in seeds])
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:
@@ -171,7 +177,7 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _interval(parts: dict[PlannedRun, Path], measure: str) -> dict[str, Any]:
-    """Of the mean over subjects and seeds: the same queries are asked with every seed, so a query is drawn with all."""
+    """Of the mean over subjects and seeds; a query, which is asked with every seed, is drawn with all of them."""
     hits: dict[str, list[torch.Tensor]] = {}
     for run, path in parts.items():
         hits.setdefault(run.subject, []).append(read_ranking(path).hits()[measure].double())
@@ -181,28 +187,28 @@ def _interval(parts: dict[PlannedRun, Path], measure: str) -> dict[str, Any]:
 
 
 def _n_way(reports: dict[PlannedRun, dict[str, Any]]) -> dict[str, Any]:
-    known = next(iter(reports.values()))["n_way"]
-    return {
-        size: {
-            name: _over_subjects(reports, lambda report, size=size, name=name: report["n_way"][size][name])
-            for name in measures
-        }
-        for size, measures in known.items()
-    }
+    found: dict[str, Any] = {}
+    for size, measures in next(iter(reports.values()))["n_way"].items():
+        for name in measures:
+            values = {run: report["n_way"][size][name] for run, report in reports.items()}
+            found.setdefault(size, {})[name] = _over_subjects(values)
+    return found
 
 
 def _repeats(reports: dict[PlannedRun, dict[str, Any]]) -> list[dict[str, Any]]:
     """Accuracy against the number of averaged repeats, where all runs know it."""
-    counts = [{entry["repeats"] for entry in report["repeats"]} for report in reports.values()]
-    curve = []
-    for count in sorted(set.intersection(*counts)):
-        entries = {
-            run: next(entry for entry in report["repeats"] if entry["repeats"] == count)
-            for run, report in reports.items()
+    curves = {run: {entry["repeats"]: entry for entry in report["repeats"]} for run, report in reports.items()}
+    counts = set.intersection(*(set(curve) for curve in curves.values()))
+    return [
+        {
+            "repeats": count,
+            **{
+                name: _over_subjects({run: curve[count][name] for run, curve in curves.items()})
+                for name in ("top1", "top5")
+            },
         }
-        measures = {name: _over_subjects(entries, lambda entry, name=name: entry[name]) for name in ("top1", "top5")}
-        curve.append({"repeats": count, **measures})
-    return curve
+        for count in sorted(counts)
+    ]
 
 
 def _run_entry(run: PlannedRun, path: Path, folder: Path) -> dict[str, Any]:

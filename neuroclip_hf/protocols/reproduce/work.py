@@ -5,8 +5,9 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,47 +23,65 @@ from neuroclip_hf.protocols.run import LAST_EPOCH, evaluate_run, train_run
 from neuroclip_hf.training.trainer import of_first_process, this_process
 
 COST_FILE = "cost.json"
-FAILED_FILE = "failed.txt"
-IMAGE_FEATURES = "image_features"
 _LOCKS = ".locks"
 
 
-def work(plan: Plan, store: Path, folder: Path) -> None:
-    """Make every run of a plan that is neither made nor in the making.
+@dataclass(frozen=True)
+class Work:
+    """A plan and where it is made.
+
+    Args:
+        plan (`Plan`): what is to be made.
+        folder (`Path`): of the reproduction.
+        image_features (`Path`): where pictures that the frozen tower has encoded are kept; several may share it.
+    """
+
+    plan: Plan
+    folder: Path
+    image_features: Path
+
+    def unfinished(self) -> list[PlannedRun]:
+        """Runs that are not made yet."""
+        return [run for run in self.plan.runs if not is_done(self.folder, run)]
+
+    def failures(self) -> dict[str, str]:
+        """Name of each run whose numbers were lost, and why."""
+        paths = {run.name: self.failed(run) for run in self.plan.runs}
+        return {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.is_file()}
+
+    def forget_failures(self) -> None:
+        """Let the runs that failed be tried again."""
+        for run in self.plan.runs:
+            self.failed(run).unlink(missing_ok=True)
+
+    def failed(self, run: PlannedRun) -> Path:
+        """The file that says why the numbers of a run were lost."""
+        return self.lock(run).with_suffix(".failed")
+
+    def lock(self, run: PlannedRun) -> Path:
+        """The file that the process holds which makes a run."""
+        return self.folder / _LOCKS / f"{run.name.replace('/', '.')}.lock"
+
+
+def make_missing(works: Sequence[Work], store: Path) -> None:
+    """Make every run that is neither made nor in the making.
 
     Any number of processes may do this at once, on one machine or on several that share the folder; the ranks of one
     training stay together. A training whose numbers are lost is noted, and the others go on.
 
     Args:
-        plan (`Plan`): what is to be made.
+        works (sequence of `Work`): what is to be made.
         store (`Path`): the trial store.
-        folder (`Path`): of the reproduction.
     """
     opened, process = TrialStore(store), this_process()
-    for number, run in enumerate(plan.runs, start=1):
-        with _taken(folder, run, process.is_main_process) as mine:
+    runs = [(work, run) for work in works for run in work.plan.runs]
+    for number, (work, run) in enumerate(runs, start=1):
+        with _taken(work, run, process.is_main_process) as mine:
             if not of_first_process(mine):
                 continue
             if process.is_main_process:
-                get_logger().info("Run %d of %d: %s", number, len(plan.runs), run.name)
-            _make(plan, run, opened, folder)
-
-
-def unfinished(plan: Plan, folder: Path) -> list[PlannedRun]:
-    """Runs of a plan that are not made yet."""
-    return [run for run in plan.runs if not is_done(folder, run)]
-
-
-def failures(plan: Plan, folder: Path) -> dict[str, str]:
-    """Name of each run whose numbers were lost, and why."""
-    paths = {run.name: _failed(folder, run) for run in plan.runs}
-    return {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.is_file()}
-
-
-def forget_failures(plan: Plan, folder: Path) -> None:
-    """Let the runs that failed be tried again."""
-    for run in plan.runs:
-        _failed(folder, run).unlink(missing_ok=True)
+                get_logger().info("Run %d of %d: %s, %s", number, len(runs), work.plan.recipe.name, run.name)
+            _make(work, run, opened)
 
 
 def hardware() -> dict[str, Any]:
@@ -71,16 +90,15 @@ def hardware() -> dict[str, Any]:
     return {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count(), "gpus": gpus}
 
 
-def _make(plan: Plan, run: PlannedRun, store: TrialStore, folder: Path) -> None:
-    path, started, process = run_folder(folder, run), time.perf_counter(), this_process()
+def _make(work: Work, run: PlannedRun, store: TrialStore) -> None:
+    path, started, process = run_folder(work.folder, run), time.perf_counter(), this_process()
+    recipe = work.plan.recipe_of(run)
     try:
         if not of_first_process(path.is_dir()):
-            train_run(
-                plan.recipe_of(run), store, path, keep_last=True, image_features=folder / IMAGE_FEATURES, nested=True
-            )
+            train_run(recipe, store, path, keep_last=True, image_features=work.image_features)
     except FloatingPointError as error:
         if process.is_main_process:
-            write_text(_failed(folder, run), str(error))
+            write_text(work.failed(run), str(error))
             get_logger().error("%s failed: %s", run.name, error)
         return
     if not process.is_main_process:
@@ -99,12 +117,12 @@ def _peak_memory() -> int:
 
 
 @contextmanager
-def _taken(folder: Path, run: PlannedRun, first: bool) -> Iterator[bool]:
+def _taken(work: Work, run: PlannedRun, first: bool) -> Iterator[bool]:
     """Whether this process has the run for itself; only the first of a training's ranks asks."""
-    if not first or is_done(folder, run) or _failed(folder, run).is_file():
+    if not first or is_done(work.folder, run) or work.failed(run).is_file():
         yield False
         return
-    path = folder / _LOCKS / f"{run.name.replace('/', '-')}.lock"
+    path = work.lock(run)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
@@ -113,10 +131,7 @@ def _taken(folder: Path, run: PlannedRun, first: bool) -> Iterator[bool]:
         yield False
         return
     try:
-        yield not is_done(folder, run)  # another process may have made it meanwhile
+        yield not is_done(work.folder, run)  # another process may have made it meanwhile
     finally:
         lock.release()
 
-
-def _failed(folder: Path, run: PlannedRun) -> Path:
-    return folder / _LOCKS / f"{run.name.replace('/', '-')}.{FAILED_FILE}"
