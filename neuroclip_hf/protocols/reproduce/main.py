@@ -11,7 +11,6 @@ from neuroclip_hf.protocols.reproduce.work import Work
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.trainer import this_process
 
-
 IMAGE_FEATURES = "image_features"
 
 

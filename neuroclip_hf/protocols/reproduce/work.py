@@ -134,4 +134,3 @@ def _taken(work: Work, run: PlannedRun, first: bool) -> Iterator[bool]:
         yield not is_done(work.folder, run)  # another process may have made it meanwhile
     finally:
         lock.release()
-
