@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.evaluation import REPORT_FILE
+from neuroclip_hf.files import write_json
 from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
 from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder
 from neuroclip_hf.protocols.reproduce.summary import ReproductionReport, summarise
@@ -52,17 +54,28 @@ def reproduce(
     plan = make_plan(recipe, store, protocol, seeds, subjects)
     work = Work(plan, folder, folder / IMAGE_FEATURES)
     if process.is_main_process:
-        open_folder(folder, plan, overwrite)
+        open_folder(folder, plan.identity(), overwrite)
         work.forget_failures()
     process.wait_for_everyone()
     make_runs([work], store.path, folder, engine)
     if not process.is_main_process:
         return None
-    failed = work.failures()
+    refuse_failures([work])
+    report = summarise(plan, folder)
+    write_json(folder / REPORT_FILE, report.to_dict())
+    return report
+
+
+def refuse_failures(works: Sequence[Work]) -> None:
+    """Raise where runs failed; all others are finished by then.
+
+    Raises:
+        FloatingPointError: naming the first one.
+    """
+    failed = [(work.folder / name, why) for work in works for name, why in work.failures().items()]
     if failed:
-        name = next(iter(failed))
+        path, why = failed[0]
         raise FloatingPointError(
-            f"{len(failed)} of {len(plan.runs)} runs lost their numbers, the others are finished below {folder}. "
-            f"{name}: {failed[name]} A setting can only be changed in a new folder."
+            f"{len(failed)} runs lost their numbers, the others are finished. {path}: {why} Settings can be changed in "
+            "a new folder only."
         )
-    return summarise(plan, folder)

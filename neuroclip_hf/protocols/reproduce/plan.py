@@ -2,7 +2,6 @@
 
 ```
 DIR/reproduction.json        what is reproduced: recipe, protocol, store
-DIR/recipe.yaml              the recipe, for readers
 DIR/runs/sub-01/seed-0/      a run, as `neuroclip train` and `neuroclip evaluate` leave it
 DIR/runs/sub-01/seed-0/last_epoch/  the same training after its last epoch
 DIR/report.json              all of them together
@@ -131,12 +130,12 @@ def make_plan(
     return Plan(recipe, protocol, store.info.fingerprint, tuple(runs))
 
 
-def open_folder(folder: Path, plan: Plan, overwrite: bool) -> None:
+def open_folder(folder: Path, identity: dict[str, Any], overwrite: bool = False) -> None:
     """Make the folder of a reproduction, or go on with what lies there.
 
     Args:
         folder (`Path`): of the reproduction.
-        plan (`Plan`): what is to be made.
+        identity (`dict`): of what is to be made, as [`Plan.identity`] gives it.
         overwrite (`bool`): remove an earlier reproduction first.
 
     Raises:
@@ -146,7 +145,6 @@ def open_folder(folder: Path, plan: Plan, overwrite: bool) -> None:
         refuse_existing(folder, overwrite=True, mark=PLAN_FILE)
         if overwrite:
             shutil.rmtree(folder)
-    identity = plan.identity()
     if (folder / PLAN_FILE).is_file():
         known = read_json(folder / PLAN_FILE)
         if known != identity:
@@ -157,7 +155,6 @@ def open_folder(folder: Path, plan: Plan, overwrite: bool) -> None:
             )
         return
     write_json(folder / PLAN_FILE, identity)
-    to_share(plan.recipe).save(folder / "recipe.yaml")
 
 
 def run_folder(folder: Path, run: PlannedRun) -> Path:

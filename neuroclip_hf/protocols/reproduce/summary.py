@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation import REPORT_FILE, SCHEMA, read_ranking, read_report
-from neuroclip_hf.files import read_json, write_json
+from neuroclip_hf.evaluation import SCHEMA, read_ranking, read_report
+from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
 from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, run_folder
 from neuroclip_hf.protocols.reproduce.work import COST_FILE
@@ -40,6 +40,7 @@ class ReproductionReport:
             also `n_way` and `repeats`.
         runs (`list[dict]`): subject, seed, folder, seconds, best epoch and p of the permutation test of each.
         hardware (`list[dict]`), versions (`dict`): what it ran on; each kind of machine once.
+        trainable_parameters (`int`): numbers that are trained.
         seconds (`float`): wall time of all runs, one after the other.
         flags (`list[str]`): what a reader must know.
     """
@@ -60,6 +61,7 @@ class ReproductionReport:
     runs: list[dict[str, Any]]
     hardware: list[dict[str, Any]]
     versions: dict[str, str]
+    trainable_parameters: int
     seconds: float
     flags: list[str]
     kind: str = KIND
@@ -71,7 +73,7 @@ class ReproductionReport:
 
 
 def summarise(plan: Plan, folder: Path) -> ReproductionReport:
-    """Put the reports of all runs together, and write DIR/report.json.
+    """Put the reports of all runs together.
 
     Args:
         plan (`Plan`): whose runs are made and evaluated.
@@ -81,13 +83,10 @@ def summarise(plan: Plan, folder: Path) -> ReproductionReport:
         InputError: if runs do not agree on what they ranked.
     """
     runs = {run: run_folder(folder, run) for run in plan.runs}
-    rows = []
-    for selection, part in SELECTIONS.items():
-        parts = {run: path / part for run, path in runs.items()}
-        rows += _rows(selection, parts, {run: _report_of(path) for run, path in parts.items()})
+    rows = [row for selection in SELECTIONS for row in _rows(plan, folder, selection)]
     reports = [_report_of(path) for path in runs.values()]
     costs = [read_json(path / COST_FILE) for path in runs.values()]
-    report = ReproductionReport(
+    return ReproductionReport(
         recipe=plan.recipe.name,
         protocol=plan.protocol,
         seeds=plan.seeds,
@@ -97,11 +96,10 @@ def summarise(plan: Plan, folder: Path) -> ReproductionReport:
         runs=[_run_entry(run, path, folder) for run, path in runs.items()],
         hardware=_distinct(cost["hardware"] for cost in costs),
         versions=reports[0]["run"]["versions"],
+        trainable_parameters=reports[0]["run"]["trainable_parameters"],
         seconds=round(sum(cost["seconds"] for cost in costs), 1),
         flags=list(dict.fromkeys(flag for report in reports for flag in report["flags"])),
     )
-    write_json(folder / REPORT_FILE, report.to_dict())
-    return report
 
 
 def _report_of(path: Path) -> dict[str, Any]:
@@ -119,16 +117,15 @@ def _shared(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any]:
     return {name: reports[0][name] for name in _SHARED}
 
 
-def _rows(
-    selection: str, parts: dict[PlannedRun, Path], reports: dict[PlannedRun, dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _rows(plan: Plan, folder: Path, selection: str) -> list[dict[str, Any]]:
     """One row a tier and method."""
+    reports = {run: _report_of(run_folder(folder, run) / SELECTIONS[selection]) for run in plan.runs}
     first = next(iter(reports.values()))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for tier in first["tiers"]:
         names = {name: tier[name] for name in ("tier", "method", "whitening", "fitted_on")}
-        mine = {run: _find_tier(report, names) for run, report in reports.items()}
-        if None in mine.values():  # a subject that has no such row: a mean over some subjects would mislead
+        mine = {run: found for run, report in reports.items() if (found := _find_tier(report, names)) is not None}
+        if len(mine) < len(reports):  # a mean over some of the subjects would mislead
             continue
         inductive = len(rows) == 0
         values = {
@@ -137,8 +134,9 @@ def _rows(
         }
         row = {"selection": selection, **names, **_measured(values)}
         if inductive:
-            row["mean"]["top1"]["interval"] = _interval(parts, "top1")
-            row["mean"]["top5"]["interval"] = _interval(parts, "top5")
+            for measure in ("top1", "top5"):
+                hits, groups = seed_averaged_hits(plan, folder, selection, measure)
+                row["mean"][measure]["interval"] = asdict(bootstrap_interval(hits, groups=groups))
             row["n_way"] = _n_way(reports)
             row["repeats"] = _repeats(reports)
         rows.append(row)
@@ -176,14 +174,26 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": float(np.mean(values)), "std": deviation, "values": [float(value) for value in values]}
 
 
-def _interval(parts: dict[PlannedRun, Path], measure: str) -> dict[str, Any]:
-    """Of the mean over subjects and seeds; a query, which is asked with every seed, is drawn with all of them."""
+def seed_averaged_hits(plan: Plan, folder: Path, selection: str, measure: str) -> tuple[torch.Tensor, list[str]]:
+    """How often each query was answered rightly over the seeds, and whose it is.
+
+    The same queries are asked with every seed, so a statistic draws each with all its answers.
+
+    Args:
+        plan (`Plan`): whose runs are made and evaluated.
+        folder (`Path`): of the reproduction.
+        selection (`str`): "fixed epoch" or "validation".
+        measure (`str`): "top1" or "top5".
+
+    Returns:
+        `torch.Tensor` of shape `(queries,)`, float64 in [0, 1], subject by subject, and a subject for each.
+    """
     hits: dict[str, list[torch.Tensor]] = {}
-    for run, path in parts.items():
-        hits.setdefault(run.subject, []).append(read_ranking(path).hits()[measure].double())
-    means = [torch.stack(mine).mean(dim=0) for mine in hits.values()]
-    groups = [subject for subject, mine in zip(hits, means, strict=True) for _ in mine]
-    return asdict(bootstrap_interval(torch.cat(means), groups=groups))
+    for run in plan.runs:
+        ranking = read_ranking(run_folder(folder, run) / SELECTIONS[selection])
+        hits.setdefault(run.subject, []).append(ranking.hits()[measure].double())
+    means = {subject: torch.stack(mine).mean(dim=0) for subject, mine in hits.items()}
+    return torch.cat(list(means.values())), [subject for subject, mine in means.items() for _ in mine]
 
 
 def _n_way(reports: dict[PlannedRun, dict[str, Any]]) -> dict[str, Any]:
