@@ -39,10 +39,11 @@ from neuroclip_hf.protocols.building import build_model, image_processor_for, to
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
+from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
-from neuroclip_hf.training.trainer import TrainingResult, of_first_process, this_process, train
+from neuroclip_hf.training.trainer import TrainingResult, train
 
 LAST_EPOCH = "last_epoch"
 """Folder of a run that holds the same training after its last epoch."""

@@ -21,8 +21,8 @@ from neuroclip_hf.protocols.reproduce.summary import (
     summarise,
 )
 from neuroclip_hf.protocols.reproduce.work import Work
+from neuroclip_hf.training.processes import this_process
 from neuroclip_hf.training.settings import Recipe
-from neuroclip_hf.training.trainer import this_process
 
 KIND = "ablation"
 VARIATIONS = "variations"

@@ -10,8 +10,8 @@ from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
 from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder
 from neuroclip_hf.protocols.reproduce.summary import ReproductionReport, summarise
 from neuroclip_hf.protocols.reproduce.work import Work
+from neuroclip_hf.training.processes import this_process
 from neuroclip_hf.training.settings import Recipe
-from neuroclip_hf.training.trainer import this_process
 
 IMAGE_FEATURES = "image_features"
 

@@ -20,7 +20,7 @@ from neuroclip_hf.files import write_json, write_text
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, is_done, run_folder
 from neuroclip_hf.protocols.run import LAST_EPOCH, evaluate_run, train_run
-from neuroclip_hf.training.trainer import of_first_process, this_process
+from neuroclip_hf.training.processes import of_first_process, this_process
 
 COST_FILE = "cost.json"
 _LOCKS = ".locks"
