@@ -90,7 +90,11 @@ def ablate(
         out (path): folder of the ablation.
         over (`str`): "parts" of the method, "segments" of the epoch, "channels" by scalp region, "encoders", "prompts"
             (number and depth) or "layers" of the tower.
-        protocol, seeds, subjects, engine, overwrite: as for `reproduce`.
+        protocol (`str`): "intra" or "inter", as for `reproduce`.
+        seeds (`int`): how many.
+        subjects (sequence of `str`, *optional*): all of the store by default.
+        engine (`Engine`, *optional*): who works; by default this process.
+        overwrite (`bool`): remove an earlier ablation first.
 
     Returns:
         The report; `None` on the ranks of a distributed training that do not write it.

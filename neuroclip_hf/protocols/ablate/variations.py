@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -106,7 +107,7 @@ def _segments(recipe: Recipe, info: StoreInfo) -> list[Variation]:
         raise InputError(f"--over segments: the store holds {info.modality}, which has no samples in time.")
     edges = [round(place * info.num_timesteps / SEGMENTS) for place in range(SEGMENTS + 1)]
     times = [round(info.window_start + edge / info.sampling_rate, 6) for edge in edges]
-    sliding = list(zip(times[:-1], times[1:], strict=True))
+    sliding = list(pairwise(times))
     growing = [(times[0], stop) for stop in times[2:-1]]
     return [
         Variation(f"{kind} {start:g} to {stop:g} s", {"window": [start, stop]})
@@ -121,8 +122,8 @@ def _channels(recipe: Recipe, info: StoreInfo) -> list[Variation]:
     strange = [name for name in info.channels if region_of(name) is None]
     if strange:
         raise InputError(
-            f"--over channels: {strange[0]} is no electrode of the 10-05 system, so that its place on the scalp is not "
-            f"known ({len(strange)} such channels): prepare a store without it."
+            f"--over channels: {strange[0]} is no electrode of the 10-05 system, so that its place on the scalp is "
+            f"unknown ({len(strange)} such channels): prepare a store without it."
         )
     return [
         Variation(f"{region} ({len(names)} channels)", {"channels": names})

@@ -76,6 +76,6 @@ def refuse_failures(works: Sequence[Work]) -> None:
     if failed:
         path, why = failed[0]
         raise FloatingPointError(
-            f"{len(failed)} runs lost their numbers, the others are finished. {path}: {why} Settings can be changed in "
-            "a new folder only."
+            f"{len(failed)} runs lost their numbers, the others are finished. {path}: {why} Settings can be changed "
+            "in a new folder only."
         )
