@@ -5,8 +5,7 @@ from typing import Any
 
 import typer
 
-from neuroclip_hf.cli.options import as_list, as_mapping, print_result, table
-from neuroclip_hf.errors import InputError
+from neuroclip_hf.cli.options import as_job_parameters, as_list, print_result, spread, table
 
 
 def reproduce(
@@ -50,22 +49,12 @@ def reproduce(
         protocol=protocol,
         seeds=seeds,
         subjects=as_list(subjects, "--subjects") or None,
-        engine=Engine(engine, processes, _job_parameters(job)),
+        engine=Engine(engine, processes, as_job_parameters(job, "--job")),
         overwrite=overwrite,
     )
     if report is not None:
         values = report.to_dict()
         print_result(values, as_json, reproduction_table(values))
-
-
-def _job_parameters(text: str | None) -> dict[str, Any]:
-    """`"gpus_per_node=1,slurm_partition=gpu"` -> `{"gpus_per_node": 1, "slurm_partition": "gpu"}`."""
-    parameters: dict[str, Any] = {}
-    for name, value in as_mapping(text, "--job").items():
-        if name == "name":
-            raise InputError("--job name=...: jobs are called neuroclip; leave it out.")
-        parameters[name] = int(value) if value.lstrip("-").isdigit() else value
-    return parameters
 
 
 def reproduction_table(report: dict[str, Any]) -> Any:
@@ -74,8 +63,8 @@ def reproduction_table(report: dict[str, Any]) -> Any:
     rows = []
     for subject in inductive[0]["subjects"]:
         cells = [row["subjects"][subject][name] for row in inductive for name in ("top1", "top5")]
-        rows.append((subject, *map(_spread, cells)))
-    rows.append(("mean", *(_spread(row["mean"][name]) for row in inductive for name in ("top1", "top5"))))
+        rows.append((subject, *map(spread, cells)))
+    rows.append(("mean", *(spread(row["mean"][name]) for row in inductive for name in ("top1", "top5"))))
     intervals = [row["mean"][name]["interval"] for row in inductive for name in ("top1", "top5")]
     rows.append(("95 % interval", *(f"{one['low']:.3f} to {one['high']:.3f}" for one in intervals)))
     rows.append(("chance", *(f"{report[name]:.3f}" for _ in inductive for name in ("chance", "chance_top5"))))
@@ -85,8 +74,3 @@ def reproduction_table(report: dict[str, Any]) -> Any:
         f"{report['gallery_size']}, tower: {report['tower']}"
     )
     return table(header, rows, title)
-
-
-def _spread(found: dict[str, Any]) -> str:
-    deviation = "" if found["std"] is None else f" ± {found['std']:.3f}"
-    return f"{found['mean']:.3f}{deviation}"
