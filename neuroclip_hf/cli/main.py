@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from neuroclip_hf.cli import (
+    ablate,
     check,
     demo,
     download,
@@ -50,6 +51,7 @@ app.command("export")(export.export)
 app.command("import")(import_.import_)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("ablate")(ablate.ablate)
 app.command("reproduce")(reproduce.reproduce)
 app.command("retrieve")(retrieve.retrieve)
 
