@@ -77,10 +77,15 @@ def make_runs(works: Sequence[Work], store: Path, folder: Path, engine: Engine) 
     jobs: list[Any] = []
     try:
         _submit_and_wait(works, store, folder, engine, jobs)
+        for job in jobs:
+            job.wait()
     except BaseException:  # Ctrl-C too: what was trained so far stays, and the same command goes on
         for job in jobs:
             job.cancel()
         raise
+    finally:
+        for pickled in (folder / _JOBS).glob("*.pkl"):  # submitit's own; the logs stay
+            pickled.unlink(missing_ok=True)
 
 
 def worker(works: Sequence[Work], store: Path, gpu: int | None, threads: int | None) -> None:
