@@ -1,21 +1,59 @@
-"""Measures of retrieval: torch tensors in, plain numbers out."""
+"""Measures of retrieval, what may be done to embeddings before, and how far the numbers can be trusted."""
 
+from neuroclip_hf.metrics.calibration import (
+    center,
+    csls_scores,
+    matching_accuracy,
+    one_to_one_assignment,
+    orthogonal_alignment,
+    sinkhorn_scores,
+    standardize,
+    whiten,
+)
 from neuroclip_hf.metrics.prediction import retrieval_metrics
 from neuroclip_hf.metrics.retrieval import (
     accuracy_from_scores,
     chance_level,
+    hits_from_scores,
+    n_way_accuracy,
     pairwise_identification,
+    ranks_from_scores,
     retrieval_accuracy,
     retrieval_scores,
     similarity,
 )
+from neuroclip_hf.metrics.significance import (
+    Interval,
+    PairedComparison,
+    PermutationResult,
+    bootstrap_interval,
+    compare_paired,
+    permutation_test,
+)
 
 __all__ = [
+    "Interval",
+    "PairedComparison",
+    "PermutationResult",
     "accuracy_from_scores",
+    "bootstrap_interval",
+    "center",
     "chance_level",
+    "compare_paired",
+    "csls_scores",
+    "hits_from_scores",
+    "matching_accuracy",
+    "n_way_accuracy",
+    "one_to_one_assignment",
+    "orthogonal_alignment",
     "pairwise_identification",
+    "permutation_test",
+    "ranks_from_scores",
     "retrieval_accuracy",
     "retrieval_metrics",
     "retrieval_scores",
     "similarity",
+    "sinkhorn_scores",
+    "standardize",
+    "whiten",
 ]

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import torch
 
+from neuroclip_hf.metrics._targets import check_tensor, name_rows, right_per_query, target_mask, whole_number
+
 
 def similarity(query: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
     """Cosine of every query with every gallery entry.
@@ -26,8 +28,11 @@ def similarity(query: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
         (Q, G), in float32 or wider. A vector of zeros has cosine 0 with everything.
 
     Raises:
+        TypeError: if one of the two is no tensor.
         ValueError: if the two are not matrices of one width.
     """
+    check_tensor("query", query)
+    check_tensor("gallery", gallery)
     if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"query is {tuple(query.shape)} and gallery {tuple(gallery.shape)}: expected (Q, D) and (G, D) of one D."
@@ -62,11 +67,95 @@ def accuracy_from_scores(scores: torch.Tensor, target: torch.Tensor, ks: Sequenc
         `{"top1": ..., "top5": ...}`, fractions in [0, 1].
 
     Raises:
+        TypeError: if scores or target are no tensors.
         ValueError: if shapes, rows or ks do not fit, or a query has no right entry.
     """
-    ks = [_checked_k(k) for k in ks]
-    before = _ranked_before(scores, _target_mask(scores, target))
-    return {f"top{k}": int((before < k).sum()) / len(before) for k in ks}
+    hits = hits_from_scores(scores, target, ks)
+    return {name: int(hit.sum()) / len(hit) for name, hit in hits.items()}
+
+
+def hits_from_scores(
+    scores: torch.Tensor, target: torch.Tensor, ks: Sequence[int] = (1, 5)
+) -> dict[str, torch.Tensor]:
+    """Which queries have their best right entry among the k highest scores: what intervals and tests are made of.
+
+    Args:
+        scores: (Q, G), higher is more similar.
+        target: (Q,) rows or (Q, G) mask.
+        ks: as for [`accuracy_from_scores`], which is the mean of each over the queries.
+
+    Returns:
+        `{"top1": (Q,) bool, "top5": (Q,) bool}`, on the CPU.
+
+    Raises:
+        TypeError, ValueError: as [`accuracy_from_scores`].
+    """
+    ks = [whole_number("k", k, 1) for k in ks]
+    before = ranks_from_scores(scores, target)
+    return {f"top{k}": before < k for k in ks}
+
+
+def ranks_from_scores(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """How many wrong entries stand before the best right one: 0 for a query whose picture comes first.
+
+    Right entries do not stand in each other's way; wrong ones that tie with the best right one stand before it.
+
+    Args:
+        scores: (Q, G), higher is more similar.
+        target: (Q,) rows or (Q, G) mask.
+
+    Returns:
+        (Q,) int64, on the CPU.
+
+    Raises:
+        TypeError, ValueError: as [`accuracy_from_scores`].
+
+    Example:
+        >>> ranks_from_scores(torch.tensor([[0.9, 0.5, 0.5]]), torch.tensor([1]))
+        tensor([2])
+    """
+    return _ranked_before(scores, target_mask(scores, target))
+
+
+def n_way_accuracy(scores: torch.Tensor, target: torch.Tensor, n: int, k: int = 1) -> float:
+    """Expected top-k accuracy in random galleries of n entries, exact: no gallery is drawn.
+
+    A gallery would hold the query's best right entry and n - 1 of its wrong ones, drawn without replacement. If b of
+    its W wrong entries stand before the right one, how many of those are drawn is hypergeometric, and the query is
+    found where it is fewer than k. The literature draws such galleries instead, and its numbers move with the draw.
+    With n = 1 + W this is [`accuracy_from_scores`]; chance is k / n for one right entry.
+
+    Args:
+        scores: (Q, G), higher is more similar.
+        target: (Q,) rows or (Q, G) mask. With a mask the best right entry stands for all right ones (ours), so that
+            chance is higher than k / n.
+        n: size of the random galleries, 2 to 1 + the wrong entries of every query.
+        k: how many of the first count; k >= n gives 1.0.
+
+    Returns:
+        A fraction in [0, 1], mean over the queries.
+
+    Raises:
+        TypeError, ValueError: as [`accuracy_from_scores`], and if the gallery has too few wrong entries for n.
+
+    Example:
+        >>> n_way_accuracy(torch.tensor([[0.5, 0.9, 0.1]]), torch.tensor([0]), n=2)
+        0.5
+    """
+    n, k = whole_number("n", n, 2), whole_number("k", k, 1)
+    right = target_mask(scores, target)
+    wrong = (~right).sum(dim=1).cpu()
+    if (wrong < n - 1).any():
+        raise ValueError(
+            f"n is {n}, and the gallery holds {int(wrong.min())} wrong entries for {name_rows(wrong < n - 1)}: n may "
+            f"be {int(wrong.min()) + 1} at most."
+        )
+    pairs, queries = torch.stack([wrong, _ranked_before(scores, right)], dim=1).unique(dim=0, return_counts=True)
+    found = (
+        number * _share_of_draws(of_wrong, before, n - 1, k)
+        for (of_wrong, before), number in zip(pairs.tolist(), queries.tolist(), strict=True)
+    )
+    return math.fsum(found) / len(scores)
 
 
 def retrieval_scores(
@@ -87,7 +176,7 @@ def retrieval_scores(
         `{"loss": ..., "top1": ...}`; guessing blindly gives a loss of log(G / right entries).
     """
     scores = similarity(query, gallery)
-    right = _target_mask(scores, target)
+    right = target_mask(scores, target)
     logits = scores * scale
     right_logits = logits.masked_fill(~right, -math.inf)
     loss = (logits.logsumexp(dim=1) - right_logits.logsumexp(dim=1)).mean()
@@ -107,10 +196,10 @@ def pairwise_identification(scores: torch.Tensor, target: torch.Tensor) -> float
     Raises:
         ValueError: as [`accuracy_from_scores`], and if a query has no wrong entry to be compared with.
     """
-    right = _target_mask(scores, target)
+    right = target_mask(scores, target)
     wrong = (~right).sum(dim=1)
     if (wrong == 0).any():
-        raise ValueError(f"every gallery entry is right for {_rows(wrong == 0)}: nothing wrong to tell it from.")
+        raise ValueError(f"every gallery entry is right for {name_rows(wrong == 0)}: nothing wrong to tell it from.")
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     rivals = scores.masked_fill(right | scores.isnan(), math.inf).sort(dim=1).values
     below = torch.searchsorted(
@@ -133,8 +222,8 @@ def chance_level(target: torch.Tensor, gallery_size: int, k: int) -> float:
     Raises:
         ValueError: if `target` does not fit a gallery of that size.
     """
-    k = min(_checked_k(k), gallery_size)
-    counts, queries = _right_per_query(target, gallery_size).unique(return_counts=True)
+    k = min(whole_number("k", k, 1), gallery_size)
+    counts, queries = right_per_query(target, gallery_size).unique(return_counts=True)
     all_ways = math.comb(gallery_size, k)
     missed = sum(
         number * (math.comb(gallery_size - right, k) / all_ways)
@@ -152,43 +241,8 @@ def _ranked_before(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return before.sum(dim=1).cpu()
 
 
-def _target_mask(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """`target` in either form as a mask (Q, G) beside `scores`."""
-    if scores.ndim != 2 or 0 in scores.shape:
-        raise ValueError(f"scores are {tuple(scores.shape)}: expected (Q, G) with a query and an entry at least.")
-    if len(target) != len(scores):
-        raise ValueError(f"scores have {len(scores)} queries and target is {tuple(target.shape)}: expected as many.")
-    _right_per_query(target, scores.shape[1])
-    target = target.to(scores.device)
-    if target.dtype == torch.bool:
-        return target
-    return torch.arange(scores.shape[1], device=scores.device) == target[:, None]
-
-
-def _right_per_query(target: torch.Tensor, gallery_size: int) -> torch.Tensor:
-    """How many entries are right for each query (Q,); checks `target` on the way."""
-    if target.dtype == torch.bool and target.ndim == 2 and target.shape[1] == gallery_size and len(target):
-        right = target.sum(dim=1)
-        if (right == 0).any():
-            raise ValueError(f"the gallery holds nothing right for {_rows(right == 0)}: leave out or add its target.")
-        return right
-    if target.ndim != 1 or not len(target) or target.dtype == torch.bool or target.is_floating_point():
-        raise ValueError(
-            f"target is {target.dtype} {tuple(target.shape)}: expected integer rows (Q,) or a boolean mask "
-            f"(Q, {gallery_size}), and a query at least."
-        )
-    outside = (target < 0) | (target >= gallery_size)
-    if outside.any():
-        raise ValueError(f"target has row {int(target[outside][0])} in a gallery of {gallery_size}: {_rows(outside)}.")
-    return torch.ones_like(target)
-
-
-def _checked_k(k: int) -> int:
-    if k != int(k) or k < 1:
-        raise ValueError(f"k is {k}: expected a whole number of 1 or more.")
-    return int(k)
-
-
-def _rows(where: torch.Tensor) -> str:
-    rows = where.nonzero().flatten().tolist()
-    return "query " + ", ".join(map(str, rows[:5])) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+def _share_of_draws(wrong: int, before: int, drawn: int, k: int) -> float:
+    """Of all ways to draw from the wrong entries, the part in which fewer than k stand before the right one."""
+    # Whole numbers as long as they are; only the last division rounds.
+    ways = sum(math.comb(before, some) * math.comb(wrong - before, drawn - some) for some in range(min(k, drawn + 1)))
+    return ways / math.comb(wrong, drawn)

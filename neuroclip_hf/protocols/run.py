@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,19 @@ from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
-from neuroclip_hf.evaluation import REPORT_FILE, Report, evaluate, rank_test_split, subjects_to_test, write_report
-from neuroclip_hf.files import new_folder, refuse_existing, write_json, write_text
+from neuroclip_hf.evaluation import (
+    REPORT_FILE,
+    Report,
+    accuracy_by_repeats,
+    embed_unlabelled,
+    evaluate,
+    flags_of,
+    rank_test_split,
+    save_ranking,
+    subjects_to_test,
+    write_report,
+)
+from neuroclip_hf.files import new_folder, read_json, refuse_existing, write_json, write_text
 from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
@@ -230,9 +242,10 @@ def evaluate_run(
     average: int | None = None,
     draws: int | None = None,
     subjects: Sequence[str] | None = None,
+    also: TrialStore | None = None,
     overwrite: bool = False,
 ) -> Report:
-    """Open the test split of a store for a run, and write report.json into its folder.
+    """Open the test split of a store for a run, and write report.json and ranking.safetensors into its folder.
 
     Args:
         folder (path): the run; its control is evaluated too, where it has one. A checkpoint without run.json is
@@ -242,25 +255,39 @@ def evaluate_run(
         draws (`int`, *optional*): random queries a target.
         subjects (sequence of `str`, *optional*): whose test trials; by default those of the subject that the run held
             out, or of those who trained.
+        also (`TrialStore`, *optional*): the same recordings, whitened otherwise: a second row of the report. For a
+            subject that did not train, whitened by its own sessions in `store`, this is the row whitened by training
+            subjects only.
         overwrite (`bool`): replace an earlier report.
 
     Raises:
-        InputError: if the run cannot be loaded, does not fit the store, or was evaluated already, or if of the
-            subjects some trained and some did not.
+        InputError: if the run cannot be loaded, does not fit a store, or was evaluated already, if of the subjects
+            some trained and some did not, or if `also` holds other queries.
     """
     folder = Path(folder)
     refuse_existing(folder / REPORT_FILE, overwrite)
     facts = read_facts(folder)
     subjects = subjects_to_test(facts, store, subjects)
-    protocol = protocol_held(folder, store, store.select(columns.TEST, subjects))
-    parts = [load_run(part) for part in (folder, folder / CONTROL) if part == folder or part.is_dir()]
-    rankings = [
-        rank_test_split(
-            model, processor, store, average=average, draws=draws, subjects=subjects, seed=facts.get("seed", 0)
-        )
-        for model, processor in parts
-    ]
-    report = evaluate(rankings[0], store, facts, parts[0][0].config.tower, *rankings[1:], protocol=protocol)
+    stores = (store,) if also is None else (store, also)
+    protocol, *_ = (protocol_held(folder, one, one.select(columns.TEST, subjects)) for one in stores)
+    model, processor = load_run(folder)
+    control = load_run(folder / CONTROL) if (folder / CONTROL).is_dir() else None
+    rank = partial(rank_test_split, average=average, draws=draws, subjects=subjects, seed=facts.get("seed", 0))
+    ranking, *others = (rank(model, processor, one) for one in stores)
+    seen = read_json(folder / TRAINED_ON_FILE) if (folder / TRAINED_ON_FILE).is_file() else None
+    report = evaluate(
+        ranking,
+        store,
+        facts,
+        model.config.tower,
+        None if control is None else rank(*control, store),
+        protocol=protocol,
+        repeats=accuracy_by_repeats(model, processor, store, ranking),
+        unlabelled=embed_unlabelled(model, processor, store, ranking.subjects),
+        also=None if also is None else (others[0], also),
+        flags=flags_of(store, subjects, facts, processor, seen, protocol),
+    )
+    save_ranking(ranking, folder)
     write_report(report, folder)
     return report
 

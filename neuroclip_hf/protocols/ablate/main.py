@@ -162,4 +162,4 @@ def _difference(work: Work, reference: Work, selection: str) -> dict[str, Any]:
     """Of the mean top-1 over seeds, on the same queries of the same subjects."""
     mine, groups = seed_averaged_hits(work.plan, work.folder, selection, "top1")
     theirs, _ = seed_averaged_hits(reference.plan, reference.folder, selection, "top1")
-    return asdict(compare_paired(mine, theirs, groups=groups))
+    return compare_paired(mine, theirs, groups=groups)._asdict()

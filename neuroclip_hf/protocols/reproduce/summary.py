@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation import SCHEMA, read_ranking, read_report
+from neuroclip_hf.evaluation import SCHEMA, load_ranking, read_report
 from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
 from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, run_folder
@@ -136,7 +136,7 @@ def _rows(plan: Plan, folder: Path, selection: str) -> list[dict[str, Any]]:
         if inductive:
             for measure in ("top1", "top5"):
                 hits, groups = seed_averaged_hits(plan, folder, selection, measure)
-                row["mean"][measure]["interval"] = asdict(bootstrap_interval(hits, groups=groups))
+                row["mean"][measure]["interval"] = bootstrap_interval(hits, groups=groups)._asdict()
             row["n_way"] = _n_way(reports)
             row["repeats"] = _repeats(reports)
         rows.append(row)
@@ -190,7 +190,7 @@ def seed_averaged_hits(plan: Plan, folder: Path, selection: str, measure: str) -
     """
     hits: dict[str, list[torch.Tensor]] = {}
     for run in plan.runs:
-        ranking = read_ranking(run_folder(folder, run) / SELECTIONS[selection])
+        ranking = load_ranking(run_folder(folder, run) / SELECTIONS[selection])
         hits.setdefault(run.subject, []).append(ranking.hits()[measure].double())
     means = {subject: torch.stack(mine).mean(dim=0) for subject, mine in hits.items()}
     return torch.cat(list(means.values())), [subject for subject, mine in means.items() for _ in mine]

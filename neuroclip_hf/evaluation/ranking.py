@@ -1,0 +1,206 @@
+"""The test split ranked by a model, and `ranking.safetensors`, which keeps that beside the report.
+
+What is computed from a ranking (paired comparisons of two runs, confusion, similarity between pictures) then needs
+neither the model nor the recordings.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.queries import Query, make_queries, target_mask
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.evaluation.fit import check_fit
+from neuroclip_hf.files import new_file
+from neuroclip_hf.metrics.retrieval import hits_from_scores, similarity
+from neuroclip_hf.processing.collator import PictureSet
+from neuroclip_hf.processing.embedding import embed_pictures, embed_queries
+from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+
+RANKING_FILE = "ranking.safetensors"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Scores of every query against every gallery picture of the test split.
+
+    Args:
+        queries (`list[Query]`): the rows.
+        image_ids (`list[str]`): the columns.
+        scores (`torch.Tensor` of shape `(queries, gallery)`): cosine similarities.
+        mask (`torch.Tensor` of shape `(queries, gallery)`, bool): which pictures are right.
+        concepts (`list[str]`): what the columns show.
+        repeats (`list[tuple[int, ...]]`): of each query's trials, how many times the target had been shown before;
+            with the query's subject and target they name the trials in any store of the same recordings.
+        query_embeds (`torch.Tensor` of shape `(queries, projection_dim)`, *optional*): not normalised; not saved.
+        gallery_embeds (`torch.Tensor` of shape `(gallery, projection_dim)`, *optional*): not normalised; not saved.
+    """
+
+    queries: list[Query]
+    image_ids: list[str]
+    scores: torch.Tensor
+    mask: torch.Tensor
+    concepts: list[str] = field(default_factory=list)
+    repeats: list[tuple[int, ...]] = field(default_factory=list)
+    query_embeds: torch.Tensor | None = None
+    gallery_embeds: torch.Tensor | None = None
+
+    @property
+    def subjects(self) -> list[str]:
+        """Whose each query is."""
+        return [query.subject for query in self.queries]
+
+    def hits(self, ks: Sequence[int] = (1, 5)) -> dict[str, torch.Tensor]:
+        """Which queries are found among the first k: `{"top1": (queries,) bool, "top5": ...}`."""
+        return hits_from_scores(self.scores, self.mask, ks)
+
+
+def rank_test_split(
+    model: Any,
+    processor: NeuroCLIPProcessor,
+    store: TrialStore,
+    *,
+    average: int | None = None,
+    draws: int | None = None,
+    subjects: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Ranking:
+    """Open the test split and rank its gallery for every query.
+
+    Args:
+        model (`NeuroCLIPModel`): of the checkpoint.
+        processor (`NeuroCLIPProcessor`): of the checkpoint.
+        store (`TrialStore`): with test trials that fit the checkpoint.
+        average (`int`, *optional*): trials a query, see [`make_queries`]; None averages all repeats of a picture, or
+            takes single trials where only concepts are known.
+        draws (`int`, *optional*): random queries a target instead of disjoint ones.
+        subjects (sequence of `str`, *optional*): whose trials; all by default.
+        seed (`int`): of the draws.
+
+    Raises:
+        InputError: if the store has no test trials, does not fit the checkpoint, or its gallery lacks a target.
+    """
+    check_fit(processor, store)
+    rows = store.select(columns.TEST, subjects)
+    if not len(rows):
+        raise InputError(
+            f"{store.path} holds no test trials: prepare it with --test-files, --test-concepts or a split."
+        )
+    if draws is not None and (draws < 1 or (average is None and not store.concepts_only)):
+        raise InputError(f"draws is {draws}: it must be at least 1, and --average must say how many trials are drawn.")
+    if average is None and store.concepts_only:
+        average = 1
+    queries = make_queries(store.trials, rows, average, draws=draws, seed=seed)
+    gallery = store.gallery(columns.TEST)
+    mask = torch.from_numpy(target_mask(queries, gallery))
+    pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
+    query_embeds = embed_queries(model, processor, store, queries)
+    gallery_embeds = embed_pictures(model, pictures, "test gallery")
+    return Ranking(
+        queries,
+        list(gallery[columns.IMAGE_ID]),
+        similarity(query_embeds, gallery_embeds),
+        mask,
+        list(gallery[columns.CONCEPT]),
+        _repeats(store, queries),
+        query_embeds,
+        gallery_embeds,
+    )
+
+
+def save_ranking(ranking: Ranking, folder: str | Path) -> Path:
+    """Write `ranking.safetensors` into a run's folder and return its path.
+
+    Its tensors are `scores` (queries, gallery) float32, `mask` (queries, gallery) bool, and the rows of the trial
+    table and the repeats of all queries one after the other, `trials` and `repeats`, int32. Its metadata are JSON
+    texts: `image_ids` and `concepts` of the gallery, and `queries`, each with `subject`, `image_id`, `concept` and the
+    number of its `trials`.
+    """
+    tensors = {
+        "scores": ranking.scores.to(torch.float32).contiguous(),
+        "mask": ranking.mask.contiguous(),
+        "trials": _one_after_the_other([query.trials for query in ranking.queries]),
+        "repeats": _one_after_the_other(ranking.repeats),
+    }
+    queries = [
+        {
+            columns.SUBJECT: query.subject,
+            columns.IMAGE_ID: query.image_id,
+            columns.CONCEPT: query.concept,
+            "trials": len(query.trials),
+        }
+        for query in ranking.queries
+    ]
+    words = {"image_ids": ranking.image_ids, "concepts": ranking.concepts, "queries": queries}
+    path = Path(folder) / RANKING_FILE
+    with new_file(path) as temporary:
+        # `save_file` would make it readable for its owner alone.
+        temporary.write_bytes(save(tensors, {name: json.dumps(value) for name, value in words.items()}))
+    return path
+
+
+def load_ranking(folder: str | Path) -> Ranking:
+    """Read `ranking.safetensors` of a run's folder.
+
+    Raises:
+        InputError: if the run was not evaluated, or the file is damaged or its parts do not fit each other.
+    """
+    path = Path(folder) / RANKING_FILE
+    if not path.is_file():
+        raise InputError(f"{folder} holds no {RANKING_FILE}: evaluate the run first.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            words = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+            scores, mask, trials, repeats = map(file.get_tensor, ("scores", "mask", "trials", "repeats"))
+        counts = [int(one["trials"]) for one in words["queries"]]
+        keys = (columns.SUBJECT, columns.IMAGE_ID, columns.CONCEPT)
+        queries = [
+            Query(rows, *(str(one[key]) for key in keys))
+            for rows, one in zip(_parted(trials, counts), words["queries"], strict=True)
+        ]
+        found = Ranking(queries, words["image_ids"], scores, mask, words["concepts"], _parted(repeats, counts))
+        _check_parts(found)
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({error}): evaluate the run again.") from None
+    return found
+
+
+def _repeats(store: TrialStore, queries: Sequence[Query]) -> list[tuple[int, ...]]:
+    of_trial = store.trials[columns.REPEAT].to_numpy()
+    return [tuple(of_trial[list(query.trials)].tolist()) for query in queries]
+
+
+def _one_after_the_other(rows: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    return torch.tensor(list(chain.from_iterable(rows)), dtype=torch.int32)
+
+
+def _parted(values: torch.Tensor, counts: Sequence[int]) -> list[tuple[int, ...]]:
+    edges = [0, *np.cumsum(counts).tolist()]
+    if values.shape != (edges[-1],):
+        raise ValueError(f"{tuple(values.shape)} numbers of trials for queries of {edges[-1]} in all")
+    flat = values.tolist()
+    return [tuple(flat[start:stop]) for start, stop in pairwise(edges)]
+
+
+def _check_parts(ranking: Ranking) -> None:
+    shape = (len(ranking.queries), len(ranking.image_ids))
+    given = (tuple(ranking.scores.shape), tuple(ranking.mask.shape))
+    if given != (shape, shape) or 0 in shape or len(ranking.concepts) != shape[1]:
+        raise ValueError(
+            f"scores {given[0]}, mask {given[1]} and {len(ranking.concepts)} concepts for {shape[0]} queries and "
+            f"{shape[1]} pictures"
+        )
+    if ranking.mask.dtype != torch.bool or not ranking.scores.is_floating_point():
+        raise ValueError(f"scores are {ranking.scores.dtype} and mask is {ranking.mask.dtype}")
+    if not ranking.mask.any(dim=1).all():
+        raise ValueError("a query has no right picture")

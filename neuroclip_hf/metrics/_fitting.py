@@ -1,0 +1,49 @@
+"""What the calibrations share: float64 inside, rows with NaN left out, results as their input was."""
+
+import torch
+
+from neuroclip_hf.metrics._targets import check_matrix
+
+
+def as_double(values: torch.Tensor) -> torch.Tensor:
+    """`values` in float64, on its device where that has one."""
+    values = values.detach()
+    return (values.cpu() if values.device.type == "mps" else values).double()  # mps knows no float64
+
+
+def like(result: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """`result` on the device of `values`, in its precision, at least float32."""
+    return result.to(values.device, torch.promote_types(values.dtype, torch.float32))
+
+
+def check_sides(query: torch.Tensor, gallery: torch.Tensor) -> None:
+    """Raise unless the two are matrices of one width."""
+    check_matrix("query", query)
+    check_matrix("gallery", gallery)
+    if query.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"query is {tuple(query.shape)} and gallery {tuple(gallery.shape)}: expected (Q, D) and (G, D) of one D."
+        )
+
+
+def finite_rows(name: str, values: torch.Tensor) -> torch.Tensor:
+    """The rows in float64 that hold only finite numbers; raises if there is none."""
+    values = as_double(values)
+    finite = values.isfinite().all(dim=1)
+    if not finite.any():
+        raise ValueError(f"{name} {tuple(values.shape)} have NaN or inf in every row: nothing to fit on.")
+    return values[finite]
+
+
+def fitted_on(values: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+    """The finite rows of `reference`, or else of `values`, in float64; checks both."""
+    check_matrix("values", values)
+    if reference is None:
+        return finite_rows("values", values)
+    check_matrix("reference", reference)
+    if reference.shape[1] != values.shape[1]:
+        raise ValueError(
+            f"values are {tuple(values.shape)} and reference {tuple(reference.shape)}: expected (N, D) and (R, D) of "
+            "one D."
+        )
+    return finite_rows("reference", reference)
