@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.evaluation import REPORT_FILE, SCHEMA
+from neuroclip_hf.evaluation import REPORT_FILE
+from neuroclip_hf.evaluation.report import SCHEMA
 from neuroclip_hf.files import write_json
 from neuroclip_hf.metrics.significance import compare_paired
 from neuroclip_hf.protocols.ablate.variations import Variation, variations
@@ -55,7 +56,7 @@ class AblationReport:
     chance_top5: float
     gallery: str
     gallery_size: int
-    whitening_fit: str | None
+    whitening_fit: str
     selection: str
     rows: list[dict[str, Any]]
     seconds: float

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation import SCHEMA, load_ranking, read_report
+from neuroclip_hf.evaluation import load_ranking, read_report
+from neuroclip_hf.evaluation.report import SCHEMA
 from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
 from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, run_folder
@@ -56,7 +57,7 @@ class ReproductionReport:
     gallery: str
     gallery_size: int
     target: str
-    whitening_fit: str | None
+    whitening_fit: str
     results: list[dict[str, Any]]
     runs: list[dict[str, Any]]
     hardware: list[dict[str, Any]]
@@ -153,7 +154,7 @@ def _find_tier(report: dict[str, Any], names: dict[str, str]) -> dict[str, Any] 
 
 def _measured(values: dict[PlannedRun, dict[str, Any]]) -> dict[str, Any]:
     """`subjects` and `mean` of a row."""
-    measures = [name for name in _MEASURES if all(name in found for found in values.values())]
+    measures = [name for name in _MEASURES if all(found.get(name) is not None for found in values.values())]
     subjects: dict[str, dict[str, Any]] = {}
     for subject in dict.fromkeys(run.subject for run in values):
         mine = {run.seed: found for run, found in values.items() if run.subject == subject}
