@@ -65,9 +65,9 @@ def test_a_recipe_trains_it_and_its_run_is_loaded_and_described(kind, recipe, st
 
 
 def test_settings_of_a_kind_stand_among_the_others(trained):
-    alone = load_recipe("neuroclip-intra", {"softening": 0})
+    alone = load_recipe("neuroclip-intra", {"softening": 0, "tower": "small-clip"})
     assert alone.model.kind_settings == {"softening": 0.0, "softening_temperature": 0.05}
-    assert alone == load_recipe("neuroclip-intra", {"model.kind_settings.softening": 0})
+    assert alone == load_recipe("neuroclip-intra", {"model.kind_settings.softening": 0, "tower": "small-clip"})
     model = build_model(replace(alone.model, prompt=None), trained.processor.feature_extractor)
     assert model.config.softening == 0
 

@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from neuroclip_hf.cli import (
+    ablate,
     check,
     compare,
     demo,
@@ -22,6 +23,7 @@ from neuroclip_hf.cli import (
     import_,
     info,
     prepare,
+    reproduce,
     retrieve,
     simulate,
     train,
@@ -51,6 +53,8 @@ app.command("import")(import_.import_)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("ablate")(ablate.ablate)
+app.command("reproduce")(reproduce.reproduce)
 app.command("retrieve")(retrieve.retrieve)
 
 

@@ -44,6 +44,14 @@ def as_mapping(text: str | None, option: str) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
+def as_job_parameters(text: str | None, option: str) -> dict[str, Any]:
+    """`"gpus_per_node=1,slurm_partition=gpu"` -> `{"gpus_per_node": 1, "slurm_partition": "gpu"}`."""
+    pairs = as_mapping(text, option)
+    if "name" in pairs:
+        raise InputError(f"{option} name=...: jobs are called neuroclip; leave it out.")
+    return {name: int(value) if value.isdigit() else value for name, value in pairs.items()}
+
+
 def as_range(text: str, option: str) -> tuple[float, float] | None:
     """`"-0.1,0.8"` -> `(-0.1, 0.8)`; "none" -> None."""
     if text in NOTHING:
@@ -83,6 +91,12 @@ def print_result(result: dict[str, Any], as_json: bool, table: Any = None) -> No
 def two_columns(entries: dict[str, Any], title: str | None = None) -> Any:
     """A table of names and values."""
     return table((), [(name, _text(value)) for name, value in entries.items()], title)
+
+
+def spread(found: dict[str, Any]) -> str:
+    """`{"mean": 0.5, "std": 0.01}` -> "0.500 ± 0.010"; without a standard deviation the mean alone."""
+    deviation = "" if found["std"] is None else f" ± {found['std']:.3f}"
+    return f"{found['mean']:.3f}{deviation}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> Any:

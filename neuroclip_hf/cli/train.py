@@ -46,7 +46,7 @@ def train(
     from neuroclip_hf.checkpoints import RUN_FILE
     from neuroclip_hf.protocols.run import train_run
     from neuroclip_hf.sharing.card import write_run_card
-    from neuroclip_hf.training.trainer import this_process
+    from neuroclip_hf.training.processes import this_process
 
     run = train_run(
         settings,

@@ -5,7 +5,7 @@ import platform
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,15 @@ from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.targets import look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
+from neuroclip_hf.training.processes import of_first_process, this_process
+from neuroclip_hf.training.record import load_trained
 from neuroclip_hf.training.sections import TARGETS
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
-from neuroclip_hf.training.trainer import TrainingResult, of_first_process, this_process, train
+from neuroclip_hf.training.trainer import TrainingResult, train
+
+LAST_EPOCH = "last_epoch"
+"""Folder of a run that holds the same training after its last epoch."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ def train_run(
     overwrite: bool = False,
     finish: Callable[[Path], object] | None = None,
     image_features: str | Path | None = None,
+    keep_last: bool = False,
 ) -> Path:
     """Train a recipe on a store and save the run.
 
@@ -82,6 +88,7 @@ def train_run(
         finish (callable, *optional*): is given the folder before it takes its name, to add a card for example.
         image_features (path, *optional*): folder where what the tower without prompts says of pictures is kept, so
             that other seeds, subjects and settings do not encode them again. The control never does.
+        keep_last (`bool`): also save the model as it was after its last epoch, into `out/last_epoch`.
 
     Returns:
         The run's folder.
@@ -91,10 +98,10 @@ def train_run(
     """
     state = this_process()
     features = ImageFeatureCache(image_features)
-    job = _job(recipe, store, control, state) if state.is_main_process else None
+    job = _job(recipe, store, control, keep_last, state) if state.is_main_process else None
     with nullcontext() if job is None else unfinished_run(Path(out), job, overwrite) as unfinished:
         for shuffled in (False, True)[: 1 + control]:
-            _train_part(recipe, store, shuffled, unfinished, features)
+            _train_part(recipe, store, shuffled, unfinished, features, keep_last)
         if unfinished is not None and finish is not None:
             finish(unfinished.output)
     state.wait_for_everyone()
@@ -102,7 +109,12 @@ def train_run(
 
 
 def _train_part(
-    recipe: Recipe, store: TrialStore, shuffled: bool, unfinished: UnfinishedRun | None, features: ImageFeatureCache
+    recipe: Recipe,
+    store: TrialStore,
+    shuffled: bool,
+    unfinished: UnfinishedRun | None,
+    features: ImageFeatureCache,
+    keep_last: bool,
 ) -> None:
     """Train and save the model, or its control, unless that is done; one process writes, the others only train."""
     part = None if unfinished is None else unfinished.part(shuffled)
@@ -113,9 +125,11 @@ def _train_part(
     if part is not None:
         with new_folder(part) as folder:
             save_run(trained, recipe, folder)
+            if keep_last:
+                save_run(after_last_epoch(trained), recipe, folder / LAST_EPOCH)
 
 
-def _job(recipe: Recipe, store: TrialStore, control: bool, state: PartialState) -> dict[str, Any]:
+def _job(recipe: Recipe, store: TrialStore, control: bool, keep_last: bool, state: PartialState) -> dict[str, Any]:
     """All that the bytes of a run depend on; how many processes load data and when checkpoints are written do not."""
     settings = to_share(recipe).to_dict()
     settings["training"] = {
@@ -128,6 +142,7 @@ def _job(recipe: Recipe, store: TrialStore, control: bool, state: PartialState) 
         "tower": tower_facts(recipe.model),
         "store": store.info.fingerprint,
         "control": control,
+        "keep_last": keep_last,
         "processes": state.num_processes,
         "device": state.device.type,
         "versions": _versions(),
@@ -196,6 +211,12 @@ def train_on_store(
     facts = _facts(recipe, store, result)
     facts |= {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
     return TrainedModel(model, processor, result, facts, seen)
+
+
+def after_last_epoch(trained: TrainedModel) -> TrainedModel:
+    """The same training as it was after its last epoch; the model is changed in place."""
+    load_trained(trained.model, trained.result.last_weights)
+    return replace(trained, facts={**trained.facts, "selection": "last", "best_epoch": trained.facts["epochs"]})
 
 
 def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:

@@ -50,8 +50,8 @@ class UnfinishedRun:
 def unfinished_run(out: Path, job: dict[str, Any], overwrite: bool) -> Iterator[UnfinishedRun]:
     """Make a run; it appears under `out` only when it is whole.
 
-    What an interrupted process left is gone on with. After an error the checkpoints stay; where none was written, or
-    the numbers are lost, nothing stays.
+    What an interrupted process left is gone on with. After an error the checkpoints stay; where none was written,
+    nothing stays.
 
     Args:
         out (`Path`): the run.
@@ -74,9 +74,6 @@ def unfinished_run(out: Path, job: dict[str, Any], overwrite: bool) -> Iterator[
             run = UnfinishedRun(folder)
             yield run
             _finish(run, out, overwrite)
-        except FloatingPointError:  # going on would end there again
-            shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
-            raise
         finally:
             _leave(folder)
 

@@ -8,6 +8,7 @@ step-000001200/
 ```
 """
 
+import copy
 import json
 import shutil
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ class Snapshot:
     step: int
     tensors: dict[str, torch.Tensor]
     state: dict[str, Any]
+
+    def copied(self) -> "Snapshot":
+        """The same on the CPU, which a training that goes on does not change."""
+        tensors = {name: value.detach().cpu().clone() for name, value in self.tensors.items()}
+        return Snapshot(self.step, tensors, copy.deepcopy(self.state))
 
 
 def write_checkpoint(folder: Path, snapshot: Snapshot) -> Path:

@@ -42,7 +42,7 @@ class Record:
         self.history.append(entry)
         if score > self.best_score or not self.best_weights:
             self.best_epoch, self.best_score = self.epoch, score
-            self.best_weights = {name: value.detach().cpu().clone() for name, value in trained_state(model).items()}
+            self.best_weights = copy_of_trained(model)
 
     def snapshot(self, model: torch.nn.Module, optimisation: Optimisation, scaler: Any, seconds: float) -> Snapshot:
         """All that the rest of the training depends on beside its settings and data.
@@ -82,7 +82,7 @@ class Record:
             InputError: if the snapshot is of another model.
         """
         state = snapshot.state
-        _load(model, _part(snapshot, "model"))
+        load_trained(model, _part(snapshot, "model"))
         optimisation.restore(_part(snapshot, "optimizer"))
         if scaler is not None:
             scaler.load_state_dict(state["scaler"])
@@ -100,7 +100,12 @@ class Record:
 
     def restore_best(self, model: torch.nn.Module) -> None:
         """Give the model the weights of its best epoch."""
-        _load(model, self.best_weights)
+        load_trained(model, self.best_weights)
+
+
+def copy_of_trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """What is trained, copied to the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in trained_state(model).items()}
 
 
 def _part(snapshot: Snapshot, name: str) -> dict[str, torch.Tensor]:
@@ -108,7 +113,12 @@ def _part(snapshot: Snapshot, name: str) -> dict[str, torch.Tensor]:
     return {key.removeprefix(start): value for key, value in snapshot.tensors.items() if key.startswith(start)}
 
 
-def _load(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+def load_trained(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Give a model such weights.
+
+    Raises:
+        InputError: if they are another model's.
+    """
     state = trained_state(model)
     wrong = {name for name in state.keys() | weights.keys() if _shape(state, name) != _shape(weights, name)}
     if wrong:

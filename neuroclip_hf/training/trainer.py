@@ -11,34 +11,30 @@ newest checkpoint.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
-from accelerate.utils import (
-    DistributedDataParallelKwargs,
-    DistributedType,
-    broadcast_object_list,
-    parse_flag_from_env,
-    send_to_device,
-)
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import get_logger, progress
-from neuroclip_hf.training.checkpoints import read_newest_checkpoint, write_checkpoint
+from neuroclip_hf.training.checkpoints import Snapshot, read_newest_checkpoint, write_checkpoint
 from neuroclip_hf.training.exactness import deterministic_on_cpus, rows_of_process, seed_step, without_rows
 from neuroclip_hf.training.objective import training_loss
 from neuroclip_hf.training.optimisation import Optimisation
-from neuroclip_hf.training.record import Record
+from neuroclip_hf.training.processes import make_accelerator, of_first_process
+from neuroclip_hf.training.record import Record, copy_of_trained
 from neuroclip_hf.training.seeding import Batches
-from neuroclip_hf.training.settings import ACCUMULATION_REMEDY, TrainingSettings
+from neuroclip_hf.training.settings import TrainingSettings
+from neuroclip_hf.training.tracking import Tracker
 
 Validate = Callable[[Any], dict[str, float]]
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -50,12 +46,14 @@ class TrainingResult:
         history (`list[dict]`): an entry an epoch: epoch, loss, and what validation gave.
         seconds (`float`): wall time, that of processes which were stopped included as far as a checkpoint knows it.
         trainable_parameters (`int`): how many numbers were trained.
+        last_weights (`dict` from `str` to `torch.Tensor`): what was trained, as it was after the last epoch.
     """
 
     best_epoch: int
     history: list[dict[str, float]]
     seconds: float
     trainable_parameters: int
+    last_weights: dict[str, torch.Tensor]
 
 
 def train(
@@ -67,6 +65,7 @@ def train(
     validate: Validate | None = None,
     description: str = "training",
     checkpoints: Path | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> TrainingResult:
     """Train the parameters of `model` that require a gradient; the best epoch's weights are left in it.
 
@@ -84,37 +83,28 @@ def train(
             last epoch is kept.
         description (`str`): of the progress bar.
         checkpoints (`Path`, *optional*): folder of the checkpoints, used by the first process alone; without it none
-            are written. They are left there at the end.
+            are written. They are left there at the end; where numbers were lost, the newest is of the last epoch that
+            ended well.
+        trackers (sequence of `Tracker`, *optional*): told after every epoch, by the first process.
 
     Raises:
         InputError: if nothing is trainable, a validation is asked for and none given, the precision cannot be had
             here, Accelerate is told to accumulate gradients, a checkpoint is of another model, or on several processes
             a trained parameter gets no gradient.
-        FloatingPointError: if the loss, or a weight, is no longer finite; the message names the epoch.
+        FloatingPointError: if the loss, or a weight, is no longer finite; the message names the epoch and
+            the trials of the batch.
     """
     if validate is None and settings.selection != "last":
         raise InputError(
             f"selection={settings.selection} needs validation trials: choose selection=last, or add some."
         )
-    accelerator = _accelerator(settings)
+    accelerator = make_accelerator(settings)
     with deterministic_on_cpus(accelerator.device):
-        training = _Training(accelerator, model, dataset, collator, settings, batches, validate, checkpoints)
+        training = _Training(accelerator, model, dataset, collator, settings, batches, validate, checkpoints, trackers)
         try:
             return training.run(description)
         finally:  # mixed precision leaves a wrapped forward behind
             accelerator.unwrap_model(training.prepared, keep_fp32_wrapper=False)
-
-
-def this_process() -> PartialState:
-    """Which of the processes this is, and its device, as Accelerate sees it."""
-    # Asked for outside an Accelerator, it does not read that variable itself.
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
-
-
-def of_first_process(value: Any) -> Any:
-    """What the first process gave for `value`, on all of them."""
-    [known] = broadcast_object_list([value])
-    return known
 
 
 class _Training:
@@ -130,36 +120,51 @@ class _Training:
         batches: Batches,
         validate: Validate | None,
         checkpoints: Path | None,
+        trackers: Sequence[Tracker],
     ) -> None:
         self.accelerator, self.model, self.dataset, self.collator = accelerator, model, dataset, collator
-        self.settings, self.batches, self.validate = settings, batches, validate
+        self.settings, self.batches, self.validate, self.trackers = settings, batches, validate, trackers
         self.steps = settings.epochs * len(batches)
         self.optimisation = Optimisation(model, settings, self.steps)
         self.prepared, self.optimizer = accelerator.prepare(model, self.optimisation.optimizer)
         self.checkpoints = checkpoints if accelerator.is_main_process else None
         self.started = self.kept = time.perf_counter()
         self.record = Record()
+        self.good: Snapshot | None = None  # after the last epoch that ended well
+        self.shown: dict[str, str] = {}
 
     def run(self, description: str) -> TrainingResult:
         record = self.record = self._stand()
-        settings = self.settings
         with progress(total=self.steps, initial=record.step, desc=description, unit="step") as bar:
-            for epoch in range(record.epoch, settings.epochs):
-                loss = self._train_epoch(epoch, bar)
-                seed_step(settings.seed, record.step, self.accelerator.process_index)
-                scores = self.validate(self.model) if self.validate is not None else {}
-                _refuse_broken(self.model, scores, epoch)
-                entry = {"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}}
-                record.close_epoch(self.model, entry, _score(scores, settings.selection, epoch))
-                self._keep()
-                if bar.disable and self.accelerator.is_main_process:
-                    text = ", ".join(f"{name} {value:.3f}" for name, value in entry.items() if name != "epoch")
-                    get_logger().info("%s, epoch %d of %d: %s", description, epoch + 1, settings.epochs, text)
-                shown = {f"val {name}": f"{value:.3f}" for name, value in scores.items()}
-                bar.set_postfix({"loss": f"{loss:.3f}", **shown})
+            for epoch in range(record.epoch, self.settings.epochs):
+                self._run_epoch(epoch, bar, description)
+        last = record.best_weights if record.best_epoch == record.epoch else copy_of_trained(self.model)
         record.restore_best(self.model)
         trained = sum(value.numel() for value in self.model.parameters() if value.requires_grad)
-        return TrainingResult(record.best_epoch, record.history, record.seconds + self._seconds(), trained)
+        return TrainingResult(record.best_epoch, record.history, record.seconds + self._seconds(), trained, last)
+
+    def _run_epoch(self, epoch: int, bar: Any, description: str) -> None:
+        record, settings = self.record, self.settings
+        try:
+            loss = self._train_epoch(epoch, bar)
+            self._seed(record.step)
+            scores = self.validate(self.model) if self.validate is not None else {}
+            _refuse_broken(self.model, scores, epoch)
+        except FloatingPointError:
+            if self.good is not None and self.checkpoints is not None:
+                write_checkpoint(self.checkpoints, self.good)
+            raise
+        entry = {"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}}
+        record.close_epoch(self.model, entry, _score(scores, settings.selection, epoch))
+        self._keep()
+        if self.accelerator.is_main_process:
+            self.good = self._snapshot().copied() if self.checkpoints is not None else None
+            for tracker in self.trackers:
+                tracker.log(record.history)
+            if bar.disable:
+                text = ", ".join(f"{name} {value:.3f}" for name, value in entry.items() if name != "epoch")
+                get_logger().info("%s, epoch %d of %d: %s", description, epoch + 1, settings.epochs, text)
+        self.shown = {f"val {name}": f"{value:.3f}" for name, value in scores.items()}
 
     def _stand(self) -> Record:
         """Where the newest checkpoint, as the first process finds it, left the training."""
@@ -184,25 +189,32 @@ class _Training:
             for batch in self.batches.epoch(epoch)[len(record.losses) :]
         ]
         loader = iter(self._loader([rows or [0] for rows in mine]))
-        for rows in mine:
-            seed_step(self.settings.seed, record.step, process)  # first, since loading may draw as well
-            batch = next(loader)
-            record.losses.append(self._step(batch if rows else without_rows(batch), epoch))
+        batch = self._load(loader, record.step) if mine else {}
+        for place, rows in enumerate(mine, start=1):
+            self._seed(record.step)
+            loss = self._step(batch if rows else without_rows(batch))
+            if place < len(mine):
+                batch = self._load(loader, record.step + 1)  # while a GPU is still at the step
+            self._refuse_lost(loss, epoch, rows)
+            record.losses.append(loss)
             record.step += 1
+            bar.set_postfix({"loss": f"{loss.item():.3f}", **self.shown}, refresh=False)
             bar.update()
             self._keep()
         return float(torch.stack(record.losses).mean())
 
-    def _step(self, batch: dict[str, torch.Tensor], epoch: int) -> torch.Tensor:
+    def _load(self, loader: Iterator[dict[str, torch.Tensor]], step: int) -> dict[str, torch.Tensor]:
+        self._seed(step)  # somebody's own dataset may draw as well
+        return next(loader)
+
+    def _seed(self, step: int) -> None:
+        seed_step(self.settings.seed, step, self.accelerator.process_index)
+
+    def _step(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         with self.accelerator.autocast():
             batch = send_to_device(batch, self.accelerator.device)
-            loss = training_loss(self.prepared(**batch), batch, self.settings, epoch)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss is {loss.item()} in epoch {epoch + 1}, step {len(self.record.losses) + 1}: lower "
-                "learning_rate, or look for extreme trials (prepare with --reject)."
-            )
+            loss = training_loss(self.prepared(**batch), batch, self.settings, self.record.epoch)
         self.accelerator.backward(loss)
         _refuse_idle(self.model, self.accelerator.num_processes)
         if self.settings.max_grad_norm is not None:
@@ -211,6 +223,17 @@ class _Training:
         self.optimisation.set_rates(self.record.step)
         self.optimizer.step()
         return loss.detach()
+
+    def _refuse_lost(self, loss: torch.Tensor, epoch: int, rows: list[int]) -> None:
+        """Stop when the loss is lost; asked after the step, so that a GPU need not wait for the question."""
+        if torch.isfinite(loss):
+            return
+        describe = getattr(self.dataset, "describe", str)
+        some = ", ".join(describe(row) for row in rows[:_MOST_NAMED]) + (", ..." if len(rows) > _MOST_NAMED else "")
+        raise FloatingPointError(
+            f"The loss is {loss.item()} in epoch {epoch + 1}, step {len(self.record.losses) + 1}, whose batch of "
+            f"{len(rows)} held {some}: lower learning_rate, or look for extreme trials (prepare with --reject)."
+        )
 
     def _loader(self, batches: list[list[int]]) -> DataLoader[Any]:
         return DataLoader(
@@ -222,47 +245,14 @@ class _Training:
         minutes = self.settings.checkpoint_minutes
         if self.checkpoints is None or minutes is None or time.perf_counter() - self.kept < 60 * minutes:
             return
-        scaler = self.accelerator.scaler
-        snapshot = self.record.snapshot(self.model, self.optimisation, scaler, self._seconds())
-        write_checkpoint(self.checkpoints, snapshot)
+        write_checkpoint(self.checkpoints, self._snapshot())
         self.kept = time.perf_counter()
+
+    def _snapshot(self) -> Snapshot:
+        return self.record.snapshot(self.model, self.optimisation, self.accelerator.scaler, self._seconds())
 
     def _seconds(self) -> float:
         return time.perf_counter() - self.started
-
-
-def _accelerator(settings: TrainingSettings) -> Accelerator:
-    # Accelerate remembers the precision of the first training in a process, and refuses another one in the second.
-    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != settings.mixed_precision:
-        AcceleratorState._reset_state()
-    # Buffers need no copying: BatchNorm's statistics are the same on all processes.
-    parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
-    try:
-        accelerator = Accelerator(mixed_precision=settings.mixed_precision, kwargs_handlers=[parallel])
-    except (ValueError, ImportError) as error:
-        raise InputError(f"mixed_precision={settings.mixed_precision} cannot be used here: {error}") from None
-    if settings.mixed_precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would take float32
-        raise InputError("mixed_precision is fp16: it needs a GPU; on a CPU choose bf16 or no.")
-    if accelerator.gradient_accumulation_steps != 1:
-        raise InputError(
-            f"Accelerate is set to accumulate the gradients of {accelerator.gradient_accumulation_steps} batches: a "
-            f"contrastive loss would then tell each picture from fewer others. {ACCUMULATION_REMEDY} Set "
-            "ACCELERATE_GRADIENT_ACCUMULATION_STEPS, or `accelerate config`, to 1."
-        )
-    if accelerator.distributed_type in _SHARDED:
-        raise InputError(
-            f"Accelerate is set to {accelerator.distributed_type.value}: each process holds the whole model here, so "
-            "run `accelerate config` for plain multi-GPU or multi-CPU training."
-        )
-    if settings.batch_size < accelerator.num_processes:
-        raise InputError(
-            f"batch_size is {settings.batch_size}: it is over all processes together, of which there are "
-            f"{accelerator.num_processes}; each needs a trial."
-        )
-    return accelerator
-
-
-_SHARDED = (DistributedType.DEEPSPEED, DistributedType.FSDP, DistributedType.MEGATRON_LM, DistributedType.XLA)
 
 
 def _refuse_idle(model: torch.nn.Module, processes: int) -> None:

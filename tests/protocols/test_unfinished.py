@@ -52,6 +52,7 @@ def killed(owner, name, count, *arguments, **options):
 
 
 def killed_in_training(step, *arguments, **options):
+    """Killed while the batch of a step is made, which happens in the step before it."""
     killed(BrainImageCollator, "__call__", step, *arguments, **options)
 
 
@@ -115,8 +116,8 @@ def test_other_settings_or_recordings_are_refused_and_named(small, store, array_
 def test_overwrite_starts_afresh_and_then_goes_on(small, store, tmp_path, caplog):
     caplog.set_level("INFO", "neuroclip_hf")
     out = tmp_path / "run"
-    killed_in_training(3, small, store, out)
-    killed_in_training(2, small, store, out, overwrite=True)  # begun afresh, hence one step
+    killed_in_training(4, small, store, out)
+    killed_in_training(3, small, store, out, overwrite=True)  # begun afresh, hence in the second step
     train_run(small, store, out, overwrite=True)
     assert "Going on after step 1 of 8." in caplog.text
     assert out.is_dir()
@@ -173,7 +174,7 @@ def test_a_run_on_a_tower_from_a_folder_goes_on_and_does_not_say_where_it_lay(sm
     killed_in_training(3, on_tower(small, tower), store, out)
     moved = shutil.move(tower, tmp_path / "mine")
     train_run(on_tower(small, moved), store, out, control=False, finish=write_run_card)
-    assert "Going on after step 2 of 8." in caplog.text
+    assert "Going on after step 1 of 8." in caplog.text
     files = [path for path in out.rglob("*") if path.is_file()]
     assert {"recipe.yaml", "README.md", "processor_config.json"} <= {path.name for path in files}
     for path in files:
@@ -213,11 +214,16 @@ def test_an_error_keeps_the_checkpoints_and_says_so(small, store, tmp_path, monk
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_lost_numbers_leave_nothing(small, store, tmp_path, monkeypatch):
-    fails_at(3, FloatingPointError, monkeypatch)
+def test_lost_numbers_keep_the_last_epoch_that_ended_well(recipe, store, tmp_path, monkeypatch):
+    rare = changed(recipe, checkpoint_minutes=1000)
+    fails_at(7, FloatingPointError, monkeypatch)  # in the second epoch
     with pytest.raises(FloatingPointError):
-        train_run(small, store, tmp_path / "run")
-    assert not list(tmp_path.iterdir())
+        train_run(rare, store, tmp_path / "run")
+    kept = tmp_path / ".run.unfinished" / "checkpoints" / "training"
+    assert [path.name for path in kept.iterdir()] == ["step-000000004"]
+    train_run(rare, store, tmp_path / "run")
+    train_run(rare, store, tmp_path / "undisturbed")
+    assert content(tmp_path / "run") == content(tmp_path / "undisturbed")
 
 
 def test_strange_files_and_other_processes_are_left_alone(small, store, tmp_path):

@@ -1,0 +1,83 @@
+"""`neuroclip ablate`: a recipe in several variations -> one table."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from neuroclip_hf.cli.options import as_job_parameters, as_list, print_result, spread, table
+
+
+def ablate(
+    recipe: str = typer.Argument(..., help="Name of a recipe, or a .yaml file."),
+    overrides: list[str] | None = typer.Argument(None, help="Settings to change in all variations, as in epochs=20."),
+    over: str = typer.Option(
+        ...,
+        "--over",
+        help="What is varied: parts, segments (of the epoch), channels (scalp regions), encoders, prompts, layers.",
+    ),
+    data: Path = typer.Option(..., "--data", help="The trial store."),
+    protocol: str = typer.Option("intra", "--protocol", help="intra, or inter; as for `reproduce`."),
+    seeds: int = typer.Option(3, "--seeds", help="Trainings a subject and variation."),
+    out: Path = typer.Option(..., "--out", help="Folder of the ablation: variations/, report.json."),
+    subjects: str | None = typer.Option(None, "--subjects", help="With commas; all of the store by default."),
+    engine: str = typer.Option("local", "--engine", help="local, or slurm."),
+    processes: int = typer.Option(1, "--processes", help="Runs that are made at once."),
+    job: str | None = typer.Option(None, "--job", help="Of a submitted job, as for `reproduce`."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Remove an earlier ablation first."),
+    as_json: bool = typer.Option(False, "--json", help="Print the report as one JSON line."),
+) -> None:
+    """Train and test a recipe in several variations, and compare each with the recipe on the same queries.
+
+    Stopped at any point, the same command goes on.
+    """
+    from neuroclip_hf.data.store import TrialStore
+    from neuroclip_hf.training.settings import load_recipe, parse_overrides
+
+    settings = load_recipe(recipe, parse_overrides(overrides or []))
+    store = TrialStore(data)
+
+    from neuroclip_hf.protocols.ablate.main import ablate as run_all
+    from neuroclip_hf.protocols.reproduce.engine import Engine
+
+    report = run_all(
+        settings,
+        store,
+        out,
+        over=over,
+        protocol=protocol,
+        seeds=seeds,
+        subjects=as_list(subjects, "--subjects") or None,
+        engine=Engine(engine, processes, as_job_parameters(job, "--job")),
+        overwrite=overwrite,
+    )
+    if report is not None:
+        values = report.to_dict()
+        print_result(values, as_json, ablation_table(values))
+
+
+def ablation_table(report: dict[str, Any]) -> Any:
+    """A row a variation, the recipe itself first."""
+    rows = [
+        (
+            row["name"],
+            spread(row["top1"]),
+            spread(row["top5"]),
+            _difference(row["difference"]),
+            f"{row['seconds']:.0f}",
+        )
+        for row in report["rows"]
+    ]
+    rows.append(("chance", f"{report['chance']:.3f}", f"{report['chance_top5']:.3f}", "", ""))
+    title = (
+        f"{report['data']} data, {report['recipe']} over {report['over']}, {report['protocol']}, "
+        f"{len(report['seeds'])} seeds, epoch: {report['selection']}, gallery of {report['gallery_size']}, tower: "
+        f"{report['tower']}"
+    )
+    return table(("", "top-1", "top-5", "top-1 minus the first (95 %)", "seconds"), rows, title)
+
+
+def _difference(found: dict[str, float] | None) -> str:
+    if found is None:
+        return ""
+    return f"{found['difference']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f}), p = {found['p']:.3f}"

@@ -1,0 +1,114 @@
+"""Some channels and a shorter window of a trial store, read as if it had been prepared so."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.things_eeg2 import FACTS
+from neuroclip_hf.errors import InputError
+
+OCCIPITAL = "occipital"
+"""Stands for the 17 occipito-parietal channels that work on THINGS-EEG2 uses within a subject."""
+_TOLERANCE = 1e-3  # of a sample, by which a time may miss one
+
+
+def part_of_store(
+    store: TrialStore, channels: Sequence[str] | None = None, window: Sequence[float] | None = None
+) -> TrialStore:
+    """A store of which only some channels and samples are read; tables and pictures are the same.
+
+    Args:
+        store (`TrialStore`): the whole.
+        channels (sequence of `str`, *optional*): names, in this order, or "occipital"; all by default. Channels are
+            picked after whitening, as the field does.
+        window (two `float`, *optional*): seconds from the onset, the end not included; all samples by default.
+
+    Raises:
+        InputError: for a channel or a time that the store does not hold.
+    """
+    info = store.info
+    names = list(info.channels) if channels is None else _names(store, channels)
+    samples = slice(0, info.num_timesteps) if window is None else _samples(store, window)
+    if names == info.channels and samples == slice(0, info.num_timesteps):
+        return store
+    return _StorePart(store, names, samples)
+
+
+class _StorePart(TrialStore):
+    """See [`part_of_store`]."""
+
+    def __init__(self, whole: TrialStore, names: list[str], samples: slice) -> None:
+        self._whole, self.path = whole, whole.path
+        self.trials, self.pictures = whole.trials, whole.pictures
+        self._picks = np.array([whole.info.channels.index(name) for name in names])
+        self._samples = samples
+        self.info = _part_info(whole.info, names, samples)
+
+    def read(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._part(self._whole.read(trials))
+
+    def read_stored(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float16]:
+        return self._part(self._whole.read_stored(trials))
+
+    def read_means(self, groups: Sequence[Sequence[int] | NDArray[np.int64]]) -> NDArray[np.float32]:
+        return self._part(self._whole.read_means(groups))
+
+    def open_picture(self, image_id: str) -> Image.Image:
+        return self._whole.open_picture(image_id)
+
+    def covariances(self, subjects: Sequence[str] | None = None) -> NDArray[np.float64] | None:
+        found = self._whole.covariances(subjects)
+        return None if found is None else found[:, self._picks[:, None], self._picks]
+
+    def _part(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        picked = values if len(self._picks) == values.shape[1] else values[:, self._picks]
+        return np.ascontiguousarray(picked[..., self._samples] if values.ndim > 2 else picked)
+
+
+def _part_info(info: StoreInfo, names: list[str], samples: slice) -> StoreInfo:
+    picks = [info.channels.index(name) for name in names]
+    start = info.window_start
+    if info.sampling_rate is not None:
+        start = round(start + samples.start / info.sampling_rate, 9)
+    return replace(
+        info,
+        channels=names,
+        scale=[info.scale[pick] for pick in picks],
+        offset=[info.offset[pick] for pick in picks],
+        window_start=start,
+        num_timesteps=None if info.num_timesteps is None else samples.stop - samples.start,
+        epochs=None,  # another recording cannot be cut and whitened so: channels are picked afterwards
+    )
+
+
+def _names(store: TrialStore, channels: Sequence[str]) -> list[str]:
+    names = list(FACTS.occipital_channels) if list(channels) == [OCCIPITAL] else list(channels)
+    missing = [name for name in names if name not in store.info.channels]
+    if missing or not names or len(set(names)) < len(names):
+        what = f"lacks {', '.join(missing)}" if missing else "is asked for none, or for one of them twice"
+        raise InputError(
+            f"channels is {list(channels)}, and {store.path} {what}; it has {', '.join(store.info.channels)}."
+        )
+    return names
+
+
+def _samples(store: TrialStore, window: Sequence[float]) -> slice:
+    info, held = store.info, store.info.window
+    if held is None or info.sampling_rate is None or info.num_timesteps is None:
+        raise InputError(f"window is {list(window)}, but {store.path} holds {info.modality} without samples in time.")
+    edges = [(edge - info.window_start) * info.sampling_rate for edge in window]
+    places = [round(edge) for edge in edges]
+    if len(places) != 2 or not 0 <= places[0] < places[1] <= info.num_timesteps:
+        raise InputError(
+            f"window is {list(window)}: give a start and an end in seconds within {held[0]:g} to {held[1]:g}, which "
+            f"{store.path} holds."
+        )
+    if max(abs(edge - place) for edge, place in zip(edges, places, strict=True)) > _TOLERANCE:
+        near = [round(info.window_start + place / info.sampling_rate, 6) for place in places]
+        raise InputError(f"window is {list(window)}, which lies between samples: {near} is the nearest that does not.")
+    return slice(*places)

@@ -1,0 +1,1 @@
+"""One recipe in several variations, each trained and tested alike, and compared on the same queries."""

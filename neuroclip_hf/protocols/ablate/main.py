@@ -1,0 +1,166 @@
+"""From a recipe and what is varied to a table of all variations."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.evaluation import REPORT_FILE
+from neuroclip_hf.evaluation.report import SCHEMA
+from neuroclip_hf.files import write_json
+from neuroclip_hf.metrics.significance import compare_paired
+from neuroclip_hf.protocols.ablate.variations import Variation, variations
+from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
+from neuroclip_hf.protocols.reproduce.main import IMAGE_FEATURES, refuse_failures
+from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder
+from neuroclip_hf.protocols.reproduce.summary import (
+    BY_VALIDATION,
+    FIXED_EPOCH,
+    ReproductionReport,
+    seed_averaged_hits,
+    summarise,
+)
+from neuroclip_hf.protocols.reproduce.work import Work
+from neuroclip_hf.training.processes import this_process
+from neuroclip_hf.training.settings import Recipe
+
+KIND = "ablation"
+VARIATIONS = "variations"
+
+
+@dataclass(frozen=True)
+class AblationReport:
+    """What every variation gave. Accuracies are fractions in [0, 1].
+
+    Args:
+        over (`str`): what was varied.
+        recipe, protocol, seeds, store, data, tower, chance, chance_top5, gallery, gallery_size, whitening_fit: as in a
+            `ReproductionReport`; `tower` is the recipe's.
+        selection (`str`): how the epoch of every row was chosen.
+        rows (`list[dict]`): the recipe itself first; each with `name`, `overrides`, `top1` and `top5` (`mean`, `std`
+            over seeds, `values`, `interval`), `difference` (of top-1 from the first row, on the same queries: `value`,
+            `low`, `high`, `p`), `trainable_parameters`, `seconds` and `folder`.
+        seconds (`float`): wall time of all runs, one after the other.
+        flags (`list[str]`): what a reader must know.
+    """
+
+    over: str
+    recipe: str
+    protocol: str
+    seeds: list[int]
+    store: str
+    data: str
+    tower: str
+    chance: float
+    chance_top5: float
+    gallery: str
+    gallery_size: int
+    whitening_fit: str
+    selection: str
+    rows: list[dict[str, Any]]
+    seconds: float
+    flags: list[str]
+    kind: str = KIND
+    schema: int = SCHEMA
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def ablate(
+    recipe: Recipe,
+    store: TrialStore,
+    out: str | Path,
+    *,
+    over: str,
+    protocol: str = "intra",
+    seeds: int = 3,
+    subjects: Sequence[str] | None = None,
+    engine: Engine | None = None,
+    overwrite: bool = False,
+) -> AblationReport | None:
+    """Reproduce a recipe in several variations, and compare each with the recipe itself on the same queries.
+
+    Every variation is a reproduction of its own below `out/variations`; stopped at any point, the same call goes on.
+
+    Args:
+        recipe (`Recipe`): what is varied.
+        store (`TrialStore`): holds the trials.
+        out (path): folder of the ablation.
+        over (`str`): "parts" of the method, "segments" of the epoch, "channels" by scalp region, "encoders", "prompts"
+            (number and depth) or "layers" of the tower.
+        protocol (`str`): "intra" or "inter", as for `reproduce`.
+        seeds (`int`): how many.
+        subjects (sequence of `str`, *optional*): all of the store by default.
+        engine (`Engine`, *optional*): who works; by default this process.
+        overwrite (`bool`): remove an earlier ablation first.
+
+    Returns:
+        The report; `None` on the ranks of a distributed training that do not write it.
+
+    Raises:
+        InputError: if it cannot be run so.
+        FloatingPointError: if the numbers of some runs were lost; the other runs are finished first.
+    """
+    folder, process = Path(out), this_process()
+    varied = variations(over, recipe, store.info)
+    plans = {one: make_plan(one.apply(recipe), store, protocol, seeds, subjects) for one in varied}
+    works = [Work(plan, folder / VARIATIONS / one.slug, folder / IMAGE_FEATURES) for one, plan in plans.items()]
+    if process.is_main_process:
+        open_folder(folder, {"over": over, **plans[varied[0]].identity()}, overwrite)
+        for work in works:
+            open_folder(work.folder, work.plan.identity())
+            work.forget_failures()
+    process.wait_for_everyone()
+    make_runs(works, store.path, folder, engine or Engine())
+    if not process.is_main_process:
+        return None
+    refuse_failures(works)
+    report = _summarise(recipe, over, dict(zip(varied, works, strict=True)), folder)
+    write_json(folder / REPORT_FILE, report.to_dict())
+    return report
+
+
+def _summarise(recipe: Recipe, over: str, works: dict[Variation, Work], folder: Path) -> AblationReport:
+    selection = FIXED_EPOCH if recipe.training.selection == "last" else BY_VALIDATION
+    reports = {one: summarise(work.plan, work.folder) for one, work in works.items()}
+    first = next(iter(reports.values()))
+    shared = {name: getattr(first, name) for name in AblationReport.__dataclass_fields__ if hasattr(first, name)}
+    rows = [
+        _row(one, report, works[one], next(iter(works.values())), selection, folder) for one, report in reports.items()
+    ]
+    flags = dict.fromkeys(flag for report in reports.values() for flag in report.flags)
+    changed = {
+        "over": over,
+        "selection": selection,
+        "rows": rows,
+        "seconds": round(sum(report.seconds for report in reports.values()), 1),
+        "flags": list(flags),
+        "kind": KIND,
+    }
+    return AblationReport(**{**shared, **changed})
+
+
+def _row(
+    one: Variation, report: ReproductionReport, work: Work, reference: Work, selection: str, folder: Path
+) -> dict[str, Any]:
+    found = next(row for row in report.results if row["selection"] == selection and row["tier"] == "inductive")
+    return {
+        "name": one.name,
+        "overrides": one.overrides,
+        "top1": found["mean"]["top1"],
+        "top5": found["mean"]["top5"],
+        "difference": None if work is reference else _difference(work, reference, selection),
+        "trainable_parameters": report.trainable_parameters,
+        "seconds": report.seconds,
+        "folder": work.folder.relative_to(folder).as_posix(),
+    }
+
+
+def _difference(work: Work, reference: Work, selection: str) -> dict[str, Any]:
+    """Of the mean top-1 over seeds, on the same queries of the same subjects."""
+    mine, groups = seed_averaged_hits(work.plan, work.folder, selection, "top1")
+    theirs, _ = seed_averaged_hits(reference.plan, reference.folder, selection, "top1")
+    return compare_paired(mine, theirs, groups=groups)._asdict()

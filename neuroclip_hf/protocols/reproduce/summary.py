@@ -1,0 +1,243 @@
+"""The reports of all runs of a reproduction -> one report."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.evaluation import load_ranking, read_report
+from neuroclip_hf.evaluation.report import SCHEMA
+from neuroclip_hf.files import read_json
+from neuroclip_hf.metrics.significance import bootstrap_interval
+from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, run_folder
+from neuroclip_hf.protocols.reproduce.work import COST_FILE
+from neuroclip_hf.protocols.run import LAST_EPOCH
+
+KIND = "reproduction"
+FIXED_EPOCH, BY_VALIDATION = "fixed epoch", "validation"
+SELECTIONS = {FIXED_EPOCH: LAST_EPOCH, BY_VALIDATION: "."}
+"""How the epoch was chosen -> where such a checkpoint lies in a run. Nothing is chosen by the test split."""
+_MEASURES = ("top1", "top5", "pairwise")
+_SHARED = ("data", "tower", "chance", "chance_top5", "gallery", "gallery_size", "target", "whitening_fit")
+
+
+@dataclass(frozen=True)
+class ReproductionReport:
+    """What every subject and seed gave. Accuracies are fractions in [0, 1].
+
+    Args:
+        recipe (`str`): its name.
+        protocol (`str`): "intra" or "inter".
+        seeds (`list[int]`): of the trainings.
+        store (`str`): fingerprint of the trial store.
+        data, tower, chance, chance_top5, gallery, gallery_size, target, whitening_fit: as in a run's `Report`.
+        results (`list[dict]`): a row for each way of choosing the epoch and each tier, inductive ones first, with
+            `selection`, `tier`, `method`, `whitening`, `fitted_on`; `subjects`: subject -> measure -> `mean`, `std`
+            over seeds and `values`; `mean`: the same of the mean over subjects, with an `interval`; of inductive rows
+            also `n_way` and `repeats`.
+        runs (`list[dict]`): subject, seed, folder, seconds, best epoch and p of the permutation test of each.
+        hardware (`list[dict]`), versions (`dict`): what it ran on; each kind of machine once.
+        trainable_parameters (`int`): numbers that are trained.
+        seconds (`float`): wall time of all runs, one after the other.
+        flags (`list[str]`): what a reader must know.
+    """
+
+    recipe: str
+    protocol: str
+    seeds: list[int]
+    store: str
+    data: str
+    tower: str
+    chance: float
+    chance_top5: float
+    gallery: str
+    gallery_size: int
+    target: str
+    whitening_fit: str
+    results: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    hardware: list[dict[str, Any]]
+    versions: dict[str, str]
+    trainable_parameters: int
+    seconds: float
+    flags: list[str]
+    kind: str = KIND
+    schema: int = SCHEMA
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def summarise(plan: Plan, folder: Path) -> ReproductionReport:
+    """Put the reports of all runs together.
+
+    Args:
+        plan (`Plan`): whose runs are made and evaluated.
+        folder (`Path`): of the reproduction.
+
+    Raises:
+        InputError: if runs do not agree on what they ranked.
+    """
+    runs = {run: run_folder(folder, run) for run in plan.runs}
+    rows = [row for selection in SELECTIONS for row in _rows(plan, folder, selection)]
+    reports = [_report_of(path) for path in runs.values()]
+    costs = [read_json(path / COST_FILE) for path in runs.values()]
+    return ReproductionReport(
+        recipe=plan.recipe.name,
+        protocol=plan.protocol,
+        seeds=plan.seeds,
+        store=plan.store,
+        **_shared(reports, folder),
+        results=sorted(rows, key=lambda row: row["tier"] != "inductive"),
+        runs=[_run_entry(run, path, folder) for run, path in runs.items()],
+        hardware=_distinct(cost["hardware"] for cost in costs),
+        versions=reports[0]["run"]["versions"],
+        trainable_parameters=reports[0]["run"]["trainable_parameters"],
+        seconds=round(sum(cost["seconds"] for cost in costs), 1),
+        flags=list(dict.fromkeys(flag for report in reports for flag in report["flags"])),
+    )
+
+
+def _report_of(path: Path) -> dict[str, Any]:
+    report = read_report(path)
+    if report is None:
+        raise InputError(f"{path} was not evaluated: run the same command again.")
+    return report
+
+
+def _shared(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    for name in _SHARED:
+        found = _distinct(report[name] for report in reports)
+        if len(found) > 1:
+            raise InputError(f"runs below {folder} differ in {name} ({found[0]} and {found[1]}): pass --overwrite.")
+    return {name: reports[0][name] for name in _SHARED}
+
+
+def _rows(plan: Plan, folder: Path, selection: str) -> list[dict[str, Any]]:
+    """One row a tier and method."""
+    reports = {run: _report_of(run_folder(folder, run) / SELECTIONS[selection]) for run in plan.runs}
+    first = next(iter(reports.values()))
+    rows: list[dict[str, Any]] = []
+    for tier in first["tiers"]:
+        names = {name: tier[name] for name in ("tier", "method", "whitening", "fitted_on")}
+        mine = {run: found for run, report in reports.items() if (found := _find_tier(report, names)) is not None}
+        if len(mine) < len(reports):  # a mean over some of the subjects would mislead
+            continue
+        inductive = len(rows) == 0
+        values = {
+            run: {**found, **({"pairwise": reports[run]["pairwise"]} if inductive else {})}
+            for run, found in mine.items()
+        }
+        row = {"selection": selection, **names, **_measured(values)}
+        if inductive:
+            for measure in ("top1", "top5"):
+                hits, groups = seed_averaged_hits(plan, folder, selection, measure)
+                row["mean"][measure]["interval"] = bootstrap_interval(hits, groups=groups)._asdict()
+            row["n_way"] = _n_way(reports)
+            row["repeats"] = _repeats(reports)
+        rows.append(row)
+    return rows
+
+
+def _pairwise(report: dict[str, Any], inductive: bool) -> dict[str, float]:
+    return {"pairwise": report["pairwise"]} if inductive else {}
+
+
+def _find_tier(report: dict[str, Any], names: dict[str, str]) -> dict[str, Any] | None:
+    return next((tier for tier in report["tiers"] if all(tier[name] == value for name, value in names.items())), None)
+
+
+def _measured(values: dict[PlannedRun, dict[str, Any]]) -> dict[str, Any]:
+    """`subjects` and `mean` of a row."""
+    measures = [name for name in _MEASURES if all(found.get(name) is not None for found in values.values())]
+    subjects: dict[str, dict[str, Any]] = {}
+    for subject in dict.fromkeys(run.subject for run in values):
+        mine = {run.seed: found for run, found in values.items() if run.subject == subject}
+        subjects[subject] = {name: _spread([mine[seed][name] for seed in sorted(mine)]) for name in measures}
+    means = {name: _over_subjects({run: found[name] for run, found in values.items()}) for name in measures}
+    return {"subjects": subjects, "mean": means}
+
+
+def _over_subjects(values: dict[PlannedRun, float]) -> dict[str, Any]:
+    """Mean over subjects for each seed, then mean and standard deviation over seeds."""
+    seeds = sorted({run.seed for run in values})
+    return _spread([float(np.mean([value for run, value in values.items() if run.seed == seed])) for seed in seeds])
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, and standard deviation over seeds (n - 1; None of a single one)."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": deviation, "values": [float(value) for value in values]}
+
+
+def seed_averaged_hits(plan: Plan, folder: Path, selection: str, measure: str) -> tuple[torch.Tensor, list[str]]:
+    """How often each query was answered rightly over the seeds, and whose it is.
+
+    The same queries are asked with every seed, so a statistic draws each with all its answers.
+
+    Args:
+        plan (`Plan`): whose runs are made and evaluated.
+        folder (`Path`): of the reproduction.
+        selection (`str`): "fixed epoch" or "validation".
+        measure (`str`): "top1" or "top5".
+
+    Returns:
+        `torch.Tensor` of shape `(queries,)`, float64 in [0, 1], subject by subject, and a subject for each.
+    """
+    hits: dict[str, list[torch.Tensor]] = {}
+    for run in plan.runs:
+        ranking = load_ranking(run_folder(folder, run) / SELECTIONS[selection])
+        hits.setdefault(run.subject, []).append(ranking.hits()[measure].double())
+    means = {subject: torch.stack(mine).mean(dim=0) for subject, mine in hits.items()}
+    return torch.cat(list(means.values())), [subject for subject, mine in means.items() for _ in mine]
+
+
+def _n_way(reports: dict[PlannedRun, dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for size, measures in next(iter(reports.values()))["n_way"].items():
+        for name in measures:
+            values = {run: report["n_way"][size][name] for run, report in reports.items()}
+            found.setdefault(size, {})[name] = _over_subjects(values)
+    return found
+
+
+def _repeats(reports: dict[PlannedRun, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Accuracy against the number of averaged repeats, where all runs know it."""
+    curves = {run: {entry["repeats"]: entry for entry in report["repeats"]} for run, report in reports.items()}
+    counts = set.intersection(*(set(curve) for curve in curves.values()))
+    return [
+        {
+            "repeats": count,
+            **{
+                name: _over_subjects({run: curve[count][name] for run, curve in curves.items()})
+                for name in ("top1", "top5")
+            },
+        }
+        for count in sorted(counts)
+    ]
+
+
+def _run_entry(run: PlannedRun, path: Path, folder: Path) -> dict[str, Any]:
+    report, cost = _report_of(path), read_json(path / COST_FILE)
+    return {
+        "subject": run.subject,
+        "seed": run.seed,
+        "folder": path.relative_to(folder).as_posix(),
+        "seconds": cost["seconds"],
+        "best_epoch": report["run"]["best_epoch"],
+        "epochs": report["run"]["epochs"],
+        "p": report["permutation"]["p"],
+    }
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found

@@ -1,0 +1,107 @@
+"""Runs here, side by side through submitit, and on a (stand-in) Slurm cluster."""
+
+import os
+import stat
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.files import write_json
+from neuroclip_hf.protocols.reproduce import engine as engines
+from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
+from neuroclip_hf.protocols.reproduce.plan import run_folder
+from neuroclip_hf.protocols.reproduce.work import COST_FILE
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"name": "ray"}, "--engine is 'ray': choose one of local, slurm"),
+        ({"processes": 0}, "--processes is 0"),
+        ({"parameters": {"timeout_min": 3}}, "--job is for submitted jobs"),
+    ],
+)
+def test_impossible_engines_are_refused(settings, words):
+    with pytest.raises(InputError, match=words):
+        Engine(**settings)
+
+
+def test_without_submitit_the_remedy_is_named(make_work, store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    work = make_work()
+    with pytest.raises(InputError, match=r"needs submitit: pip install 'neuroclip-hf\[slurm\]'"):
+        make_runs([work], store.path, work.folder, Engine(processes=2))
+
+
+def test_a_parameter_that_submitit_does_not_know_is_refused(make_work, store):
+    pytest.importorskip("submitit")
+    work = make_work()
+    with pytest.raises(InputError, match=r"--engine local cannot be used so.*gpu_count"):
+        make_runs([work], store.path, work.folder, Engine(processes=2, parameters={"gpu_count": 1}))
+
+
+def test_another_local_process_waits_for_memory(make_work, monkeypatch):
+    work, engine, one = make_work(), Engine(processes=2), [SimpleNamespace()]
+    free = SimpleNamespace(available=1000)
+    monkeypatch.setattr(engines.psutil, "virtual_memory", lambda: free)
+    assert engines._may_start([work], engine, [])
+    assert not engines._may_start([work], engine, one)  # nobody knows yet what a run takes
+    write_json(run_folder(work.folder, work.plan.runs[0]) / COST_FILE, {"peak_memory": 900})
+    assert not engines._may_start([work], engine, one)
+    free.available = 1100
+    assert engines._may_start([work], engine, one)
+    assert engines._may_start([work], Engine("slurm"), one)
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """Commands of Slurm that run a job at once, on this machine."""
+    jobs, tools = tmp_path / "jobs", tmp_path / "bin"
+    jobs.mkdir()
+    tools.mkdir()
+    scripts = {
+        "sbatch": f"(SLURM_JOB_ID=77 SLURM_NTASKS=1 SLURM_NNODES=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 "
+        f'bash "$1"; echo done > {jobs}/77) > /dev/null 2>&1 &\necho "Submitted batch job 77"',
+        "srun": 'while [[ $1 == -* ]]; do [[ $1 == --output || $1 == --error ]] && shift; shift; done\nexec "$@"',
+        "sacct": "echo 'JobID|State|NodeList'\n"
+        f"if [ -e {jobs}/77 ]; then echo '77|COMPLETED|here'; else echo '77|RUNNING|here'; fi",
+        "scancel": "true",
+    }
+    for name, script in scripts.items():
+        path = tools / name
+        path.write_text(f"#!/bin/bash\n{script}\n")
+        path.chmod(path.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    return jobs
+
+
+@pytest.mark.slow
+def test_two_local_processes_share_the_runs(make_work, store):
+    pytest.importorskip("submitit")
+    work = make_work(seeds=2)
+    make_runs([work], store.path, work.folder, Engine(processes=2))
+    assert not work.unfinished()
+
+
+@pytest.mark.slow
+def test_a_cluster_makes_the_runs(make_work, store, cluster):
+    pytest.importorskip("submitit")
+    work = make_work()
+    make_runs(
+        [work], store.path, work.folder, Engine("slurm", parameters={"slurm_partition": "cpu", "timeout_min": 5})
+    )
+    assert not work.unfinished()
+    assert (cluster / "77").exists()  # the command waited for its end
+    script = next((work.folder / "jobs").glob("*.sh")).read_text()
+    assert "--partition=cpu" in script
+    assert not list(work.folder.rglob("*.pkl"))
+
+
+@pytest.mark.slow
+def test_a_job_that_dies_is_named_with_its_log(make_work, store, tmp_path):
+    pytest.importorskip("submitit")
+    work = make_work()
+    with pytest.raises(InputError, match=r"job \d+ ended with an error, see .*err"):
+        make_runs([work], tmp_path / "no-store", work.folder, Engine(processes=2))
