@@ -72,6 +72,7 @@ class TrialDataset:
         if store.info.num_timesteps is not None:
             self._centre = self._centre[:, None]
         table = trials.iloc[rows]
+        self._table = table[[columns.IMAGE_ID, columns.CONCEPT, columns.SUBJECT, columns.FILE, columns.SAMPLE]]
         keys = table[columns.CONCEPT] if store.concepts_only else table[columns.IMAGE_ID]
         names = sorted(set(keys))
         number = {name: place for place, name in enumerate(names)}
@@ -93,6 +94,12 @@ class TrialDataset:
     def set_epoch(self, epoch: int) -> None:
         """Tell the epoch, counted from 0, that choices are made for."""
         self._epoch = epoch
+
+    def describe(self, number: int) -> str:
+        """An item in words, for messages."""
+        trial = self._table.iloc[int(self._items[number])]
+        what = trial[columns.IMAGE_ID] or trial[columns.CONCEPT]
+        return f"{what} ({trial[columns.SUBJECT]}, {trial[columns.FILE]}, sample {trial[columns.SAMPLE]})"
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         return self.__getitems__([number])[0]

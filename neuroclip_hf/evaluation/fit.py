@@ -7,6 +7,7 @@ from typing import Any
 from neuroclip_hf import columns
 from neuroclip_hf.data.sources.recorded import SESSION, TRAINING_SUBJECTS, WHITENING_FITS
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
@@ -51,8 +52,8 @@ def subjects_to_test(
     return None if subjects is None else tested
 
 
-def check_fit(processor: BrainImageProcessor, store: TrialStore) -> None:
-    """Refuse a store whose channels, rate, window or unit are not the checkpoint's, before anything is computed.
+def fitting_part(processor: BrainImageProcessor, store: TrialStore) -> TrialStore:
+    """The channels and samples of a store that a checkpoint reads, before anything is computed.
 
     Raises:
         InputError: naming what differs.
@@ -70,8 +71,6 @@ def check_fit(processor: BrainImageProcessor, store: TrialStore) -> None:
         )
     for name, remedy in (
         ("sampling_rate", "--rate"),
-        ("window_start", "--window"),
-        ("num_timesteps", "--window"),
         ("unit", "preprocessing"),
     ):
         theirs, own = getattr(info, name), getattr(mine, name)
@@ -79,6 +78,15 @@ def check_fit(processor: BrainImageProcessor, store: TrialStore) -> None:
             raise InputError(
                 f"{store.path}: {name} is {theirs}, the checkpoint's is {own}: prepare with its {remedy}."
             )
+    if mine.num_timesteps is None or mine.sampling_rate is None:
+        return part_of_store(store, mine.channel_names)
+    window = (mine.window_start, mine.window_start + mine.num_timesteps / mine.sampling_rate)
+    try:
+        return part_of_store(store, mine.channel_names, window)
+    except InputError as error:
+        raise InputError(
+            f"{error} The checkpoint reads {window[0]:g} to {window[1]:g} s: prepare with its --window."
+        ) from None
 
 
 def whitening_of(store: TrialStore) -> str:

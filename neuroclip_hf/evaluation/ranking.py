@@ -20,7 +20,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.queries import Query, make_queries, target_mask
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation.fit import check_fit
+from neuroclip_hf.evaluation.fit import fitting_part
 from neuroclip_hf.files import new_file
 from neuroclip_hf.metrics.retrieval import hits_from_scores, similarity
 from neuroclip_hf.processing.collator import PictureSet
@@ -90,7 +90,7 @@ def rank_test_split(
     Raises:
         InputError: if the store has no test trials, does not fit the checkpoint, or its gallery lacks a target.
     """
-    check_fit(processor, store)
+    store = fitting_part(processor, store)
     rows = store.select(columns.TEST, subjects)
     if not len(rows):
         raise InputError(

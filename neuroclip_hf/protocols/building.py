@@ -125,6 +125,20 @@ def _check_random_tower(config: PretrainedConfig) -> None:
         raise InputError(f"tower_settings.hidden_act is {config.hidden_act!r}: try quick_gelu, gelu or relu.")
 
 
+def tower_depth(settings: ModelSettings) -> int:
+    """How many layers the tower of a recipe has.
+
+    Raises:
+        InputError: if its config cannot be read.
+    """
+    tower = _tower(settings)
+    if tower == RANDOM_TOWER:
+        sizes = {**_small_sizes(settings.tower_settings.get("model_type")), **settings.tower_settings}
+        return int(sizes["num_hidden_layers"])
+    location = tower_location(tower)
+    return int(read_tower_config(location, resolve_commit(location, settings.tower_revision)).num_hidden_layers)
+
+
 def image_processor_for(settings: ModelSettings, model: BrainImageModel) -> Any:
     """The image processor of the tower: its own, or for a random tower CLIP's steps at its size."""
     size = model.config.vision_config.image_size

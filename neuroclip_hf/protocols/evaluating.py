@@ -13,6 +13,7 @@ from neuroclip_hf.evaluation import (
     accuracy_by_repeats,
     embed_unlabelled,
     evaluate,
+    fitting_part,
     flags_of,
     rank_test_split,
     save_ranking,
@@ -59,6 +60,7 @@ def evaluate_run(
     protocol, *_ = (protocol_held(folder, one, one.select(columns.TEST, subjects)) for one in stores)
     model, processor = load_run(folder)
     control = load_run(folder / CONTROL) if (folder / CONTROL).is_dir() else None
+    read = fitting_part(processor, store)
     rank = partial(rank_test_split, average=average, draws=draws, subjects=subjects, seed=facts.get("seed", 0))
     ranking, *others = (rank(model, processor, one) for one in stores)
     seen = read_json(folder / TRAINED_ON_FILE) if (folder / TRAINED_ON_FILE).is_file() else None
@@ -69,8 +71,8 @@ def evaluate_run(
         model.config.tower,
         None if control is None else rank(*control, store),
         protocol=protocol,
-        repeats=accuracy_by_repeats(model, processor, store, ranking),
-        unlabelled=embed_unlabelled(model, processor, store, ranking.subjects),
+        repeats=accuracy_by_repeats(model, processor, read, ranking),
+        unlabelled=embed_unlabelled(model, processor, read, ranking.subjects),
         also=None if also is None else (others[0], also),
         flags=flags_of(store, subjects, facts, processor, seen, protocol),
     )

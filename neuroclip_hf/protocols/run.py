@@ -3,9 +3,9 @@
 import json
 import platform
 import shutil
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from accelerate import PartialState
 
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import (
+    CONTROL,
     RUN_FILE,
     TRAINED_ON_FILE,
     trained_on,
@@ -22,6 +23,7 @@ from neuroclip_hf.checkpoints import (
 from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, write_json, write_text
@@ -42,6 +44,7 @@ from neuroclip_hf.training.record import load_trained
 from neuroclip_hf.training.sections import TARGETS
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
+from neuroclip_hf.training.tracking import TENSORBOARD, JsonLines, Tracker, open_tracker
 from neuroclip_hf.training.trainer import TrainingResult, train
 
 LAST_EPOCH = "last_epoch"
@@ -121,7 +124,13 @@ def _train_part(
     if of_first_process(part is not None and part.is_dir()):
         return
     checkpoints = None if unfinished is None else unfinished.checkpoints(shuffled)
-    trained = train_on_store(recipe, store, shuffled=shuffled, checkpoints=checkpoints, image_features=features)
+    with ExitStack() as stack:
+        trackers = [] if unfinished is None else _trackers(recipe, unfinished, shuffled)
+        for tracker in trackers:
+            stack.callback(tracker.close)
+        trained = train_on_store(
+            recipe, store, shuffled=shuffled, checkpoints=checkpoints, image_features=features, trackers=trackers
+        )
     if part is not None:
         with new_folder(part) as folder:
             save_run(trained, recipe, folder)
@@ -129,13 +138,20 @@ def _train_part(
                 save_run(after_last_epoch(trained), recipe, folder / LAST_EPOCH)
 
 
+def _trackers(recipe: Recipe, unfinished: UnfinishedRun, shuffled: bool) -> list[Tracker]:
+    name = f"{unfinished.out.name}-{CONTROL}" if shuffled else unfinished.out.name
+    settings = asdict(recipe.training)
+    asked = open_tracker(recipe.training.tracking, name, unfinished.out.parent / TENSORBOARD, settings)
+    return [JsonLines(unfinished.log(shuffled)), *([] if asked is None else [asked])]
+
+
 def _job(recipe: Recipe, store: TrialStore, control: bool, keep_last: bool, state: PartialState) -> dict[str, Any]:
-    """All that the bytes of a run depend on; how many processes load data and when checkpoints are written do not."""
+    """All that the bytes of a run depend on; workers, times of checkpoints and trackers do not."""
     settings = to_share(recipe).to_dict()
     settings["training"] = {
         name: value
         for name, value in settings["training"].items()
-        if name not in ("num_workers", "checkpoint_minutes")
+        if name not in ("num_workers", "checkpoint_minutes", "tracking")
     }
     return {
         **settings,
@@ -156,6 +172,7 @@ def train_on_store(
     shuffled: bool = False,
     checkpoints: Path | None = None,
     image_features: ImageFeatureCache | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> TrainedModel:
     """Train a recipe on a store, in memory.
 
@@ -166,6 +183,7 @@ def train_on_store(
         checkpoints (`Path`, *optional*): where checkpoints are written, and looked for, see
             [`neuroclip_hf.training.trainer.train`].
         image_features (`ImageFeatureCache`, *optional*): where pictures are looked up before they are encoded.
+        trackers (sequence of `Tracker`, *optional*): told of every epoch.
     """
     seed = recipe.training.seed
     parts = choose_parts(recipe, store)
@@ -175,10 +193,11 @@ def train_on_store(
         for rows in (train_rows, validation_rows):
             table = shuffle_targets(table, rows, seed)
     gallery = store.gallery(columns.TRAIN)
-    dataset = TrialDataset(store, table, train_rows, gallery, _view(recipe, store), seed)
+    used = part_of_store(store, recipe.data.channels, recipe.data.window)
+    dataset = TrialDataset(used, table, train_rows, gallery, _view(recipe, store), seed)
     batches = choose_batches(recipe, store, table.iloc[dataset.item_rows])
     seed_everything(seed)
-    feature_extractor = BrainFeatureExtractor.fit(store, train_rows)
+    feature_extractor = BrainFeatureExtractor.fit(used, train_rows)
     model = build_model(recipe.model, feature_extractor)
     image_processor = image_processor_for(recipe.model, model)
     processor = find_kind(recipe.model.kind).processor_class(feature_extractor, image_processor)
@@ -191,7 +210,7 @@ def train_on_store(
     views = picture_sets(store, image_ids, processor, recipe.data.views(), seed)
     seen_so = look_at_pictures(model, pictures, views, image_features)
     model.prepare_for_training(lambda: seen_so.embeds, seen_so.features)
-    validate = Validation(store, table, validation_rows, gallery, pictures, processor)
+    validate = Validation(used, table, validation_rows, gallery, pictures, processor)
     result = train(
         model,
         dataset,
@@ -206,6 +225,7 @@ def train_on_store(
         validate,
         description="control" if shuffled else "training",
         checkpoints=checkpoints,
+        trackers=trackers,
     )
     seen = trained_on(store, np.concatenate([train_rows, validation_rows]))
     facts = _facts(recipe, store, result)

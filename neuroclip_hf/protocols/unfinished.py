@@ -7,6 +7,7 @@ job.json      all that the run's bytes depend on
 lock          held by the process that works here
 output/       the run as far as its trainings are finished
 checkpoints/  training/ and control/, see `neuroclip_hf.training.checkpoints`
+log/          training.jsonl and control.jsonl, a line for each epoch so far
 ```
 """
 
@@ -23,7 +24,7 @@ from neuroclip_hf.files import locked_folder, new_folder, read_json, refuse_exis
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.training.checkpoints import has_checkpoint
 
-_JOB, _OUTPUT, _CHECKPOINTS = "job.json", "output", "checkpoints"
+_JOB, _OUTPUT, _CHECKPOINTS, _LOG = "job.json", "output", "checkpoints", "log"
 _MOST_DIFFERENCES = 5
 
 
@@ -32,10 +33,11 @@ class UnfinishedRun:
 
     Args:
         folder (`Path`): `.RUN.unfinished`.
+        out (`Path`): the run.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self.output = folder, folder / _OUTPUT
+    def __init__(self, folder: Path, out: Path) -> None:
+        self._folder, self.output, self.out = folder, folder / _OUTPUT, out
 
     def part(self, shuffled: bool) -> Path:
         """Where a training, or its control on shuffled pairs, is saved; it is there once that is finished."""
@@ -44,6 +46,10 @@ class UnfinishedRun:
     def checkpoints(self, shuffled: bool) -> Path:
         """Where its checkpoints are."""
         return self._folder / _CHECKPOINTS / (CONTROL if shuffled else "training")
+
+    def log(self, shuffled: bool) -> Path:
+        """The file that says how it goes."""
+        return self._folder / _LOG / f"{CONTROL if shuffled else 'training'}.jsonl"
 
 
 @contextmanager
@@ -67,11 +73,11 @@ def unfinished_run(out: Path, job: dict[str, Any], overwrite: bool) -> Iterator[
     if out.is_file():
         raise InputError(f"{out} is a file: the output is a folder, so name another one.")
     folder = unfinished_folder(out)
-    with locked_folder(folder, out, (_JOB, _OUTPUT, _CHECKPOINTS), "training"):
+    with locked_folder(folder, out, (_JOB, _OUTPUT, _CHECKPOINTS, _LOG), "training"):
         sweep(out, overwrite)
         _begin(folder, out, job, overwrite)
         try:
-            run = UnfinishedRun(folder)
+            run = UnfinishedRun(folder, out)
             yield run
             _finish(run, out, overwrite)
         finally:
@@ -88,7 +94,7 @@ def _begin(folder: Path, out: Path, job: dict[str, Any], overwrite: bool) -> Non
             "name another output."
         )
     if not same or (overwrite and not known.get("overwrite")):
-        for path in (folder / _OUTPUT, folder / _CHECKPOINTS):
+        for path in (folder / _OUTPUT, folder / _CHECKPOINTS, folder / _LOG):
             shutil.rmtree(path, ignore_errors=True)
         write_json(folder / _JOB, {"job": job, "overwrite": overwrite})
     for left in (*folder.glob(".*"), *(folder / _OUTPUT).glob(".*")):  # of a process that was killed while it wrote

@@ -8,6 +8,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.picture_views import PictureView
 from neuroclip_hf.training.kind_settings import DEFAULT_KIND
+from neuroclip_hf.training.tracking import NONE, TRACKINGS
 from neuroclip_hf.training.values import check_choice
 
 TRIALS, TARGETS = "trials", "targets"
@@ -78,6 +79,8 @@ class DataSettings:
             and a tenth), "pictures" (a tenth of each concept's), "trials" (the last run), "sessions" (the last one of
             each subject), "subjects" (one), "store" (the validation split that the store declares), or "auto": the
             store's if it declares one, else concepts, pictures or trials as its protocol asks for.
+        channels (`list[str]` or None): those of the store that are used, or ["occipital"]; None takes all of them.
+        window (`list[float]` or None): the part of a trial that is used, in seconds from the onset; None takes all.
         items (`str`): what an epoch goes through: "trials", or "targets", each subject's picture (or concept) once.
         average (`list[int]`): an item is the mean of this many trials of its target, drawn between the two each epoch.
         shift (`float`): largest shift of a trial in time, in seconds.
@@ -92,6 +95,8 @@ class DataSettings:
     subjects: list[str] | None = None
     held_out_subject: str | None = None
     validation: str = columns.AUTO
+    channels: list[str] | None = None
+    window: list[float] | None = None
     items: str = TRIALS
     average: list[int] = field(default_factory=lambda: [1, 1])
     noise: float = 0.0
@@ -159,6 +164,8 @@ class TrainingSettings:
             the contrastive loss, in the first and in the last epoch of `mmd_epochs`, between which it changes evenly;
             None for none. See `neuroclip_hf.training.objective`.
         mmd_epochs (`int` or None): epochs in which it counts; None for all of them.
+        tracking (`str`): "tensorboard" (its files lie in `tensorboard` beside the run), "trackio" or "none"; a line of
+            JSON an epoch is always written.
         num_workers (`int`): processes that load data; the order does not depend on it.
         checkpoint_minutes (`float` or None): a checkpoint is written after the first step that ends so long after the
             last one; 0 writes one after every step, None writes none. 10 minutes of work are the most that is lost
@@ -185,6 +192,7 @@ class TrainingSettings:
     gradient_checkpointing: bool = False
     mmd_weight: list[float] | None = None
     mmd_epochs: int | None = None
+    tracking: str = NONE
     num_workers: int = 0
     checkpoint_minutes: float | None = 10.0
     seed: int = 0
@@ -214,6 +222,7 @@ class TrainingSettings:
             raise InputError(f"mmd_weight is {weight}: give two parts from 0 to 1, as in mmd_weight=[0.9,0.5].")
         if weight is None and self.mmd_epochs is not None:
             raise InputError(f"mmd_epochs is {self.mmd_epochs}, but mmd_weight is null: give one, or leave both out.")
+        check_choice("tracking", self.tracking, TRACKINGS)
         check_choice("schedule", self.schedule, (COSINE, CONSTANT))
         check_choice("selection", self.selection, ("loss", "top1", "last"))
         check_choice("mixed_precision", self.mixed_precision, ("no", "fp16", "bf16"))

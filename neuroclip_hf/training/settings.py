@@ -1,6 +1,7 @@
 """Settings of an experiment: frozen, checked when they are made, misspelt names refused."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -20,6 +21,7 @@ __all__ = [
     "ModelSettings",
     "Recipe",
     "TrainingSettings",
+    "change_recipe",
     "load_recipe",
     "parse_overrides",
     "recipe_names",
@@ -89,11 +91,16 @@ def load_recipe(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
         raise InputError(f"{path} cannot be read as a recipe: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} is not a recipe: it must hold the sections model, data and training.")
-    values = gather_kind_settings({"name": path.stem, **values}, str(path))
-    for name, value in (overrides or {}).items():
-        _override(values, name, value)
-    values = gather_kind_settings(values, str(path))
-    return _build(Recipe, values, str(path), "")
+    return _changed({"name": path.stem, **values}, overrides or {}, str(path))
+
+
+def change_recipe(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    """A recipe with some settings changed, which are named as for [`load_recipe`].
+
+    Raises:
+        InputError: for an unknown setting, or a value of another type.
+    """
+    return _changed(recipe.to_dict(), overrides, recipe.name)
 
 
 def parse_overrides(texts: list[str]) -> dict[str, Any]:
@@ -108,6 +115,13 @@ def parse_overrides(texts: list[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             raise InputError(f"{text!r}: the value cannot be read; quote it, as in name='\"text\"'.") from None
     return overrides
+
+
+def _changed(values: dict[str, Any], overrides: Mapping[str, Any], path: str) -> Recipe:
+    values = gather_kind_settings(values, path)
+    for name, value in overrides.items():
+        _override(values, name, value)
+    return _build(Recipe, gather_kind_settings(values, path), path, "")
 
 
 def _override(values: dict[str, Any], name: str, value: Any) -> None:

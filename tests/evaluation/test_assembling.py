@@ -14,8 +14,8 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import (
     Ranking,
     accuracy_of,
-    check_fit,
     evaluate,
+    fitting_part,
     rank_test_split,
     read_report,
     subjects_to_test,
@@ -221,8 +221,8 @@ def test_impossible_queries(trained, store, options, message):
     [
         ({"channels": ["P7", "O1", "Oz", "X1"]}, "lacks the channels O2"),
         ({"sampling_rate": 100.0}, "sampling_rate is 100.0, the checkpoint's is 50.0"),
-        ({"window_start": 0.2}, "window_start is 0.2"),
-        ({"num_timesteps": 31}, "num_timesteps is 31"),
+        ({"window_start": 0.2}, "within 0.2 to 0.8.*The checkpoint reads 0 to 0.6 s"),
+        ({"num_timesteps": 29}, "within 0 to 0.58.*The checkpoint reads 0 to 0.6 s"),
         ({"unit": "V"}, "unit is V"),
     ],
 )
@@ -230,7 +230,7 @@ def test_a_store_that_does_not_fit_is_refused_before_anything_is_read(trained, s
     other = type("Store", (), {"info": replace(store.info, **changes), "path": store.path})()
     with pytest.raises(InputError, match=message):
         rank_test_split(None, trained.processor, other)
-    check_fit(trained.processor, store)
+    assert fitting_part(trained.processor, store) is store
 
 
 def test_channels_in_another_order_and_more_of_them_change_nothing(array_store, tiny_overrides):

@@ -29,7 +29,7 @@ PROTOCOLS = {"intra": columns.INTRA_SUBJECT, "inter": columns.LEAVE_ONE_SUBJECT_
 """The field's words for who trains and who is tested, and ours."""
 MOST_SEEDS = 1000
 _RUNS = "runs"
-_OF_THE_MACHINE = ("num_workers", "checkpoint_minutes")  # a run's bytes do not depend on them
+_OF_THE_MACHINE = ("num_workers", "checkpoint_minutes", "tracking")  # a run's bytes do not depend on them
 
 
 @dataclass(frozen=True)
