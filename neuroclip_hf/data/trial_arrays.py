@@ -20,7 +20,7 @@ from neuroclip_hf.errors import InputError
 BLOCK_NUMBERS = 1 << 18
 """Numbers converted at once (ours): 1.5 MB as float16 and float32, which stay in a processor's cache in between."""
 COPIED_NUMBERS = 1 << 20
-"""Numbers copied at once (ours): threads hand over from one to another between blocks, and nothing else asks for any."""
+"""Numbers copied at once (ours): threads that change places after a block cost time, and no cache asks for less."""
 
 Block = tuple[int, slice | NDArray[np.int64]]
 
