@@ -8,9 +8,10 @@ both. Every way returns torch tensors of `--batch` trials that are drawn at rand
 others before the clock starts. All files are in the system's memory, as in every epoch of a training but the first.
 One subject of THINGS-EEG2 has 66,160 training trials: about 11 GB of disk.
 
-In every round, the ways take turns of `--batches`, a store's right after the dataset's that it is compared with. A
-ratio is the median over rounds of the two times of one round, so that a machine that becomes slower slows both;
-`_spread` has the tenth and the ninetieth percentile. `_cpu_ratio` compares the seconds of all threads that the
+In every round, the ways take turns of `--batches`, a store's right after the dataset's that it is compared with, and
+the median batch of a turn counts: the first one meets the caches that another way has filled. A ratio is the median
+over rounds of the two figures of one round, so that a machine that becomes slower slows both; `_spread` has the tenth
+and the ninetieth percentile. `_cpu_ratio` compares the seconds of all threads that the
 processor worked: `threads` of them read from the store, and `OMP_NUM_THREADS=1` allows one.
 
 `store_float32` is `TrialStore.read`, values in the store's unit. `items` is `TrialDataset` as a `DataLoader` asks it
@@ -98,18 +99,19 @@ def check(ways: dict[str, Way], trials: int, batch: int) -> None:
 def seconds(
     ways: dict[str, Way], trials: int, batch: int, batches: int, rounds: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Seconds a batch of each way in each round: of the clock, and of the processor."""
+    """Seconds of the median batch of each way in each round: of the clock, and of the processor."""
     generator = np.random.default_rng(1)
     wall: dict[str, list[float]] = {name: [] for name in ways}
     processor: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, read in ways.items():
-            drawn = generator.integers(0, trials, (batches, batch))
-            start, worked = time.perf_counter(), time.process_time()
-            for rows in drawn:
+            taken = []
+            for rows in generator.integers(0, trials, (batches, batch)):
+                start, worked = time.perf_counter(), time.process_time()
                 read(rows)
-            processor[name].append((time.process_time() - worked) / batches)
-            wall[name].append((time.perf_counter() - start) / batches)
+                taken.append((time.perf_counter() - start, time.process_time() - worked))
+            for seconds_of, figure in zip((wall, processor), np.median(taken, axis=0).tolist(), strict=True):
+                seconds_of[name].append(figure)
     return {name: np.array(found) for name, found in wall.items()}, {
         name: np.array(found) for name, found in processor.items()
     }

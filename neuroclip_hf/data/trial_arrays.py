@@ -18,7 +18,9 @@ from neuroclip_hf.data.store_layout import TRIALS_FILE, array_name
 from neuroclip_hf.errors import InputError
 
 BLOCK_NUMBERS = 1 << 18
-"""Numbers read at once (ours): 1.5 MB as float16 and float32, which stay in a processor's cache between the steps."""
+"""Numbers converted at once (ours): 1.5 MB as float16 and float32, which stay in a processor's cache in between."""
+COPIED_NUMBERS = 1 << 20
+"""Numbers copied at once (ours): threads that change places after a block cost time, and no cache asks for less."""
 
 Block = tuple[int, slice | NDArray[np.int64]]
 
@@ -59,7 +61,7 @@ class TrialArrays:
                 else:
                     values[places] = self._mapped[file][rows[places]]
 
-        share_out(copy, self._blocks(files))
+        share_out(copy, self._blocks(files, self._trials_of(COPIED_NUMBERS)))
         return values
 
     def convert(
@@ -73,11 +75,12 @@ class TrialArrays:
             InputError: for a row that the table does not have.
         """
         files, rows = self._places(trials)
+        size = self._trials_of(BLOCK_NUMBERS)
         values = np.empty((len(rows), *self._trial_shape), dtype=np.float32)
 
         def convert(blocks: Iterable[Block]) -> None:
             with one_thread_in_each():
-                stored = np.empty((min(self._block_size, len(rows)), *self._trial_shape), dtype=np.float16)
+                stored = np.empty((min(size, len(rows)), *self._trial_shape), dtype=np.float16)
                 for file, places in blocks:
                     mine = rows[places]
                     _take(self._mapped[file], mine, stored[: len(mine)])
@@ -88,7 +91,7 @@ class TrialArrays:
                         write(stored[: len(mine)], converted)
                         values[places] = converted
 
-        share_out(convert, self._blocks(files))
+        share_out(convert, self._blocks(files, size))
         return values
 
     def __getstate__(self) -> dict[str, Any]:
@@ -104,13 +107,13 @@ class TrialArrays:
             )
         return self._file_of[wanted], self._row_of[wanted]
 
-    @property
-    def _block_size(self) -> int:
-        return max(1, BLOCK_NUMBERS // max(1, math.prod(self._trial_shape)))
+    def _trials_of(self, numbers: int) -> int:
+        return max(1, numbers // max(1, math.prod(self._trial_shape)))
 
-    def _blocks(self, files: NDArray[np.int64]) -> list[Block]:
-        """A file, and which of the trials that were asked for lie in it, a few at a time."""
-        size, used = self._block_size, np.unique(files)
+    @staticmethod
+    def _blocks(files: NDArray[np.int64], size: int) -> list[Block]:
+        """A file, and which of the trials that were asked for lie in it, up to `size` at a time."""
+        used = np.unique(files)
         if len(used) == 1:  # a slice can be written to where it belongs at once
             return [(int(used[0]), slice(start, start + size)) for start in range(0, len(files), size)]
         mine = {int(file): np.flatnonzero(files == file) for file in used}

@@ -37,7 +37,8 @@ def write(path: Path, order: str) -> tuple[TrialArrays, np.ndarray]:
 def test_every_trial_comes_where_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: bool, order: str, trials_a_block: int, threads: int
 ):
-    monkeypatch.setattr(trial_arrays, "BLOCK_NUMBERS", trials_a_block * 10)
+    for name in ("BLOCK_NUMBERS", "COPIED_NUMBERS"):
+        monkeypatch.setattr(trial_arrays, name, trials_a_block * 10)
     monkeypatch.setattr(halves, "_torch_is_loaded", lambda: loaded)
     arrays, expected = write(tmp_path, order)
     _, files = np.unique([str(path) for path in arrays._files], return_inverse=True)
