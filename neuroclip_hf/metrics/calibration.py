@@ -64,9 +64,7 @@ def standardize(values: torch.Tensor, reference: torch.Tensor | None = None) -> 
     """
     fitted = fitted_on(values, reference)
     deviation = fitted.std(dim=0, correction=0)
-    # The computed deviation of equal numbers is a rounding error, and would blow others up.
-    constant = (fitted == fitted[:1]).all(dim=0) | (deviation == 0)
-    return like((as_double(values) - fitted.mean(dim=0)) / deviation.masked_fill(constant, 1.0), values)
+    return like((as_double(values) - fitted.mean(dim=0)) / deviation.masked_fill(deviation == 0, 1.0), values)
 
 
 def whiten(
