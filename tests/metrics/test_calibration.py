@@ -291,7 +291,8 @@ def test_a_collapsed_model_is_not_matched_along_the_diagonal():
 def test_what_can_never_be_right_is_left_over():
     scores = torch.tensor([[NAN, 0.9, 0.1], [0.2, 0.8, NAN], [NAN, NAN, -INF]])
     assert one_to_one_assignment(scores).tolist() == [1, 0, -1]
-    assert matching_accuracy(scores, torch.tensor([1, 0, 2])) == pytest.approx(2 / 3)
+    assert matching_accuracy(scores, torch.tensor([1, 0, 0])) == pytest.approx(2 / 3)
+    assert one_to_one_assignment(torch.tensor([[0.9, 0.0], [0.8, NAN]])).tolist() == [1, 0]  # 0.8 in all, not 0.9
     assert one_to_one_assignment(torch.full((2, 3), NAN)).tolist() == [-1, -1]
 
 
