@@ -89,7 +89,16 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all; NaN is refused, since JSON has none."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """What [`write_json`] writes, so that equal values are equal bytes.
+
+    Raises:
+        ValueError: for NaN and infinity.
+    """
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def write_array(path: Path, values: "NDArray[Any]") -> None:

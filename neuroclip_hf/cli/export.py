@@ -10,7 +10,9 @@ from neuroclip_hf.cli.options import print_result
 def export(
     store: Path = typer.Argument(..., help="The trial store."),
     to: Path = typer.Option(..., "--to", help="Folder of the dataset to make."),
-    without_images: bool = typer.Option(False, "--without-images", help="Leave the pictures' files out, for sharing."),
+    without_images: bool = typer.Option(
+        False, "--without-images", "--without-pictures", help="Leave the pictures' files out, for sharing."
+    ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing export."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:

@@ -11,7 +11,10 @@ def import_(
     dataset: Path = typer.Argument(..., help="Folder that `neuroclip export` made."),
     out: Path = typer.Option(..., "--out", help="The trial store to make."),
     pictures: Path | None = typer.Option(
-        None, "--pictures", help="Folder of the pictures, where the export has none; named as they were."
+        None,
+        "--images",
+        "--pictures",
+        help="Folder of the pictures, where the export has none; named as they were.",
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing store."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),

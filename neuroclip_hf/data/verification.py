@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.pictures import open_picture
 from neuroclip_hf.data.splits import check_splits
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.store_info import WITHOUT_PICTURES, StoreInfo, read_store_info
+from neuroclip_hf.data.store_info import WITHOUT_PICTURES, StoreInfo, read_store_info, signed
 from neuroclip_hf.data.store_layout import (
     PICTURES_FILE,
     STORE_FILE,
@@ -30,11 +30,12 @@ from neuroclip_hf.data.store_layout import (
 )
 from neuroclip_hf.data.trial_arrays import array_groups, read_blocks, trial_digest
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import sha256
+from neuroclip_hf.files import json_text, read_json, sha256
 from neuroclip_hf.logging import progress
 
 BLOCK = 1_000_000
 """Numbers looked at at once (ours): 2 MB."""
+NO_FILE = "it is no file (but a folder, a pipe, a socket, or a link to nothing)"
 AGAIN = "make the store again, or restore the file"
 
 
@@ -92,8 +93,11 @@ def check_store(path: str | Path) -> StoreCheck:
     path = Path(path)
     info = read_store_info(path, unsigned=True)  # a changed store.json does not hide what else is wrong
     found = StoreCheck(str(path), info.fingerprint, files=len(info.checksums))
+    found.problems += _rewritten_info(path)
     found.problems += wrong_files(path, info)
     found.problems += _wrong_settings(info)
+    if any(one.problem == NO_FILE for one in found.problems):
+        return found  # whoever opens a pipe waits for ever
     try:
         store = TrialStore(path)
     except InputError as error:
@@ -116,10 +120,24 @@ def wrong_files(path: Path, info: StoreInfo) -> Iterator[Problem]:
         if not is_inside(name):
             yield Problem(STORE_FILE, f"it names {name!r}, outside the store", "do not use this store")
         elif not file.is_file():
-            if not (without_pictures and is_picture(name)):
+            if os.path.lexists(file):
+                yield Problem(name, NO_FILE)
+            elif not (without_pictures and is_picture(name)):
                 yield Problem(name, "it is missing")
         elif sha256(file) != info.checksums[name]:
             yield Problem(name, "it has changed since the store was made (its checksum differs)")
+
+
+def _rewritten_info(path: Path) -> Iterator[Problem]:
+    """A store.json that says what was written, in other bytes; of other words `TrialStore` complains."""
+    values = read_json(path / STORE_FILE)
+    try:
+        written = json_text(values).encode()
+    except ValueError:  # NaN, which is never written
+        written = b""
+    if values == signed(values) and (path / STORE_FILE).read_bytes() != written:
+        problem = "it says what it said, but not in the bytes that were written (other spaces or line ends)"
+        yield Problem(STORE_FILE, problem)
 
 
 def _wrong_settings(info: StoreInfo) -> Iterator[Problem]:
@@ -162,8 +180,13 @@ def _expected_files(store: TrialStore) -> set[str]:
 
 def _strange_files(store: TrialStore) -> Iterator[Problem]:
     known = {STORE_FILE, *store.info.checksums, *_expected_files(store)}
-    for name in sorted(file.relative_to(store.path).as_posix() for file in store.path.rglob("*") if file.is_file()):
-        if name not in known:
+    folders = {folder.as_posix() for name in known for folder in PurePosixPath(name).parents}
+    for file in sorted(store.path.rglob("*")):
+        name = file.relative_to(store.path).as_posix()
+        if file.is_dir() and not file.is_symlink():
+            if name not in folders and not any(file.iterdir()):
+                yield Problem(name, "it is none of the store's folders, and empty", "remove it")
+        elif name not in known:
             yield Problem(name, "it is none of the store's files", "move it out of the store")
 
 

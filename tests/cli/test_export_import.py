@@ -1,5 +1,7 @@
 """`export`, `import` and `info`: results on stdout, bad input in one message."""
 
+import re
+
 import pytest
 
 
@@ -18,10 +20,25 @@ def test_export_without_images_then_import_with_a_folder_of_them(neuroclip, stor
     assert (made.code, made.err) == (0, "")
     bare = neuroclip("import", tmp_path / "dataset", "--out", tmp_path / "bare", "--json")
     assert "not in this store" in bare.result["warnings"][0]
-    assert "--pictures" in bare.err
-    words = ("--pictures", store_folder / "pictures")
-    assert neuroclip("import", tmp_path / "dataset", "--out", tmp_path / "back", *words).code == 0
-    assert snapshot(tmp_path / "back") == snapshot(store_folder)
+    assert "--images" in bare.err
+    for word in ("--images", "--pictures"):
+        words = (word, store_folder / "pictures", "--overwrite")
+        assert neuroclip("import", tmp_path / "dataset", "--out", tmp_path / "back", *words).code == 0
+        assert snapshot(tmp_path / "back") == snapshot(store_folder)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        (("prepare", "recordings"), {"--images", "--pictures"}),
+        (("prepare", "things-eeg2"), {"--images", "--pictures"}),
+        (("import",), {"--images", "--pictures"}),
+        (("export",), {"--without-images", "--without-pictures"}),
+    ],
+)
+def test_all_verbs_know_the_pictures_by_both_words(neuroclip, monkeypatch, verb, words):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert words <= set(re.split(r"[\s,]+", neuroclip(*verb, "--help").out))
 
 
 def test_an_export_is_replaced_when_asked(neuroclip, refused, store_folder, tmp_path):

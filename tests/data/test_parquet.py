@@ -130,7 +130,7 @@ def test_without_pictures_the_store_is_another_that_says_so(store_folder, tmp_pa
 
 def test_other_pictures_are_not_taken(store_folder, tmp_path):
     without = export_store(store_folder, tmp_path / "without", images=False)
-    with pytest.raises(InputError, match=r"nowhere.*is missing: --pictures must have every picture"):
+    with pytest.raises(InputError, match=r"nowhere.*is missing: --images must have every picture"):
         import_store(without, tmp_path / "out", pictures=tmp_path / "nowhere")
     other = tmp_path / "other"
     for name in TrialStore(store_folder).pictures[columns.PICTURE_FILE]:

@@ -52,3 +52,10 @@ def test_an_offset_costs_no_digits():
     mapping = EpochMap(weights, np.arange(600) / 4)
     found = apply(mapping, epochs, np.ones((1, 1)), 150)
     np.testing.assert_allclose(found, epochs @ weights, atol=1e-13)
+
+
+def test_rows_of_weights_begin_at_lines_of_the_cache():
+    mapping = EpochMap(resampling_weights(1201, 1000.0, 250.0), np.arange(1201) / 4)
+    weights = [matrix for group in mapping._groups for matrix in (group.to_moments, group.to_near)]
+    assert len({matrix.shape[1] for matrix in weights}) > 3
+    assert {matrix.ctypes.data % 64 for matrix in weights} == {matrix.strides[0] % 64 for matrix in weights} == {0}

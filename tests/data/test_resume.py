@@ -318,8 +318,9 @@ def test_a_disk_that_fills_under_an_array_is_named(sources, tmp_path, largest):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
     try:
-        with pytest.raises(InputError, match="the disk is full; free some space, and start again"):
+        with pytest.raises(InputError, match=r"the disk is full; free some space, and start again\.$"):
             prepare(sources["raw"], tmp_path / "store")
+        assert not (tmp_path / ".store.unfinished").exists()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 

@@ -1,6 +1,9 @@
 """What `check` finds in a store that something happened to."""
 
+import json
+import os
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +192,59 @@ def test_a_file_that_is_not_of_the_store_is_named(copy):
     (copy / "sub-01" / "validation.npy").write_bytes(b"0")
     assert [(one.file, one.problem) for one in check_store(copy).problems] == [
         ("sub-01/validation.npy", "it is none of the store's files")
+    ]
+
+
+def rewrite_info(path: Path, change) -> None:
+    text = (path / "store.json").read_text("utf-8")
+    (path / "store.json").write_text(change(text), "utf-8", newline="\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text + " ",
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: json.dumps(json.loads(text)),
+        lambda text: text.replace('"format"', '"form\\u0061t"'),
+    ],
+)
+def test_other_bytes_that_say_the_same_are_named(copy, change):
+    rewrite_info(copy, change)
+    (problem,) = check_store(copy).problems
+    assert (problem.file, problem.problem.partition(",")[0]) == ("store.json", "it says what it said")
+    TrialStore(copy)  # what it says has not changed
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes in folders")
+@pytest.mark.parametrize("where", ["", "pictures/", "sub-01/"])
+def test_what_is_neither_file_nor_folder_is_named(copy, where, monkeypatch):
+    os.mkfifo(copy / f"{where}pipe")
+    (copy / f"{where}link").symlink_to("nowhere")
+    monkeypatch.chdir(copy)  # a socket's path must be short
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(f"{where}socket")
+        found = check_store(copy).problems
+    assert [one.file for one in found] == [f"{where}{name}" for name in ("link", "pipe", "socket")]
+    assert {one.problem for one in found} == {"it is none of the store's files"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes in folders")
+@pytest.mark.parametrize("name", ["trials.parquet", "sub-01/train.npy", "PICTURE"])
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(store_folder, tmp_path, name):
+    bare = import_store(export_store(store_folder, tmp_path / "dataset", images=False), tmp_path / "bare")
+    file = bare / name.replace("PICTURE", first_picture(bare))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    (problem,) = check_store(bare).problems
+    assert (bare / problem.file, problem.problem.partition(" (")[0]) == (file, "it is no file")
+
+
+def test_an_empty_folder_is_named(copy):
+    (copy / "sub-09" / "inner").mkdir(parents=True)
+    assert [(one.file, one.problem) for one in check_store(copy).problems] == [
+        ("sub-09/inner", "it is none of the store's folders, and empty")
     ]
 
 

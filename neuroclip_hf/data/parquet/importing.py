@@ -64,6 +64,17 @@ def import_store(
 
 @dataclass(frozen=True)
 class _Rebuild:
+    """A store on its way back from an export: which files it needs, where they come from, and what each must be.
+
+    Every method writes some of the store's files and compares each with the store's own checksum.
+
+    Args:
+        export (`Path`): the folder that `neuroclip export` made.
+        folder (`Path`): where the store is put together, under a temporary name.
+        info (`ExportInfo`): what the export says of itself: its shards, its other files, whether pictures are in it.
+        store_info (`StoreInfo`): what the store.json in the export says, checksums included.
+    """
+
     export: Path
     folder: Path
     info: ExportInfo
@@ -71,6 +82,7 @@ class _Rebuild:
 
     @classmethod
     def open(cls, export: Path, folder: Path) -> "_Rebuild":
+        """Read what an export says, and refuse one that lacks a file of the store; nothing is written."""
         info = read_export_info(export)
         path = export / layout.STORE / STORE_FILE
         if not path.is_file() or sha256(path) != info.digest:
@@ -122,7 +134,7 @@ class _Rebuild:
         else:
             get_logger().warning(
                 "The export holds no pictures, so that this is another store than the original and trains no model "
-                "that looks at pictures: name their folder with --pictures."
+                "that looks at pictures: name their folder with --images."
             )
             warnings = list(dict.fromkeys([*self.store_info.warnings, WITHOUT_PICTURES]))
         if warnings != self.store_info.warnings:
@@ -151,7 +163,7 @@ class _Rebuild:
             source = folder / name.removeprefix(f"{PICTURES_FOLDER}/")
             target = self._picture_path(name, self.folder / PICTURES_FILE)
             if not source.is_file():
-                raise InputError(f"{source} is missing: --pictures must have every picture of the store.")
+                raise InputError(f"{source} is missing: --images must have every picture of the store.")
             shutil.copyfile(source, target)
             if self.store_info.checksums.get(name) != sha256(target):
                 raise InputError(f"{source} is not the picture of the store: get the same version of it.")

@@ -216,9 +216,9 @@ def unfinished_store(
             _finish(store, out, overwrite)
         except OSError as error:
             if is_disk_full(error):
+                kept = f": what was finished is kept in {folder}" if store.finished_parts else ""
                 raise InputError(
-                    f"{out} cannot be written: the disk is full; free some space, and start again: what was finished "
-                    f"is kept in {folder}."
+                    f"{out} cannot be written: the disk is full; free some space, and start again{kept}."
                 ) from None
             raise
         finally:

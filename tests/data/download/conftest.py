@@ -79,6 +79,12 @@ class Handler(BaseHTTPRequestHandler):
         """Hang up after so many bytes."""
         self.answer_good(value, cut=int(value))
 
+    def answer_stall(self, value):
+        """Send so many bytes, and then nothing."""
+        self.answer_good("", cut=int(value))
+        self.wfile.flush()
+        self.server.release.wait(20)
+
     def answer_careless(self, value):
         """Send a range without asking whether it is still the same file."""
         self.answer_good(value, honour_if_range=False)

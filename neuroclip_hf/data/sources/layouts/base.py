@@ -143,7 +143,7 @@ def trial_row(path: Path, split: str, image_id: str, session: int, sample: int) 
     """What the trial table says of a trial of a recording or a container."""
     return {
         columns.IMAGE_ID: image_id,
-        columns.CONCEPT: Path(image_id).parent.name,
+        columns.CONCEPT: image_id.rpartition("/")[0].rpartition("/")[2],  # its folder; as a Path five times as slow
         columns.SESSION: session,
         columns.RUN: 1 + SPLITS.index(split),
         columns.FILE: path.name,
