@@ -81,7 +81,7 @@ def evaluate(
         subjects=_by_subject(ranking),
         n_way=_n_way(ranking),
         repeats=list(repeats),
-        intervals={name: interval_of(hits, ranking.subjects) for name, hits in ranking.hits().items()},
+        intervals={name: interval_of(hits, ranking) for name, hits in ranking.hits().items()},
         permutation=permutation_test(ranking.scores, ranking.mask, groups=ranking.subjects)._asdict(),
         tiers=tiers,
         whitening_fit=whitening_of(store),

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation.ranking import Ranking
 from neuroclip_hf.metrics.significance import compare_paired
 
 
 def compare_rankings(first: Ranking, second: Ranking, names: tuple[str, str] = ("first", "second")) -> dict[str, Any]:
-    """Compare two models query by query, with the gallery fixed.
+    """Compare two models on the same queries, with the gallery fixed; queries of one picture stay together.
 
     Args:
         first (`Ranking`): of one model, from whatever store: channels and preprocessing may differ between the two,
@@ -26,20 +28,26 @@ def compare_rankings(first: Ranking, second: Ranking, names: tuple[str, str] = (
         InputError: if queries, the trials averaged into them, or the galleries differ.
     """
     check_same_queries(first, second, names)
-    mine, theirs, subjects = first.hits(), second.hits(), first.subjects
+    mine, theirs = first.hits(), second.hits()
     return {
         "num_queries": len(first.queries),
         "gallery_size": len(first.image_ids),
-        "subjects": list(dict.fromkeys(subjects)),
+        "subjects": list(dict.fromkeys(first.subjects)),
         **{
             name: {
                 "first": float(mine[name].double().mean()),
                 "second": float(theirs[name].double().mean()),
-                **compare_paired(mine[name], theirs[name], subjects)._asdict(),
+                **_compared(first, mine[name], theirs[name]),
             }
             for name in mine
         },
     }
+
+
+def _compared(ranking: Ranking, mine: torch.Tensor, theirs: torch.Tensor) -> dict[str, Any]:
+    (first, subjects, together), (second, _, _) = (ranking.by_picture(hits) for hits in (mine, theirs))
+    found = compare_paired(first, second, subjects)
+    return {**found._asdict(), "over": found.over.replace("queries", "pictures") if together else found.over}
 
 
 def check_same_queries(first: Ranking, second: Ranking, names: tuple[str, str]) -> None:

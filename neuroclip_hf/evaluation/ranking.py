@@ -64,6 +64,24 @@ class Ranking:
         """Which queries are found among the first k: `{"top1": (queries,) bool, "top5": ...}`."""
         return hits_from_scores(self.scores, self.mask, ks)
 
+    def by_picture(self, values: torch.Tensor) -> tuple[torch.Tensor, list[str], bool]:
+        """One value for each picture that a subject saw: what can be resampled as if it stood alone.
+
+        Several queries of the same picture are more alike than queries of different ones, and intervals over them
+        would be too narrow (ours). Where only concepts are known, each query stands for itself.
+
+        Args:
+            values (`torch.Tensor` of shape `(queries,)`): hits, for example.
+
+        Returns:
+            Means over the queries of a subject and picture, the subject of each, and whether anything was averaged.
+        """
+        keys = [(query.subject, query.image_id or place) for place, query in enumerate(self.queries)]
+        places = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        index = torch.tensor([places[key] for key in keys])
+        sums = torch.zeros(len(places), dtype=torch.float64).index_add_(0, index, values.double())
+        return sums / torch.bincount(index), [str(subject) for subject, _ in places], len(places) < len(keys)
+
 
 def rank_test_split(
     model: Any,

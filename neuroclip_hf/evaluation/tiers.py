@@ -130,10 +130,18 @@ def inductive_row(ranking: Ranking, whitening: str) -> dict[str, Any]:
     return _row(INDUCTIVE, "cosine", whitening, "nothing", 0, ranking, ranking.scores)
 
 
-def interval_of(hits: torch.Tensor, subjects: Sequence[str]) -> dict[str, Any]:
-    """`low`, `high`, `level`, `resamples` and `over` of [`bootstrap_interval`]."""
-    found = bootstrap_interval(hits, subjects)._asdict()
-    return {name: value for name, value in found.items() if name != "estimate"}
+def interval_of(hits: torch.Tensor, ranking: Ranking) -> dict[str, Any]:
+    """`low`, `high`, `level`, `resamples` and `over` of [`bootstrap_interval`], queries of one picture together."""
+    values, subjects, together = ranking.by_picture(hits)
+    found = bootstrap_interval(values, subjects)
+    mean = float(hits.double().mean())  # pictures with more queries weigh more in it
+    return {
+        "low": min(found.low, mean),
+        "high": max(found.high, mean),
+        "level": found.level,
+        "resamples": found.resamples,
+        "over": found.over.replace("queries", "pictures") if together else found.over,
+    }
 
 
 def _row(
@@ -147,7 +155,7 @@ def _row(
         "fitted_on": fitted_on,
         "num_trials": num_trials,
         **{name: float(hit.double().mean()) for name, hit in hits.items()},
-        "interval": interval_of(hits["top1"], ranking.subjects),
+        "interval": interval_of(hits["top1"], ranking),
     }
 
 

@@ -14,6 +14,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import (
     Ranking,
     accuracy_of,
+    compare_rankings,
     evaluate,
     fitting_part,
     rank_test_split,
@@ -57,7 +58,10 @@ def ranking(scores, targets, subjects=None) -> Ranking:
     mask = torch.zeros(scores.shape, dtype=torch.bool)
     mask[torch.arange(len(targets)), torch.tensor(targets)] = True
     names = subjects or ["sub-01"] * len(targets)
-    queries = [Query((row, row + 1), name, "x", "x") for row, name in enumerate(names)]
+    queries = [
+        Query((row, row + 1), name, str(target), "x")
+        for row, (name, target) in enumerate(zip(names, targets, strict=True))
+    ]
     return Ranking(queries, [str(row) for row in range(scores.shape[1])], scores, mask)
 
 
@@ -107,6 +111,23 @@ def test_five_subjects_are_resampled_too(store):
     names = [f"sub-{number}" for number in range(5) for _ in range(4)]
     report = evaluate(ranking(np.eye(4).tolist() * 5, [*range(4)] * 5, names), store, RUN, "random")
     assert report.intervals["top1"]["over"] == "subjects and queries"
+
+
+def test_queries_of_one_picture_are_resampled_together(store, ranking_of):
+    query = torch.cat([torch.eye(6)[:3], torch.zeros(3, 6)]).repeat(20, 1)
+    several = ranking_of(query, torch.eye(6), ("sub-01",) * 20)
+    once = ranking_of(query[:6], torch.eye(6))
+    mine, theirs = (evaluate(one, store, RUN, "random").intervals["top1"] for one in (several, once))
+    assert mine == {**theirs, "over": "pictures"}
+    assert theirs["over"] == "queries"
+    compared = compare_rankings(several, replace(several, scores=several.scores.roll(1, dims=1)))["top1"]
+    assert compared["over"] == "pictures"
+    assert compared["difference"] == 0.5
+    assert compared["p"] > 0.05  # three pictures against none, each asked for twenty times
+    concepts = [replace(query, image_id="") for query in several.queries]
+    unnamed = evaluate(replace(several, queries=concepts), store, RUN, "random").intervals["top1"]
+    assert unnamed["over"] == "queries"
+    assert unnamed["high"] - unnamed["low"] < (mine["high"] - mine["low"]) / 2
 
 
 def otherwise_whitened(store, fit):

@@ -196,7 +196,7 @@ def test_garbage_in_the_held_out_subject_changes_no_bit(array_store, tiny_overri
     assert trained[0].processor.to_dict() == trained[1].processor.to_dict()
 
 
-def test_only_test_trials_of_the_held_out_subject_are_opened(store, recipe, tmp_path, monkeypatch):
+def test_only_trials_of_the_held_out_subject_are_opened(store, recipe, tmp_path, monkeypatch):
     train_run(loso(recipe), store, tmp_path / "run")
     read = []
 
@@ -207,7 +207,8 @@ def test_only_test_trials_of_the_held_out_subject_are_opened(store, recipe, tmp_
     real = TrialStore.read
     monkeypatch.setattr(TrialStore, "read", spy)
     report = evaluate_run(tmp_path / "run", store)
-    assert set(read) == set(store.select("test", ["sub-02"]).tolist())
+    unlabelled = store.select("train", ["sub-02"])  # for what is calibrated
+    assert set(read) == {*store.select("test", ["sub-02"]).tolist(), *unlabelled.tolist()}
     assert (list(report.subjects), report.split, report.tested_subjects) == (
         ["sub-02"],
         "leave-one-subject-out",
