@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "models": {"losses", "adapters"},
     "training": {"processing", "models", "adapters", "losses", "metrics"},
     "evaluation": PIPES | {"checkpoints"},
-    "figures": PIPES,
+    "figures": PIPES | {"adapters", "checkpoints"},
     "checkpoints": {"data", "processing", "models"},
     "pipelines": PIPES | {"checkpoints"},
     "galleries": PIPES | {"figures"},

@@ -12,7 +12,20 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
-from neuroclip_hf.cli import check, demo, download, evaluate, export, import_, info, prepare, retrieve, simulate, train
+from neuroclip_hf.cli import (
+    check,
+    demo,
+    download,
+    evaluate,
+    export,
+    import_,
+    info,
+    prepare,
+    report,
+    retrieve,
+    simulate,
+    train,
+)
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import set_verbosity
 
@@ -38,6 +51,7 @@ app.command("import")(import_.import_)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("retrieve")(retrieve.retrieve)
+app.command("report")(report.report)
 
 
 def _print_version(wanted: bool) -> None:
