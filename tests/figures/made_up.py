@@ -92,18 +92,19 @@ def history(epochs=4, seed=0):
     )
 
 
-def ranking(folder: Path, concepts, subjects=("sub-01",), noise=0.3, seed=0):
+def ranking(folder: Path, concepts, subjects=("sub-01",), noise=0.3, seed=0, image_ids=None):
     """Scores of a model that is often right: one picture a concept, one query a picture and subject."""
     size = len(concepts)
     generator = np.random.default_rng(seed)
     scores = np.concatenate([np.eye(size) * 0.5 + generator.normal(0, noise, (size, size)) for _ in subjects])
+    image_ids = image_ids or [f"{concept}/{concept}.jpg" for concept in concepts]
     words = {
-        "image_ids": [f"{concept}/{concept}.jpg" for concept in concepts],
+        "image_ids": image_ids,
         "concepts": list(concepts),
         "queries": [
-            {"subject": subject, "image_id": f"{concept}/{concept}.jpg", "concept": concept, "trials": 80}
+            {"subject": subject, "image_id": image_id, "concept": concept, "trials": 80}
             for subject in subjects
-            for concept in concepts
+            for image_id, concept in zip(image_ids, concepts, strict=True)
         ],
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuroclip_hf.checkpoints import RUN_FILE
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures.ranking import SavedRanking, read_ranking
 from neuroclip_hf.figures.training import History
 from neuroclip_hf.files import read_json
 
-REPORT_FILE = "report.json"
+# Said here again, since what writes them brings torch along, which a page of files alone does not need.
+REPORT_FILE, RUN_FILE = "report.json", "run.json"
 HISTORY_FILE = "training.jsonl"
 RUNS = "runs"
 RUN, REPRODUCTION, ABLATION = "run", "reproduction", "ablation"

@@ -238,7 +238,7 @@ def _segments_figure(found: Sequence[tuple[str, Segment]], report: dict[str, Any
     sliding, growing = ([one for kind, one in found if kind == wanted] for wanted in ("sliding", "growing"))
     text = caption(
         "Queries whose picture was found by models that saw one stretch of time:",
-        f"windows of {_lengths(sliding)} at different places{', and ' if growing else '.'}" if sliding else "",
+        f"windows of {_lengths(sliding)} at different places{', and' if growing else '.'}" if sliding else "",
         "windows that grow from one start." if growing else "",
         spreads([score for _, one in found for score in (one.top1, one.top5)]).replace("Error bars", "Bands"),
         chance_words(report),
