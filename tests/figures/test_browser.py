@@ -13,7 +13,8 @@ pytestmark = pytest.mark.browser
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LAPTOP, TELEPHONE = 1280, 390
 # Frames have the width that they are given, also below the 500 pixels that a window of Chromium has at least.
-MEASURE = """<!DOCTYPE html><body><iframe id="page" src="{page}" width="{width}" height="900" style="border:0"></iframe>
+MEASURE = """<!DOCTYPE html><body>
+<iframe id="page" src="{page}" width="{width}" height="900" style="border:0"></iframe>
 <script>
 const frame = document.getElementById("page");
 frame.onload = () => {{
