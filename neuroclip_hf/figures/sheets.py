@@ -199,7 +199,7 @@ def _show(axes: Axes, picture: Image.Image) -> None:
 
 def _frame(axes: Axes, color: str, width: float) -> None:
     for spine in axes.spines.values():
-        spine.set(edgecolor=color, linewidth=width)
+        spine.set(visible=True, edgecolor=color, linewidth=width)
 
 
 def _tick(axes: Axes) -> None:

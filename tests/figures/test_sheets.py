@@ -154,3 +154,14 @@ assert matplotlib.get_backend(auto_select=False) is None
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_the_frame_goes_all_around(tmp_path):
+    pixels = sheet(tmp_path, SheetRow("kite", drawn("red"), [Found(drawn(PICTURE_COLORS[4]), "found", 0.5, True)]))
+    lines, columns = places(pixels, PICTURE_COLORS[4]).nonzero()
+    frame = places(pixels, FRAME)
+    middle_line, middle_column = round(lines.mean()), round(columns.mean())
+    assert frame[middle_line, : columns.min()].any()
+    assert frame[middle_line, columns.max() :].any()
+    assert frame[: lines.min(), middle_column].any()
+    assert frame[lines.max() :, middle_column].any()

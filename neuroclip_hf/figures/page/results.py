@@ -121,13 +121,18 @@ def _run_table(report: dict[str, Any]) -> PageTable:
 def _tiers_table(tiers: Sequence[dict[str, Any]]) -> PageTable:
     rows = []
     for tier in tiers:
-        names = ("tier", "method", "whitening", "fitted_on", "num_trials")
         top1, top5 = score(tier["top1"], tier.get("interval")), tier.get("top5")
-        words = [str(tier.get(name) if tier.get(name) is not None else "") for name in names]
-        rows.append((*words, str(top1), "" if top5 is None else f"{number(top5):.3f}"))
-    header = ("tier", "method", "whitening", "fitted on", "trials", "top-1", "top-5")
+        numbers = [str(top1), "" if top5 is None else f"{number(top5):.3f}", _word(tier, "num_trials")]
+        # What takes most room comes last: a narrow screen shows the numbers first.
+        words = [_word(tier, name) for name in ("whitening", "fitted_on")]
+        rows.append((_word(tier, "tier"), _word(tier, "method"), *numbers, *words))
+    header = ("tier", "method", "top-1", "top-5", "trials", "whitening", "fitted on")
     note = "Inductive numbers first. Calibrated and transductive ones use no label; matching is never retrieval."
     return PageTable("Tiers", header, rows, note)
+
+
+def _word(entry: Mapping[str, Any], name: str) -> str:
+    return "" if entry.get(name) is None else str(entry[name])
 
 
 def _subjects_figure(rows: Sequence[Accuracies], report: dict[str, Any], n: str) -> PageFigure:
