@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "kinds": {"processing", "models"},
     "training": {"kinds", "processing", "models", "adapters", "losses", "metrics"},
     "evaluation": PIPES | {"checkpoints"},
-    "figures": PIPES,
+    "figures": PIPES | {"adapters", "checkpoints"},
     "checkpoints": {"kinds", "data", "processing", "models"},
     "pipelines": PIPES | {"checkpoints"},
     "galleries": PIPES | {"figures"},

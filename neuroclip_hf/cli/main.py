@@ -23,6 +23,7 @@ from neuroclip_hf.cli import (
     import_,
     info,
     prepare,
+    report,
     reproduce,
     retrieve,
     simulate,
@@ -56,6 +57,7 @@ app.command("compare")(compare.compare)
 app.command("ablate")(ablate.ablate)
 app.command("reproduce")(reproduce.reproduce)
 app.command("retrieve")(retrieve.retrieve)
+app.command("report")(report.report)
 
 
 def _print_version(wanted: bool) -> None:

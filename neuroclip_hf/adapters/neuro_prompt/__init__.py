@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from peft import mapping
 
+from neuroclip_hf.adapters.neuro_prompt.attention import TokenAttention, token_attention
 from neuroclip_hf.adapters.neuro_prompt.config import NeuroPeftType, NeuroPromptConfig
 from neuroclip_hf.adapters.neuro_prompt.layer import PromptedEmbeddings
 from neuroclip_hf.adapters.neuro_prompt.model import NeuroPromptModel
@@ -19,9 +20,11 @@ __all__ = [
     "NeuroPromptConfig",
     "NeuroPromptModel",
     "PromptedEmbeddings",
+    "TokenAttention",
     "TowerStructure",
     "find_structure",
     "is_tower",
+    "token_attention",
 ]
 
 _METHOD = cast(Any, NeuroPeftType.NEURO_PROMPT)

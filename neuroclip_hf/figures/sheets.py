@@ -1,8 +1,4 @@
-"""From results to pictures of them.
-
-Figures are drawn with matplotlib's own objects and never through `pyplot`, so that drawing one neither opens a window
-nor changes the backend or the style of the program that asked for it.
-"""
+"""Retrieval sheets: what was shown, and the five pictures found first."""
 
 import textwrap
 from collections.abc import Sequence
@@ -18,10 +14,12 @@ from PIL import Image
 
 from neuroclip_hf.data.pictures import as_rgb
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.figures.style import EMPTY, FAINT_INK, INK, LINE, RIGHT, shortened, styled, to_png
 from neuroclip_hf.files import new_file
 
 NUM_FOUND = 5
 MAX_ROWS = 100
+SHEET_DOTS_PER_INCH = 120
 
 # Measures in inches. One cell is a square picture with two lines of text below it.
 _PICTURE = 1.3
@@ -31,13 +29,7 @@ _GUTTER = 0.42  # between what was shown and what was found
 _MARGIN = 0.3
 _COLUMN_HEADER = 0.34
 _TITLE = 0.66
-_DOTS_PER_INCH = 120
 
-_INK = "#1f2328"
-_FAINT_INK = "#656d76"
-_LINE = "#d0d7de"
-_EMPTY = "#f3f5f7"
-_RIGHT = "#1a7f37"
 _ORDINALS = ("1st", "2nd", "3rd", "4th", "5th")
 
 
@@ -87,6 +79,14 @@ def retrieval_sheet(rows: Sequence[SheetRow], path: str | Path, *, title: str | 
     Raises:
         InputError: if there are no rows, more than fit one sheet, or `path` cannot be written.
     """
+    figure = draw_sheet(rows, title=title)
+    with new_file(path) as temporary:
+        temporary.write_bytes(to_png(figure, SHEET_DOTS_PER_INCH, photographs=True))
+
+
+@styled
+def draw_sheet(rows: Sequence[SheetRow], *, title: str | None = None) -> Figure:
+    """The figure that [`retrieval_sheet`] writes."""
     if not 0 < len(rows) <= MAX_ROWS:
         raise InputError(f"A retrieval sheet of {len(rows)} queries: choose 1 to {MAX_ROWS}.")
     page = _Page(len(rows))
@@ -95,9 +95,7 @@ def retrieval_sheet(rows: Sequence[SheetRow], path: str | Path, *, title: str | 
         _draw_shown(page, row_number, row)
         for column, found in enumerate(row.found[:NUM_FOUND], start=1):
             _draw_found(page, row_number, column, found)
-    with new_file(path) as temporary:
-        # Without the name of the software the same sheet gives the same bytes.
-        page.figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    return page.figure
 
 
 class _Page:
@@ -120,20 +118,20 @@ class _Page:
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
         """Write at a point; nothing in `text` is taken for mathematics."""
-        style = {"color": _INK, "fontsize": 8.5, "ha": "left", "va": "center", "family": "DejaVu Sans", **style}
+        style = {"color": INK, "fontsize": 8.5, "ha": "left", "va": "center", "family": "DejaVu Sans", **style}
         self.figure.text(x / self.width, 1 - y / self.height, text, parse_math=False, **style)
 
     def line(self, x: float, top: float, bottom: float) -> None:
         """A thin upright line."""
         size = (0.8 / 72 / self.width, (bottom - top) / self.height)
         corner = (x / self.width, 1 - bottom / self.height)
-        self.figure.add_artist(Rectangle(corner, *size, color=_LINE, linewidth=0))
+        self.figure.add_artist(Rectangle(corner, *size, color=LINE, linewidth=0))
 
     def square(self, row_number: int, column: int) -> Axes:
         """Axes without ticks over the place of one picture, which it holds in pixels of its own size."""
         corner = (self.left(column) / self.width, 1 - (self.top(row_number) + _PICTURE) / self.height)
         axes = self.figure.add_axes((*corner, _PICTURE / self.width, _PICTURE / self.height))
-        axes.set(xticks=[], yticks=[], facecolor=_EMPTY)
+        axes.set(xticks=[], yticks=[], facecolor=EMPTY)
         return axes
 
 
@@ -141,13 +139,13 @@ def _draw_header(page: _Page, rows: Sequence[SheetRow], title: str) -> None:
     at_once = sum(bool(row.found) and row.found[0].right for row in rows)
     among = sum(any(found.right for found in row.found[:NUM_FOUND]) for row in rows)
     queries = "1 query" if len(rows) == 1 else f"{len(rows)} queries"
-    page.text(_MARGIN, _MARGIN + 0.1, _shortened(title, 78), fontsize=13, fontweight="bold")
+    page.text(_MARGIN, _MARGIN + 0.1, shortened(title, 78), fontsize=13, fontweight="bold")
     page.text(
         _MARGIN,
         _MARGIN + 0.38,
         f"Green frame and ✓: right.  Of {queries} on this sheet {at_once} right at once, "
         f"{among} among the first five.  Below each picture its score.",
-        color=_FAINT_INK,
+        color=FAINT_INK,
     )
     middle = page.top_of_rows - 0.17
     page.text(page.left(0) + _PICTURE / 2, middle, "shown", ha="center", fontsize=9.5, fontweight="bold")
@@ -161,21 +159,21 @@ def _draw_shown(page: _Page, row_number: int, row: SheetRow) -> None:
     axes = page.square(row_number, 0)
     if row.shown is None:
         words = f"any\n{_wrapped(row.query_label)}"
-        axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=10, color=_INK, parse_math=False)
-        _frame(axes, _LINE, 0.8)
+        axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=10, color=INK, parse_math=False)
+        _frame(axes, LINE, 0.8)
         return
     _show(axes, row.shown)
-    _frame(axes, _LINE, 0.8)
-    _label(page, row_number, 0, row.query_label, _INK)
+    _frame(axes, LINE, 0.8)
+    _label(page, row_number, 0, row.query_label, INK)
 
 
 def _draw_found(page: _Page, row_number: int, column: int, found: Found) -> None:
     axes = page.square(row_number, column)
     _show(axes, found.picture)
-    _frame(axes, _RIGHT if found.right else _LINE, 3.2 if found.right else 0.8)
-    ink = _RIGHT if found.right else _INK
+    _frame(axes, RIGHT if found.right else LINE, 3.2 if found.right else 0.8)
+    ink = RIGHT if found.right else INK
     _label(page, row_number, column, found.label, ink, bold=found.right)
-    score_style = {"ha": "center", "color": ink if found.right else _FAINT_INK}
+    score_style = {"ha": "center", "color": ink if found.right else FAINT_INK}
     center = page.left(column) + _PICTURE / 2
     page.text(center, page.top(row_number) + _PICTURE + 0.31, f"{found.score:.3f}", **score_style)
     if found.right:
@@ -185,13 +183,13 @@ def _draw_found(page: _Page, row_number: int, column: int, found: Found) -> None
 def _label(page: _Page, row_number: int, column: int, label: str, ink: str, bold: bool = False) -> None:
     center, below = page.left(column) + _PICTURE / 2, page.top(row_number) + _PICTURE + 0.14
     weight = "bold" if bold else "normal"
-    page.text(center, below, _shortened(label, 18 if bold else 20), ha="center", color=ink, fontweight=weight)
+    page.text(center, below, shortened(label, 18 if bold else 20), ha="center", color=ink, fontweight=weight)
 
 
 def _show(axes: Axes, picture: Image.Image) -> None:
     """Fit the whole picture into the axes without changing its shape."""
     picture = as_rgb(picture)
-    pixels = round(_PICTURE * _DOTS_PER_INCH)
+    pixels = round(_PICTURE * SHEET_DOTS_PER_INCH)
     scale = pixels / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     # The pixels of a tiny pattern are the picture: they stay sharp.
@@ -201,7 +199,7 @@ def _show(axes: Axes, picture: Image.Image) -> None:
 
 def _frame(axes: Axes, color: str, width: float) -> None:
     for spine in axes.spines.values():
-        spine.set(edgecolor=color, linewidth=width)
+        spine.set(visible=True, edgecolor=color, linewidth=width)
 
 
 def _tick(axes: Axes) -> None:
@@ -212,14 +210,9 @@ def _tick(axes: Axes) -> None:
         xycoords="axes fraction",
         xytext=(-3, -3),
         textcoords="offset points",
-        bbox={"boxstyle": "circle,pad=0.25", "facecolor": _RIGHT, "edgecolor": "white", "linewidth": 1.5},
+        bbox={"boxstyle": "circle,pad=0.25", "facecolor": RIGHT, "edgecolor": "white", "linewidth": 1.5},
     )
     tick.set(color="white", fontsize=10, fontweight="bold", ha="center", va="center", zorder=5, family="DejaVu Sans")
-
-
-def _shortened(text: str, length: int) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
 def _wrapped(text: str, width: int = 14, lines: int = 4) -> str:

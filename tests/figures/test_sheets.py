@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from neuroclip_hf import figures
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.figures import Found, SheetRow, retrieval_sheet
+from neuroclip_hf.figures import Found, SheetRow, retrieval_sheet, sheets, style
 
-FRAME = tuple(int(figures._RIGHT[place : place + 2], 16) for place in (1, 3, 5))
+FRAME = tuple(int(style.RIGHT[place : place + 2], 16) for place in (1, 3, 5))
 PICTURE_COLORS = [(200, 40, 60), (40, 70, 200), (230, 170, 40), (120, 60, 150), (20, 20, 20), (250, 120, 200)]
 
 
@@ -67,7 +66,7 @@ def test_right_ones_and_only_those_are_marked(tmp_path):
 
 def test_right_is_told_by_a_tick_and_not_by_colour_alone(tmp_path, monkeypatch):
     with_tick = places(sheet(tmp_path, row(right={0})), FRAME).sum()
-    monkeypatch.setattr(figures, "_tick", lambda axes: None)
+    monkeypatch.setattr(sheets, "_tick", lambda axes: None)
     without = places(sheet(tmp_path, row(right={0})), FRAME).sum()
     assert with_tick - without > 100
 
@@ -82,7 +81,7 @@ def test_the_tick_stays_at_the_corner_of_a_wide_picture(tmp_path):
 
 def texts_of(monkeypatch, tmp_path, *rows, **options):
     kept = []
-    monkeypatch.setattr(figures.Figure, "savefig", lambda self, path, **_: (kept.append(self), path.touch()))
+    monkeypatch.setattr(sheets, "to_png", lambda figure, *_, **__: (kept.append(figure), b"")[1])
     retrieval_sheet(rows, tmp_path / "sheet.png", **options)
     texts = [*kept[0].texts, *(text for axes in kept[0].axes for text in axes.texts)]
     return [text.get_text() for text in texts]
@@ -127,7 +126,7 @@ def test_what_is_transparent_is_white(tmp_path):
     assert (pixels[180:240, 60:150] == 255).all()
 
 
-@pytest.mark.parametrize("count", [0, figures.MAX_ROWS + 1])
+@pytest.mark.parametrize("count", [0, sheets.MAX_ROWS + 1])
 def test_no_rows_and_too_many_are_refused(tmp_path, count):
     with pytest.raises(InputError, match=f"of {count} queries: choose 1 to 100"):
         retrieval_sheet([row(count=0)] * count, tmp_path / "sheet.png")
@@ -155,3 +154,14 @@ assert matplotlib.get_backend(auto_select=False) is None
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_the_frame_goes_all_around(tmp_path):
+    pixels = sheet(tmp_path, SheetRow("kite", drawn("red"), [Found(drawn(PICTURE_COLORS[4]), "found", 0.5, True)]))
+    lines, columns = places(pixels, PICTURE_COLORS[4]).nonzero()
+    frame = places(pixels, FRAME)
+    middle_line, middle_column = round(lines.mean()), round(columns.mean())
+    assert frame[middle_line, : columns.min()].any()
+    assert frame[middle_line, columns.max() :].any()
+    assert frame[: lines.min(), middle_column].any()
+    assert frame[lines.max() :, middle_column].any()

@@ -1,0 +1,63 @@
+"""What a page is made of, before it is HTML."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure with what is said of it.
+
+    Args:
+        name (`str`): a short name, in letters and hyphens.
+        title (`str`): what it is.
+        caption (`str`): what is seen, of what, and against which chance.
+        png (`bytes`): the picture.
+        wide (`bool`): too wide for a telephone; scrolls inside its box there.
+    """
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table; the first column is aligned left, the others right.
+
+    Args:
+        title (`str`): what it is.
+        header (sequence of `str`): names of the columns; empty for a table of names and values.
+        rows (sequence of sequences of `str`): its cells.
+        caption (`str`): what must be said beside it.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+
+
+@dataclass
+class Section:
+    """What one result gives.
+
+    Args:
+        title (`str`): of the result.
+        lead (`str`): the first line: simulated or recorded, and the main numbers.
+        simulated (`bool`): whether the recordings are.
+        flags (`list[str]`): what a reader must know.
+        tables (`list[PageTable]`): numbers.
+        figures (`list[PageFigure]`): pictures.
+        left_out (`list[str]`): figures that there are not, and why.
+    """
+
+    title: str
+    lead: str
+    simulated: bool
+    flags: list[str] = field(default_factory=list)
+    tables: list[PageTable] = field(default_factory=list)
+    figures: list[PageFigure] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)

@@ -1,0 +1,216 @@
+"""Figures of what a model does, which need the model, the store and its pictures beside the report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroclip_hf import columns
+from neuroclip_hf.checkpoints import load_run
+from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.figures.attention import attention_figure
+from neuroclip_hf.figures.filters import amplification, filter_figure
+from neuroclip_hf.figures.inspection.channels import ChannelImportance, channel_importance
+from neuroclip_hf.figures.inspection.pictures import filter_pictures, look_at_pictures
+from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
+from neuroclip_hf.figures.page.reading import ABLATION, Result
+from neuroclip_hf.figures.page.shared import caption, percent, readable, recorded_words
+from neuroclip_hf.figures.ranking import SavedRanking, read_ranking
+from neuroclip_hf.figures.scalp import placed_channels, scalp_map, why_no_map
+from neuroclip_hf.figures.sheets import NUM_FOUND, SHEET_DOTS_PER_INCH, Found, SheetRow, draw_sheet
+from neuroclip_hf.figures.style import to_png
+from neuroclip_hf.processing.collator import PictureSet
+
+PICTURES = 4
+SHEET_QUERIES = 8
+"""So many pictures and queries are shown (ours): spread evenly over all, not the best."""
+
+
+def add_insight(section: Section, result: Result, store: TrialStore, *, pictures: bool, method: str) -> bool:
+    """Retrieval sheet, filters, attention and scalp map of a result's first run; says in words what there is not.
+
+    Args:
+        section (`Section`): where they are added.
+        result (`Result`): what they are of.
+        store (`TrialStore`): what it was tested on.
+        pictures (`bool`): show pictures; otherwise their names.
+        method (`str`): of the scalp map, see [`channel_importance`].
+
+    Returns:
+        Whether the result belongs to the store.
+
+    Raises:
+        InputError: if the run is damaged or does not fit the store.
+    """
+    folder = _folder_of(section, result, store)
+    if folder is None:
+        return False
+    first = f"Of the first run, {folder.relative_to(result.folder).as_posix()}." if folder != result.folder else ""
+    recorded = caption(first, recorded_words(store.info.data))
+    ranking = read_ranking(folder)
+    if ranking is None:
+        section.left_out.append("retrieval sheet: no ranking.safetensors; evaluate again with this version.")
+    else:
+        _add_sheet(section, ranking, store, pictures, recorded)
+    if not (folder / "model.safetensors").is_file():
+        section.left_out.append("filters, attention and scalp map: the run's folder holds no model.safetensors.")
+        return True
+    model, processor = load_run(folder)
+    _add_pictures(section, model, processor, store, pictures, recorded)
+    _add_scalp(section, model, processor, store, method, _subjects(result, folder, store), recorded)
+    return True
+
+
+def _folder_of(section: Section, result: Result, store: TrialStore) -> Path | None:
+    """The run to look into; None, with words, where there is none of this store."""
+    if result.kind == ABLATION:
+        section.left_out.append("what the models do: made for a run or a reproduction, not for an ablation.")
+        return None
+    made_of = (result.report or {}).get("store") or result.facts.get("store")
+    if made_of != store.info.fingerprint:
+        section.left_out.append(f"what the model does: its store is {made_of}, --data is {store.info.fingerprint}.")
+        return None
+    if not result.runs:
+        section.left_out.append("what the model does: the folders of the runs are not there.")
+        return None
+    return result.runs[0]
+
+
+def _subjects(result: Result, folder: Path, store: TrialStore) -> list[str] | None:
+    """Whose test trials the run was asked about, as far as the store has them."""
+    ranking = read_ranking(folder)
+    named = {query.subject for query in ranking.queries} if ranking else set((result.report or {}).get("subjects", ()))
+    return [name for name in store.subjects if name in named] or None
+
+
+def _spread(count: int, number: int) -> list[int]:
+    """So many of `count` places, evenly over all."""
+    return np.unique(np.linspace(0, count - 1, min(number, count)).round().astype(int)).tolist()
+
+
+def _add_sheet(section: Section, ranking: SavedRanking, store: TrialStore, pictures: bool, recorded: str) -> None:
+    places = _spread(len(ranking.queries), SHEET_QUERIES)
+    found = ranking.found(NUM_FOUND)
+    text = caption(
+        f"{len(places)} of {len(ranking.queries)} queries, evenly over all and not the best, each with the pictures "
+        f"found first in a gallery of {len(ranking.image_ids)}; the numbers are cosines.",
+        recorded,
+    )
+    if not pictures:
+        section.tables.append(_sheet_table(ranking, places, found, text))
+        return
+    rows = []
+    for place in places:
+        query = ranking.queries[place]
+        matches = [
+            Found(
+                store.open_picture(ranking.image_ids[column]),
+                readable(ranking.concepts[column]),
+                float(ranking.scores[place, column]),
+                bool(ranking.mask[place, column]),
+            )
+            for column in found[place]
+        ]
+        shown = store.open_picture(query.image_id) if query.image_id else None
+        rows.append(SheetRow(readable(query.concept), shown, matches))
+    png = to_png(draw_sheet(rows, title="Pictures shown and found"), SHEET_DOTS_PER_INCH, photographs=True)
+    section.figures.append(PageFigure("sheet", "Pictures shown and found", text, png, wide=True))
+
+
+def _sheet_table(ranking: SavedRanking, places: Sequence[int], found: np.ndarray, text: str) -> PageTable:
+    rows = []
+    for place in places:
+        query = ranking.queries[place]
+        cells = [
+            f"{'✓ ' if ranking.mask[place, column] else ''}{readable(ranking.concepts[column])} "
+            f"({ranking.scores[place, column]:.3f})"
+            for column in found[place]
+        ]
+        rows.append((f"{readable(query.concept)} ({query.image_id or 'any picture'})", *cells))
+    header = ("shown", *(f"found {number}" for number in range(1, found.shape[1] + 1)))
+    return PageTable("Pictures shown and found", header, rows, text + " ✓: right.")
+
+
+def _add_pictures(
+    section: Section, model: Any, processor: Any, store: TrialStore, pictures: bool, recorded: str
+) -> None:
+    gallery = store.gallery(columns.TEST)
+    places = _spread(len(gallery), PICTURES)
+    labels = [readable(str(gallery[columns.CONCEPT][place])) for place in places]
+    names = [str(gallery[columns.IMAGE_ID][place]) for place in places]
+    pixel_values = PictureSet(store.open_picture, names, processor).pixel_values(range(len(names)))
+    of_pictures = f"{len(names)} of the {len(gallery)} test pictures, evenly over all."
+    filtered = filter_pictures(model, processor, pixel_values)
+    if filtered is None:
+        section.left_out.append("what the dynamic filters do: the model has no dynamic filter.")
+    else:
+        text = caption(
+            "What the Dynamic Filter Layer does to a picture, and its filter: a kernel with all in its centre, or "
+            "gains of one, would leave the picture as it is.",
+            f"Differences are multiplied by {amplification(filtered)}." if pictures else "",
+            of_pictures,
+            recorded,
+        )
+        figure = filter_figure(filtered, labels, pictures=pictures)
+        section.figures.append(PageFigure("filters", "Dynamic filters", text, to_png(figure, photographs=True)))
+    layer, looked = look_at_pictures(model, processor, pixel_values)
+    shares = [one.share for one in looked if one.share is not None]
+    text = caption(
+        "Where CATF (how much the patches of the filtered picture are attended to), the prompts and the class token "
+        f"look; the latter two in layer {layer}, the highest that is read. Above each map: its least and most "
+        "attended patch, in multiples of an even attention.",
+        f"Prompts take {percent(float(np.mean(shares)))} of the class token's attention." if shares else "",
+        of_pictures,
+        recorded,
+    )
+    if all(getattr(looked[0], name) is None for name in ("fusion", "prompts", "prefix")):
+        section.left_out.append("attention: the tower has neither prompts nor a class token.")
+        return
+    figure = attention_figure(looked, labels, pictures=pictures)
+    section.figures.append(PageFigure("attention", "Attention over pictures", text, to_png(figure, photographs=True)))
+    if looked[0].fusion is None:
+        section.left_out.append("attention of CATF: the model has no cross-attention.")
+
+
+def _add_scalp(
+    section: Section,
+    model: Any,
+    processor: Any,
+    store: TrialStore,
+    method: str,
+    subjects: Sequence[str] | None,
+    recorded: str,
+) -> None:
+    channels = processor.feature_extractor.channel_names
+    reason = why_no_map(channels)
+    if reason is not None:
+        section.left_out.append(f"scalp map: {reason}.")
+        return
+    found = channel_importance(model, processor, store, method=method, subjects=subjects)
+    placed = placed_channels(channels)
+    lacking = [name for name in channels if name not in placed]
+    text = caption(
+        _scalp_words(found),
+        f"With all channels the right score is {found.whole_score:.3f} and top-1 {percent(found.whole_top1)}.",
+        f"n = {found.num_queries} queries.",
+        f"Without a place on the scalp, and left out: {', '.join(lacking)}." if lacking else "",
+        recorded,
+    )
+    label = "fall of the right score" if method == "occlusion" else "gradient x input"
+    png = to_png(scalp_map(found.channels, list(found.values), label))
+    section.figures.append(PageFigure("scalp", "Channels that carry the signal", text, png))
+
+
+def _scalp_words(found: ChannelImportance) -> str:
+    right = "the right score (mean cosine of right pictures minus that of wrong ones)"
+    if found.method == "gradient":
+        return f"Gradient x input: what {right} would lose without a channel, were the model linear."
+    most = int(np.argmax(found.values))
+    top1 = (
+        "" if found.top1 is None else f", and leaves a top-1 of {percent(found.whole_top1 - float(found.top1[most]))}"
+    )
+    return (
+        f"Occlusion: how far {right} falls when one channel is set to its mean. {found.channels[most]} costs most: "
+        f"{found.values[most]:.4f}{top1}. Channels that can stand in for each other each look unimportant."
+    )

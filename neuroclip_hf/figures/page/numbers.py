@@ -1,0 +1,115 @@
+"""Numbers of report files -> scores, with words for their error bars."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from neuroclip_hf.figures.bars import Difference
+from neuroclip_hf.figures.repeats import RepeatPoint
+from neuroclip_hf.figures.scores import Accuracies, Score
+from neuroclip_hf.figures.segments import Segment
+
+_NORMAL = 1.959963984540054  # 97.5 % of a normal distribution lie below
+_SEGMENT = re.compile(
+    r"(?P<kind>sliding|growing)\D*?(?P<start>-?\d+\.?\d*)\s*(?:m?s\s*)?(?:to|\.\.|[-,])\s*(?P<stop>-?\d+\.?\d*)"
+)
+
+
+def number(value: Any) -> float:
+    """A finite number.
+
+    Raises:
+        ValueError, TypeError: for anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{value!r} is no number")
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is not finite")
+    return float(value)
+
+
+def score(value: Any, interval: Any = None, over: str = "seeds") -> Score:
+    """A number, or `{"mean", "std", "interval"}`, with the interval before the standard deviation.
+
+    Args:
+        value: what the file says.
+        interval: `{"low", "high", "level", "over"}` where it stands elsewhere in the file.
+        over: what a standard deviation is over.
+    """
+    if isinstance(value, dict):
+        interval = interval or value.get("interval")
+        mean, deviation = number(value["mean"]), value.get("std")
+    else:
+        mean, deviation = number(value), None
+    if interval:
+        level, what = interval.get("level", 0.95), interval.get("over")
+        words = f"{100 * number(level):g} % interval" + (f" over {what}" if what else "")
+        return Score(mean, number(interval["low"]), number(interval["high"]), words)
+    if deviation is not None:
+        return Score(mean, mean - number(deviation), mean + number(deviation), f"one standard deviation over {over}")
+    return Score(mean)
+
+
+def accuracies(label: str, entry: dict[str, Any], over: str = "seeds") -> Accuracies:
+    """`top1` and, where there is one, `top5` of an entry."""
+    top5 = entry.get("top5")
+    return Accuracies(label, score(entry["top1"], over=over), None if top5 is None else score(top5, over=over))
+
+
+def repeat_points(entries: Sequence[dict[str, Any]]) -> list[RepeatPoint]:
+    """Points of a repeats curve; a plain number with its queries gets Wilson's interval (1927)."""
+    return [
+        RepeatPoint(
+            int(number(entry["repeats"])),
+            _with_queries(entry["top1"], entry.get("num_queries")),
+            None if entry.get("top5") is None else _with_queries(entry["top5"], entry.get("num_queries")),
+        )
+        for entry in entries
+    ]
+
+
+def _with_queries(value: Any, queries: Any) -> Score:
+    if isinstance(value, dict) or not queries:
+        return score(value)
+    mean, count = number(value), number(queries)
+    middle = (mean + _NORMAL**2 / (2 * count)) / (1 + _NORMAL**2 / count)
+    half = _NORMAL / (1 + _NORMAL**2 / count) * math.sqrt(mean * (1 - mean) / count + _NORMAL**2 / (4 * count**2))
+    words = "Wilson's 95 % interval, as if queries were independent"
+    return Score(mean, max(0.0, middle - half), min(1.0, middle + half), words)
+
+
+def difference(row: dict[str, Any]) -> Difference | None:
+    """How a row of an ablation differs from the first; None where it is the first."""
+    found = row.get("difference")
+    if not found:
+        return None
+    low, high, p = (found.get(name) for name in ("low", "high", "p"))
+    value = number(found["difference"])
+    known = low is not None and high is not None
+    spread = score(value, {**found, "over": found.get("over")}) if known else Score(value)
+    return Difference(str(row["name"]), spread, None if p is None else number(p))
+
+
+def segment(row: dict[str, Any]) -> tuple[str, Segment] | None:
+    """The stretch of time that a row of an ablation over segments is of: "sliding" or "growing", and its scores.
+
+    Its name says so, as in "sliding 0.1-0.2" (seconds, or with "ms"); a `window` among its overrides comes before the
+    numbers of the name. None for a row that says neither: the whole epoch, for example.
+    """
+    name = str(row["name"])
+    found, window = _SEGMENT.search(name), (row.get("overrides") or {}).get("window")
+    if found is None:
+        return None
+    unit = 0.001 if re.search(r"\d\s*ms\b", name) else 1.0
+    start, stop = (unit * float(found[end]) for end in ("start", "stop"))
+    if isinstance(window, list) and len(window) == 2:
+        start, stop = number(window[0]), number(window[1])
+    scores = accuracies(name, row)
+    return found["kind"], Segment(start, stop, scores.top1, scores.top5)
+
+
+def spreads(scores: Sequence[Score | None]) -> str:
+    """What the error bars of a figure are, as the end of a sentence; empty where there are none."""
+    words = sorted({one.spread for one in scores if one is not None and one.spread})
+    return f"Error bars: {'; '.join(words)}." if words else ""

@@ -1,0 +1,281 @@
+"""One result -> a section of the page: its numbers, and the figures that need nothing but its files."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neuroclip_hf import columns
+from neuroclip_hf.figures.bars import Difference, Panel, accuracy_bars, difference_plot
+from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
+from neuroclip_hf.figures.page.numbers import accuracies, difference, number, score, segment, spreads
+from neuroclip_hf.figures.page.reading import ABLATION, REPRODUCTION, Result
+from neuroclip_hf.figures.page.shared import (
+    Families,
+    add_rankings,
+    add_repeats,
+    add_training,
+    caption,
+    chance_words,
+    facts_table,
+    n_way_table,
+    recorded_words,
+)
+from neuroclip_hf.figures.scores import Accuracies
+from neuroclip_hf.figures.segments import Segment, segment_curves
+from neuroclip_hf.figures.style import to_png
+
+_SEGMENTS = "segments"
+
+
+def build_section(result: Result, families: Families) -> Section:
+    """Tables and figures of one result.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: if its report lacks an entry or holds a wrong one.
+    """
+    if result.report is None:
+        return _unevaluated(result)
+    if result.kind == REPRODUCTION:
+        return _reproduction(result, result.report, families)
+    if result.kind == ABLATION:
+        return _ablation(result, result.report)
+    return _run(result, result.report, families)
+
+
+def main_result(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a reproduction, the row that speaks for it: the first inductive one."""
+    rows: list[dict[str, Any]] = report["results"]
+    return next((row for row in rows if row.get("tier") == "inductive"), rows[0])
+
+
+def _unevaluated(result: Result) -> Section:
+    data = result.facts.get("data")
+    section = Section(
+        f"{result.facts.get('recipe') or 'A checkpoint'}, one run ({result.name})",
+        f"{recorded_words(data)} Not evaluated yet.",
+        data == columns.SIMULATED,
+    )
+    section.tables.append(facts_table(_training_facts(result.facts)))
+    add_training(section, result, data)
+    return section
+
+
+def _run(result: Result, report: dict[str, Any], families: Families) -> Section:
+    intervals = report.get("intervals") or {}
+    top1, top5 = (score(report[name], intervals.get(name)) for name in ("top1", "top5"))
+    recipe = report["run"].get("recipe") or "a checkpoint"
+    lead = caption(recorded_words(report["data"]), f"Top-1 {top1}, top-5 {top5}.", chance_words(report))
+    section = Section(f"{recipe}, one run ({result.name})", lead, report["data"] == columns.SIMULATED)
+    section.flags += map(str, report.get("flags") or ())
+    section.tables.append(_run_table(report))
+    if report.get("tiers"):
+        section.tables.append(_tiers_table(report["tiers"]))
+    if report.get("n_way"):
+        section.tables.append(n_way_table(report["n_way"]))
+    facts = {name: report.get(name) for name in _RUN_FACTS}
+    section.tables.append(facts_table({**facts, **_training_facts(report["run"])}))
+    if len(report["subjects"]) > 1:
+        rows = [accuracies(name, entry) for name, entry in report["subjects"].items()]
+        section.figures.append(_subjects_figure(rows, report, f"n = {report['num_queries']} queries in all."))
+    add_repeats(section, report.get("repeats") or (), report)
+    add_training(section, result, report["data"])
+    add_rankings(section, result.rankings(), families, report["data"])
+    return section
+
+
+_RUN_FACTS = (
+    "protocol",
+    "split",
+    "tested_subjects",
+    "gallery",
+    "averaged_repeats",
+    "target",
+    "tier",
+    "whitening_fit",
+    "selection",
+    "tower",
+    "seed",
+    "store",
+    "permutation",
+)
+
+
+def _training_facts(run: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("recipe", "best_epoch", "epochs", "trainable_parameters", "seconds", "subjects", "held_out_subject")
+    return {name: run.get(name) for name in (*names, "validation", "sampling", "versions")}
+
+
+def _run_table(report: dict[str, Any]) -> PageTable:
+    names = ("top1", "top5", "pairwise")
+    rows = [
+        (name, *(f"{number(entry[key]):.3f}" for key in names), str(entry["num_queries"]))
+        for name, entry in report["subjects"].items()
+    ]
+    rows.append(("all queries", *(f"{number(report[key]):.3f}" for key in names), str(report["num_queries"])))
+    rows.append(("chance", f"{number(report['chance']):.3f}", f"{number(report['chance_top5']):.3f}", "0.500", ""))
+    if report.get("control_top1") is not None:
+        rows.append(("control (shuffled pairs)", f"{number(report['control_top1']):.3f}", "", "", ""))
+    words = ("", "top-1", "top-5", "pairwise", "queries")
+    return PageTable("Accuracy", words, rows, recorded_words(report["data"]))
+
+
+def _tiers_table(tiers: Sequence[dict[str, Any]]) -> PageTable:
+    rows = []
+    for tier in tiers:
+        top1, top5 = score(tier["top1"], tier.get("interval")), tier.get("top5")
+        numbers = [str(top1), "" if top5 is None else f"{number(top5):.3f}", _word(tier, "num_trials")]
+        # What takes most room comes last: a narrow screen shows the numbers first.
+        words = [_word(tier, name) for name in ("whitening", "fitted_on")]
+        rows.append((_word(tier, "tier"), _word(tier, "method"), *numbers, *words))
+    header = ("tier", "method", "top-1", "top-5", "trials", "whitening", "fitted on")
+    note = "Inductive numbers first. Calibrated and transductive ones use no label; matching is never retrieval."
+    return PageTable("Tiers", header, rows, note)
+
+
+def _word(entry: Mapping[str, Any], name: str) -> str:
+    return "" if entry.get(name) is None else str(entry[name])
+
+
+def _subjects_figure(rows: Sequence[Accuracies], report: dict[str, Any], n: str) -> PageFigure:
+    panel = Panel("By subject", rows, number(report["chance"]), report.get("chance_top5"))
+    spread = spreads([one for row in rows for one in (row.top1, row.top5)])
+    text = caption(
+        "Queries whose picture was found, by subject.", spread, chance_words(report), n, recorded_words(report["data"])
+    )
+    return PageFigure("subjects", "By subject", text, to_png(accuracy_bars([panel])))
+
+
+def _reproduction(result: Result, report: dict[str, Any], families: Families) -> Section:
+    main, seeds = main_result(report), report["seeds"]
+    mean = accuracies("mean", main["mean"])
+    lead = caption(
+        recorded_words(report["data"]),
+        f"Top-1 {mean.top1}, top-5 {mean.top5}: {mean.top1.spread or 'mean over seeds'}.",
+        chance_words(report),
+    )
+    title = f"{report['recipe']}, {report['protocol']}-subject ({result.name})"
+    section = Section(title, lead, report["data"] == columns.SIMULATED)
+    section.flags += map(str, report.get("flags") or ())
+    section.tables.append(_results_table(report["results"]))
+    section.tables.append(_by_subject_table(main, seeds))
+    if main.get("n_way"):
+        section.tables.append(n_way_table(main["n_way"]))
+    facts = ("recipe", "protocol", "seeds", "tower", "gallery", "whitening_fit", "store", "seconds", "hardware")
+    section.tables.append(facts_table({name: report.get(name) for name in (*facts, "versions")}))
+    rows = [accuracies(name, entry) for name, entry in main["subjects"].items()]
+    section.figures.append(_subjects_figure(rows, report, f"{len(rows)} subjects, {len(seeds)} seeds."))
+    add_repeats(section, main.get("repeats") or (), report)
+    add_training(section, result, report["data"])
+    add_rankings(section, result.rankings(), families, report["data"])
+    return section
+
+
+def _results_table(results: Sequence[dict[str, Any]]) -> PageTable:
+    rows = []
+    for row in results:
+        mean = accuracies("", row["mean"])
+        words = [str(row.get(name) or "") for name in ("tier", "method", "whitening", "selection")]
+        rows.append((*words, str(mean.top1), str(mean.top5 or "")))
+    header = ("tier", "method", "whitening", "epoch by", "top-1", "top-5")
+    note = "Means over subjects. Inductive numbers first; matching is never retrieval."
+    return PageTable("Results", header, rows, note)
+
+
+def _by_subject_table(main: dict[str, Any], seeds: Sequence[Any]) -> PageTable:
+    rows = []
+    for name, entry in main["subjects"].items():
+        cells = [_mean_and_deviation(entry.get(key)) for key in ("top1", "top5", "pairwise")]
+        rows.append((name, *cells))
+    words = f"Means and standard deviations over {len(seeds)} seeds."
+    return PageTable("By subject", ("subject", "top-1", "top-5", "pairwise"), rows, words)
+
+
+def _mean_and_deviation(entry: Any) -> str:
+    if entry is None:
+        return ""
+    deviation = entry.get("std")
+    return f"{number(entry['mean']):.3f}" + ("" if deviation is None else f" ± {number(deviation):.3f}")
+
+
+def _ablation(result: Result, report: dict[str, Any]) -> Section:
+    over, rows = report["over"], report["rows"]
+    scores = [accuracies(str(row["name"]), row) for row in rows]
+    differences = [one for one in map(difference, rows) if one is not None]
+    recipe = report.get("recipe") or "a recipe"
+    lead = caption(recorded_words(report["data"]), f"{len(rows)} variants of {recipe}.", chance_words(report))
+    section = Section(f"Ablation over {over} ({result.name})", lead, report["data"] == columns.SIMULATED)
+    section.flags += map(str, report.get("flags") or ())
+    section.tables.append(_rows_table(rows, scores))
+    facts = (
+        "recipe",
+        "over",
+        "protocol",
+        "seeds",
+        "tower",
+        "gallery",
+        "whitening_fit",
+        "store",
+        "seconds",
+        "hardware",
+    )
+    section.tables.append(facts_table({name: report.get(name) for name in (*facts, "versions")}))
+    found = [one for one in map(segment, rows) if one is not None] if over == _SEGMENTS else []
+    if found:
+        section.figures.append(_segments_figure(found, report))
+    else:
+        section.figures.append(_rows_figure(scores, report))
+    if differences:
+        section.figures.append(_differences_figure(differences, str(rows[0]["name"]), report))
+    return section
+
+
+def _rows_table(rows: Sequence[dict[str, Any]], scores: Sequence[Accuracies]) -> PageTable:
+    cells = []
+    for row, one in zip(rows, scores, strict=True):
+        found = difference(row)
+        p = "" if found is None or found.p is None else f"{found.p:.3f}"
+        gap = "" if found is None else str(found.score)
+        cells.append((one.label, str(one.top1), str(one.top5 or ""), gap, p, f"{number(row.get('seconds') or 0):.0f}"))
+    header = ("variant", "top-1", "top-5", "difference in top-1", "p", "seconds")
+    return PageTable("Variants", header, cells, "Differences are paired, on the same queries, against the first row.")
+
+
+def _segments_figure(found: Sequence[tuple[str, Segment]], report: dict[str, Any]) -> PageFigure:
+    sliding, growing = ([one for kind, one in found if kind == wanted] for wanted in ("sliding", "growing"))
+    text = caption(
+        "Queries whose picture was found by models that saw one stretch of time:",
+        f"windows of {_lengths(sliding)} at different places{', and' if growing else '.'}" if sliding else "",
+        "windows that grow from one start." if growing else "",
+        spreads([score for _, one in found for score in (one.top1, one.top5)]).replace("Error bars", "Bands"),
+        chance_words(report),
+        recorded_words(report["data"]),
+    )
+    figure = segment_curves(sliding, growing, number(report["chance"]), report.get("chance_top5"))
+    return PageFigure("segments", "Temporal segments", text, to_png(figure))
+
+
+def _lengths(segments: Sequence[Segment]) -> str:
+    lengths = sorted({round(one.stop - one.start, 3) for one in segments})
+    return " to ".join(f"{length:g}" for length in dict.fromkeys((lengths[0], lengths[-1]))) + " s"
+
+
+def _rows_figure(scores: Sequence[Accuracies], report: dict[str, Any]) -> PageFigure:
+    over = report["over"]
+    title = {"encoders": "Comparison of encoders"}.get(over, f"Ablation over {over}")
+    panel = Panel(title, scores, number(report["chance"]), report.get("chance_top5"))
+    text = caption(
+        f"Queries whose picture was found, by variant ({over}).",
+        spreads([one for row in scores for one in (row.top1, row.top5)]),
+        chance_words(report),
+        recorded_words(report["data"]),
+    )
+    return PageFigure(over, title, text, to_png(accuracy_bars([panel])))
+
+
+def _differences_figure(differences: Sequence[Difference], reference: str, report: dict[str, Any]) -> PageFigure:
+    text = caption(
+        f"Paired difference in top-1 from {reference!r}, the first row, on the same queries. Filled: the interval "
+        "leaves zero out.",
+        spreads([one.score for one in differences]),
+        recorded_words(report["data"]),
+    )
+    return PageFigure("differences", "Paired differences", text, to_png(difference_plot(differences, reference)))

@@ -1,0 +1,214 @@
+"""The page says what the files say, holds all of its pictures, and takes nothing from a file for HTML."""
+
+import html
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.figures.page import PageSettings, write_page
+from neuroclip_hf.figures.page.numbers import repeat_points, score, segment
+
+EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">&"\''
+
+
+def page(folder, **settings):
+    made = write_page(folder, folder.parent / "page.html", PageSettings(**settings), overwrite=True)
+    return made, (folder.parent / "page.html").read_text(encoding="utf-8")
+
+
+def words(text):
+    return html.unescape(re.sub(r"<[^>]*>", " ", re.sub(r"<style>.*</style>", "", text, flags=re.DOTALL)))
+
+
+def test_a_run(made, tmp_path):
+    result, text = page(made.make_run(tmp_path / "run", flags=["duplicates in the gallery"]))
+    assert result["figures"] == [
+        "By subject",
+        "Averaged repeats",
+        "Training",
+        "Confusion by concept",
+        "Similarity of queries and gallery",
+    ]
+    said = words(text)
+    assert "Simulated recordings: these numbers say nothing about real brains." in said
+    assert "Top-1 0.500 (0.470 to 0.530)" in said
+    assert "Chance: 0.5 % (top-1), 2.5 % (top-5), gallery of 200." in said
+    assert "duplicates in the gallery" in said
+    assert "transductive" in said
+    assert "200-way" in said
+    assert "n = 3 queries" in said
+    assert text.count("data:image/png;base64,") == 5
+    assert "they need --data STORE" in said
+
+
+def test_recorded_brains_are_called_so(made, tmp_path):
+    _, text = page(made.make_run(tmp_path / "run", data="recorded"))
+    assert "Recorded brains." in words(text)
+    assert "imulated" not in words(text)
+
+
+def test_a_reproduction(made, tmp_path):
+    result, text = page(made.make_reproduction(tmp_path / "out", whitening_fit="own session"))
+    assert result["figures"][:3] == ["By subject", "Averaged repeats", "Training"]
+    said = words(text)
+    assert "95 % interval over subjects" in said
+    assert "10 subjects, 3 seeds" in said
+    assert "2 trainings (thin) and their mean (bold)" in said
+    assert "2 runs together" in said
+    assert said.index("inductive") < said.index("calibrated") < said.index("matching")
+    assert "0.460 ± 0.010" in said
+
+
+def test_ablations(made, tmp_path):
+    made.make_ablation(tmp_path / "all" / "parts")
+    made.make_ablation(tmp_path / "all" / "encoders", over="encoders")
+    made.make_ablation(tmp_path / "all" / "segments", over="segments", names=["whole", *made.segment_names()])
+    result, text = page(tmp_path / "all")
+    assert result["figures"] == [
+        *("Comparison of encoders", "Paired differences"),
+        *("Ablation over parts", "Paired differences"),
+        *("Temporal segments", "Paired differences"),
+    ]
+    assert "windows of 0.1 s at different places, and windows that grow" in words(text)
+
+
+def test_several_results_are_compared_by_setting(made, tmp_path):
+    for recipe, protocol in (("nice", "intra"), ("neuroclip", "intra"), ("neuroclip", "inter")):
+        made.make_reproduction(tmp_path / "all" / f"{recipe}-{protocol}", recipe=recipe, protocol=protocol, runs=1)
+    made.make_run(tmp_path / "all" / "deep" / "run", data="recorded")
+    result, text = page(tmp_path / "all")
+    assert result["figures"][0] == "Methods"
+    assert len(result["results"]) == 4
+    assert "Some recordings are simulated: the titles say which." in words(text)
+    names = re.findall(r' id="([^"]+)"', text)
+    assert len(names) == len(set(names))
+
+
+def test_a_run_that_was_not_evaluated_has_its_training(made, tmp_path):
+    run = made.make_run(tmp_path / "run")
+    (run / "report.json").unlink()
+    result, text = page(run)
+    assert result["figures"] == ["Training"]
+    assert "Not evaluated yet" in text
+
+
+def test_nothing_from_a_file_is_taken_for_html(made, tmp_path):
+    subjects = [f"sub-{EVIL}", "\ud800\x00"]
+    made.make_run(tmp_path / "all" / "run", concepts=[EVIL, "$\\frac{$", "b"], subjects=subjects, flags=[EVIL])
+    made.make_ablation(tmp_path / "all" / "ablation", names=[EVIL, "b"], over="parts", recipe=EVIL)
+    made.make_reproduction(tmp_path / "all" / "other", recipe=EVIL, protocol="inter", tower=EVIL, runs=1)
+    _, text = page(tmp_path / "all")
+    assert text.count("&lt;script&gt;alert(1)") >= 5
+    assert "<script" not in text
+    assert not re.search(r"<img[^>]*onerror", text)
+    assert "default-src 'none'" in text
+
+
+def test_the_page_holds_everything_that_it_shows(made, tmp_path):
+    _, text = page(made.make_run(tmp_path / "run"))
+    assert set(re.findall(r'(?:src|href)="([a-z]+:|#)', text)) <= {"data:", "#"}
+    assert "http" not in re.sub(r'http-equiv="', "", re.sub(r"base64,[^\"]*", "", text))
+    assert str(tmp_path) not in text
+
+
+def test_the_same_files_give_the_same_bytes_wherever_they_lie(made, tmp_path):
+    for place in ("one", "two"):
+        made.make_run(tmp_path / place / "run")
+        write_page(tmp_path / place / "run")
+    assert (tmp_path / "one/run/report.html").read_bytes() == (tmp_path / "two/run/report.html").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("subjects", None, "run/report.json holds a wrong entry"),
+        ("top1", "much", "'much' is no number"),
+        ("chance", float("nan"), "nan is not finite"),
+        ("repeats", [{"repeats": 1}], "lacks 'top1'"),
+        ("schema", 9, "schema 9, this version reads"),
+        ("kind", "novel", "kind 'novel'"),
+    ],
+)
+def test_a_damaged_report_is_named_and_no_page_is_left(made, tmp_path, entry, value, message):
+    run = made.make_run(tmp_path / "run")
+    made.write(run, "report.json", made.run_report() | {entry: value})
+    with pytest.raises(InputError, match=re.escape(message)):
+        write_page(run)
+    assert not (run / "report.html").exists()
+
+
+@pytest.mark.parametrize("text", ["{", '{"epoch": "x"}', "[]"])
+def test_damaged_training_and_reports_are_named(made, tmp_path, text):
+    run = made.make_run(tmp_path / "run")
+    (run / "training.jsonl").write_text(text)
+    with pytest.raises(InputError, match=r"training\.jsonl cannot be read"):
+        write_page(run)
+    (run / "report.json").write_text("[1]" if text == "[]" else "{")
+    with pytest.raises(InputError, match=r"report\.json"):
+        write_page(run)
+
+
+def test_folders_without_results_and_existing_pages_are_refused(made, tmp_path):
+    with pytest.raises(InputError, match=r"holds no report\.json and no run\.json"):
+        write_page(tmp_path)
+    with pytest.raises(InputError, match="is not a folder"):
+        write_page(tmp_path / "none")
+    run = made.make_run(tmp_path / "run")
+    (run / "report.html").write_text("mine")
+    with pytest.raises(InputError, match="--overwrite"):
+        write_page(run)
+    assert (run / "report.html").read_text() == "mine"
+    with pytest.raises(InputError, match=r"ends in \.html"):
+        write_page(run, tmp_path / "page.pdf")
+    with pytest.raises(InputError, match="--scalp magic"):
+        write_page(run, settings=PageSettings(scalp="magic"), overwrite=True)
+
+
+def test_families_from_a_file_sort_the_confusion(made, tmp_path):
+    run = made.make_run(tmp_path / "run")
+    (tmp_path / "families.csv").write_text("concept,family\nface,body\nhouse,thing\ntool,thing\n")
+    result, text = page(run, families=tmp_path / "families.csv")
+    assert "Confusion by family" in result["figures"]
+    assert "by chance for 55.6 %" in words(text)
+
+
+def test_scores_know_what_their_error_bars_are():
+    assert score({"mean": 0.5, "std": 0.1}).spread == "one standard deviation over seeds"
+    whole = score({"mean": 0.5, "std": 0.1, "interval": {"low": 0.3, "high": 0.6, "level": 0.9, "over": "subjects"}})
+    assert (whole.low, whole.high, whole.spread) == (0.3, 0.6, "90 % interval over subjects")
+    assert not score(0.5).has_error
+    (point,) = repeat_points([{"repeats": 2, "top1": 0.5, "num_queries": 100}])
+    assert (point.top1.low, point.top1.high) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sliding 0.1-0.2", ("sliding", 0.1, 0.2)),
+        ("sliding -0.1-0.2 s", ("sliding", -0.1, 0.2)),
+        ("growing 0 to 300 ms", ("growing", 0.0, 0.3)),
+        ("growing window (0.05, 0.4)", ("growing", 0.05, 0.4)),
+        ("whole epoch", None),
+    ],
+)
+def test_segments_are_read_from_their_names(name, expected):
+    found = segment({"name": name, "top1": 0.5})
+    if expected is None:
+        assert found is None
+    else:
+        assert (found[0], found[1].start, found[1].stop) == pytest.approx(expected)
+
+
+def test_a_page_of_files_alone_loads_no_torch(made, tmp_path):
+    run = made.make_run(tmp_path / "run")
+    program = (
+        "import sys\nfrom neuroclip_hf.cli.main import main\n"
+        f"assert main(['report', {str(run)!r}, '--json']) == 0\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["page"] == str(run / "report.html")
