@@ -64,9 +64,7 @@ def standardize(values: torch.Tensor, reference: torch.Tensor | None = None) -> 
     """
     fitted = fitted_on(values, reference)
     deviation = fitted.std(dim=0, correction=0)
-    # The computed deviation of equal numbers is a rounding error, and would blow others up.
-    constant = (fitted == fitted[:1]).all(dim=0) | (deviation == 0)
-    return like((as_double(values) - fitted.mean(dim=0)) / deviation.masked_fill(constant, 1.0), values)
+    return like((as_double(values) - fitted.mean(dim=0)) / deviation.masked_fill(deviation == 0, 1.0), values)
 
 
 def whiten(
@@ -216,11 +214,10 @@ def sinkhorn_scores(scores: torch.Tensor, temperature: float = 0.05, iterations:
     logits = as_double(scores) / temperature
     unknown = logits.isnan()
     logits.masked_fill_(unknown, -torch.inf)
-    wanted = torch.log(torch.tensor(logits.shape[0] / logits.shape[1], dtype=logits.dtype, device=logits.device))
     row, column = logits.new_zeros(logits.shape[0]), logits.new_zeros(logits.shape[1])
     for _ in range(iterations):
-        column = _less_mass(wanted, logits.T, row)
-        row = _less_mass(torch.zeros_like(wanted), logits, column)
+        column = _less_mass(logits.T, row)  # Q / G for each is a constant, which the rows undo
+        row = _less_mass(logits, column)
     return like(logits.add_(row[:, None]).add_(column).masked_fill_(unknown, torch.nan), scores)
 
 
@@ -283,11 +280,11 @@ def matching_accuracy(scores: torch.Tensor, target: torch.Tensor) -> float:
     return int(found.sum()) / len(found)
 
 
-def _less_mass(wanted: torch.Tensor, logits: torch.Tensor, potential: torch.Tensor) -> torch.Tensor:
-    """Logarithm of what to multiply each row with for its sum to be as wanted; 0 for a row without anything."""
+def _less_mass(logits: torch.Tensor, potential: torch.Tensor) -> torch.Tensor:
+    """Logarithm of what to multiply each row with for its sum to be 1; 0 for a row without anything."""
     blocks = logits.split(rows_at_once(logits))
     mass = torch.cat([torch.logsumexp(block + potential, dim=1) for block in blocks])
-    return (wanted - mass).masked_fill(mass.isneginf(), 0)
+    return (-mass).masked_fill(mass.isneginf(), 0)
 
 
 def _check_scores(scores: torch.Tensor) -> None:

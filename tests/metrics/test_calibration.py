@@ -64,10 +64,12 @@ def test_standardising_by_hand():
 
 
 def test_equal_numbers_are_not_blown_up_by_their_rounding():
-    reference = torch.full((7, 2), 0.1)
+    reference = torch.full((11, 2), 0.1, dtype=torch.float64)
+    assert 0 < (reference.mean(dim=0) - 0.1).abs().max() < 1e-12
     for calibrate in (standardize, whiten):
-        assert calibrate(torch.full((3, 2), 0.1), reference).abs().max() < 1e-6
-        torch.testing.assert_close(calibrate(torch.ones(3, 2), reference), torch.full((3, 2), 0.9))
+        assert calibrate(reference[:3], reference).abs().max() < 1e-12
+        found = calibrate(torch.ones(3, 2).double(), reference)
+        torch.testing.assert_close(found, torch.full((3, 2), 0.9).double())
 
 
 @pytest.mark.parametrize("shrinkage", [None, 0.0, 0.3])
@@ -161,6 +163,7 @@ def test_nan_spoils_its_own_row_and_column_only_and_never_wins():
     torch.testing.assert_close(scores[rows][:, columns], csls_scores(*alone, 3))
     assert scores[2].isnan().all()
     assert scores[:, 3].isnan().all()
+    torch.testing.assert_close(csls_scores(query, gallery)[rows][:, columns], csls_scores(*alone))  # all, at k = 10
     assert ranks_from_scores(scores, torch.full((6,), 3)).tolist() == [4] * 6
     for found, expected in zip(center(query, gallery), center(*alone), strict=True):
         torch.testing.assert_close(found[~found.isnan().any(dim=1)], expected)
@@ -288,7 +291,8 @@ def test_a_collapsed_model_is_not_matched_along_the_diagonal():
 def test_what_can_never_be_right_is_left_over():
     scores = torch.tensor([[NAN, 0.9, 0.1], [0.2, 0.8, NAN], [NAN, NAN, -INF]])
     assert one_to_one_assignment(scores).tolist() == [1, 0, -1]
-    assert matching_accuracy(scores, torch.tensor([1, 0, 2])) == pytest.approx(2 / 3)
+    assert matching_accuracy(scores, torch.tensor([1, 0, 0])) == pytest.approx(2 / 3)
+    assert one_to_one_assignment(torch.tensor([[0.9, 0.0], [0.8, NAN]])).tolist() == [1, 0]  # 0.8 in all, not 0.9
     assert one_to_one_assignment(torch.full((2, 3), NAN)).tolist() == [-1, -1]
 
 
