@@ -9,6 +9,7 @@ from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import accuracy_of, load_ranking, rank_test_split
+from neuroclip_hf.protocols import evaluating
 from neuroclip_hf.protocols.evaluating import evaluate_run
 from neuroclip_hf.protocols.run import save_run, train_on_store
 from neuroclip_hf.training.settings import load_recipe
@@ -47,9 +48,12 @@ def test_the_ranking_stands_beside_the_report(run_copy, store):
     json.dumps(report.to_dict(), allow_nan=False)
 
 
-def test_an_unseen_subject_has_a_row_for_each_whitening(left_out, store, by_others):
+def test_an_unseen_subject_has_a_row_for_each_whitening(left_out, store, by_others, monkeypatch):
     folder, trained = left_out
+    ranked = []
+    monkeypatch.setattr(evaluating, "rank_test_split", lambda *a, **b: ranked.append(a[2]) or rank_test_split(*a, **b))
     report = evaluate_run(folder, store, also=by_others, overwrite=True)
+    assert ranked == [store, by_others]
     own, others = report.tiers[:2]
     assert (own["tier"], own["whitening"]) == ("inductive", "own-session whitening")
     assert (others["tier"], others["whitening"]) == ("inductive", "training-subjects whitening")
