@@ -10,8 +10,9 @@ def softened_contrastive_loss(
     scale: torch.Tensor | float,
     image_id: torch.Tensor | None = None,
     frozen_image_embeds: torch.Tensor | None = None,
-    softening: float = 0.2,
-    softening_temperature: float = 0.05,
+    *,
+    softening: float,
+    softening_temperature: float,
 ) -> torch.Tensor:
     """Symmetric cross-entropy between brain recordings and their pictures, with softened targets.
 
@@ -37,7 +38,8 @@ def softened_contrastive_loss(
         ValueError: for shapes that do not fit, settings out of range, or softening without frozen embeddings.
 
     Example:
-        >>> loss = softened_contrastive_loss(brain, image, scale=logit_scale.exp(), softening=0.0)
+        >>> softening = {"softening": 0.3, "softening_temperature": 0.1}
+        >>> loss = softened_contrastive_loss(brain, image, logit_scale.exp(), ids, frozen, **softening)
     """
     _check_pair(brain_embeds, image_embeds)
     logits = contrastive_logits(brain_embeds, image_embeds, scale)

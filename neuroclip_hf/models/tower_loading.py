@@ -184,6 +184,19 @@ def cast_fingerprint(
     return fingerprint_of({key: each.to(dtype) if each.is_floating_point() else each for key, each in weights.items()})
 
 
+def refuse_revision(name: str | PathLike[str] | None, revision: str | None) -> None:
+    """Raise [`InputError`] for a revision of what has none: a folder, or the tower that ships with the package.
+
+    Passed over are `None` and "main", which transformers passes on where nobody asked for a revision.
+    """
+    if name is None or revision in (None, "main"):
+        return
+    if name == SMALL_CLIP:
+        raise InputError(f"revision is {revision!r}, but {name} ships with the package: leave it out.")
+    if Path(name).is_dir():
+        raise InputError(f"revision is {revision!r}, but {name} is a folder, which has none: leave it out.")
+
+
 def resolve_commit(name: str, revision: str | None, **hub: Any) -> str | None:
     """The commit that a branch or tag of a repository on the Hub points to now.
 

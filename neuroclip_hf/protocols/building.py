@@ -11,6 +11,7 @@ from transformers.activations import ACT2FN
 
 from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.encoders.base import TrialFacts
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 from neuroclip_hf.models.neuroclip.modeling_neuroclip import NeuroCLIPModel
 from neuroclip_hf.models.registry import encoder_class, encoder_config
@@ -39,14 +40,13 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Neuro
     Raises:
         InputError: for an unknown encoder or a setting that it or the tower does not have.
     """
-    sizes = encoder_class(settings.encoder).sizes(
-        trials.trial_shape, trials.sampling_rate, trials.channel_names, len(trials.subjects)
-    )
+    facts = TrialFacts(trials.trial_shape, trials.sampling_rate, trials.channel_names, len(trials.subjects))
+    sizes = encoder_class(settings.encoder).sizes(facts)
     fixed = sorted(set(sizes) & set(settings.encoder_settings))
     if fixed:
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
     encoder_settings = {**sizes, **settings.encoder_settings}
-    shared = {name: getattr(settings, name) for name in _OF_THE_MODEL}
+    shared = {name: value for name in _OF_THE_MODEL if (value := getattr(settings, name)) is not None}
     tower = _tower(settings)
     if tower != RANDOM_TOWER:
         if settings.tower_settings:

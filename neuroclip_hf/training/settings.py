@@ -43,7 +43,8 @@ class ModelSettings:
         vision_feature_token (`str`): of those layers, "cls" or the "mean" of the patches.
         brain_projection, image_projection (`str`): into the shared space: "linear", "mlp" or "none".
         projection_dim (`int`): size of the shared space.
-        softening, softening_temperature (`float`): of the softened contrastive loss.
+        softening, softening_temperature (`float` or None): of the softened contrastive loss; None is the model's
+            default, see [`NeuroCLIPConfig`].
     """
 
     encoder: str = "eeg_project"
@@ -58,8 +59,8 @@ class ModelSettings:
     brain_projection: str = "linear"
     image_projection: str = "linear"
     projection_dim: int = 512
-    softening: float = 0.2
-    softening_temperature: float = 0.05
+    softening: float | None = None
+    softening_temperature: float | None = None
 
     def __post_init__(self) -> None:
         if self.tower is None:

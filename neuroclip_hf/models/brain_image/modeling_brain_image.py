@@ -9,8 +9,10 @@ from transformers import PreTrainedModel, initialization
 from neuroclip_hf.adapters.neuro_prompt.structure import find_structure
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
-from neuroclip_hf.models.brain_image.checkpoints import SmallCheckpoints, tower_dtype_of
+from neuroclip_hf.models.batches import require_floating, require_pictures
+from neuroclip_hf.models.brain_image.checkpoints import SmallCheckpoints
 from neuroclip_hf.models.brain_image.configuration_brain_image import BrainImageConfig
+from neuroclip_hf.models.configuration import setting_names
 from neuroclip_hf.models.initialisation import initialise_as_torch
 from neuroclip_hf.models.projections import ImageProjection, LogitScale, build_projection
 from neuroclip_hf.models.registry import build_encoder
@@ -33,6 +35,9 @@ class BrainImageModel(SmallCheckpoints):
         vision_model (`PreTrainedModel`, *optional*): a tower to build on, which is changed in place; without it a new
             one is made from `config.vision_config`.
         stored_tower (`StoredTower`, *optional*): what fills the tower while a checkpoint is loaded.
+
+    Raises:
+        InputError: for an impossible config, or any other argument.
     """
 
     config: BrainImageConfig
@@ -50,7 +55,13 @@ class BrainImageModel(SmallCheckpoints):
         config: BrainImageConfig,
         vision_model: PreTrainedModel | None = None,
         stored_tower: StoredTower | None = None,
+        **unknown: Any,
     ) -> None:
+        if unknown:  # transformers hands on what `from_pretrained` was given and nobody knows
+            raise InputError(
+                f"{type(self).__name__} has no setting {', '.join(sorted(unknown))}: its settings are "
+                f"{', '.join(setting_names(type(config)))}."
+            )
         config.check()
         if vision_model is not None:
             config.vision_config = vision_model.config
@@ -192,6 +203,11 @@ class BrainImageModel(SmallCheckpoints):
                     "pixel_values is missing: with an active adapter, image_features cannot stand in for it."
                 )
             return self._image_projection()(image_features), image_features
+        if image_features is not None and len(image_features) != len(pixel_values):
+            raise InputError(
+                f"image_features is for {len(image_features)} pictures, and pixel_values holds {len(pixel_values)}: "
+                "pass the same pictures in both."
+            )
         adapted = self.needs_pictures
         if image_features is None and (needs_frozen or not adapted):
             image_features = self.get_frozen_image_features(pixel_values)
@@ -213,8 +229,8 @@ class BrainImageModel(SmallCheckpoints):
             initialization.zeros_(self.image_features_mean)
         vision.freeze_tower(self.vision_model)
         vision.freeze_unread(self.vision_model, self.config.feature_layers)
-        if (dtype := tower_dtype_of(self.config)) is not None:
-            vision.set_tower_dtype(self.vision_model, dtype)
+        if self.config.tower_dtype is not None:
+            vision.set_tower_dtype(self.vision_model, getattr(torch, self.config.tower_dtype))
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -232,6 +248,8 @@ class BrainImageModel(SmallCheckpoints):
 
     def _tower_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         tower, layers, token = self._tower(), self.config.feature_layers, self.config.vision_feature_token
+        size = None if self.takes_any_picture_size else tower.config.image_size
+        require_pictures(pixel_values, tower.config.num_channels, size)
         return vision.in_chunks(
             lambda pictures: vision.tower_features(tower, pictures, layers, token),
             pixel_values,
@@ -249,6 +267,7 @@ class BrainImageModel(SmallCheckpoints):
 
     def _check_image_features(self, image_features: torch.Tensor) -> None:
         self._tower()
+        require_floating("image_features", image_features, "as get_frozen_image_features gives it")
         expected = tuple(self.image_features_mean.shape)
         if image_features.ndim != 3 or tuple(image_features.shape[1:]) != expected:
             raise InputError(

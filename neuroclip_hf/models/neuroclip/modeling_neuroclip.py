@@ -8,6 +8,7 @@ from transformers.utils import ModelOutput
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.losses import contrastive_logits, gather_with_gradient, softened_cross_entropy
+from neuroclip_hf.models.batches import require_places, require_whole_numbers
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 
@@ -101,14 +102,15 @@ class NeuroCLIPModel(BrainImageModel):
             InputError: if a side is missing, or sizes do not fit each other.
         """
         brain = None if eeg_values is None else self.get_brain_features(eeg_values, subject_index)
+        for name, values in (("image_id", image_id), ("picture_index", picture_index)):
+            if values is not None:
+                require_whole_numbers(name, values, len(values if brain is None else brain))
         softened = return_loss and self.config.softening > 0
         image, frozen = self.embed_pictures(pixel_values, image_features, needs_frozen=softened)
-        if picture_index is not None:  # index_select, because its gradient is deterministic
-            image = None if image is None else image.index_select(0, picture_index)
-            frozen = None if frozen is None else frozen.index_select(0, picture_index)
+        image, frozen = (_of_rows(each, picture_index) for each in (image, frozen))
         output = NeuroCLIPOutput(brain_embeds=brain, image_embeds=image)
         if brain is not None and image is not None:
-            _check_pairs(brain, image, image_id)
+            _check_pairs(brain, image)
             scale = self.scale()
             output.logits_per_brain = contrastive_logits(brain, image, scale)
             output.logits_per_image = output.logits_per_brain.T
@@ -150,10 +152,16 @@ def _refuse_accumulation() -> None:
         )
 
 
-def _check_pairs(brain: torch.Tensor, image: torch.Tensor, image_id: torch.Tensor | None) -> None:
+def _of_rows(pictures: torch.Tensor | None, picture_index: torch.Tensor | None) -> torch.Tensor | None:
+    """What is known of each picture (pictures, ...) for each recording (rows, ...)."""
+    if pictures is None or picture_index is None:
+        return pictures
+    require_places("picture_index", picture_index, len(pictures))
+    return pictures.index_select(0, picture_index.long())  # whose gradient is deterministic
+
+
+def _check_pairs(brain: torch.Tensor, image: torch.Tensor) -> None:
     if len(brain) != len(image):
         raise InputError(
             f"{len(brain)} recordings but {len(image)} pictures: pass picture_index, which says the picture of each."
         )
-    if image_id is not None and tuple(image_id.shape) != (len(brain),):
-        raise InputError(f"image_id is {tuple(image_id.shape)}: it must be ({len(brain)},), one for each recording.")

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModel
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import ENCODERS, build_encoder, encoder_config, encoders
-from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig, EEGEncoderConfig
+from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig, EEGEncoderConfig, TrialFacts
 from neuroclip_hf.models.registry import encoder_class
 
 ROWS, WIDTH = 4, 12
@@ -88,7 +88,7 @@ def test_the_default_sizes_build(name):
 
 def test_trials_say_the_sizes(name):
     channels = [f"E{place}" for place in range(7)]
-    sizes = encoder_class(name).sizes((7, 200), 200.0, channels, 3)
+    sizes = encoder_class(name).sizes(TrialFacts((7, 200), 200.0, channels, 3))
     config = encoder_config(name, **sizes, hidden_size=WIDTH)
     assert config.trial_shape == (7, 200)
     assert (config.sampling_rate, config.channel_names) == (200.0, channels)
@@ -97,7 +97,7 @@ def test_trials_say_the_sizes(name):
 
 def test_patterns_are_refused_by_encoders_of_trials(name):
     with pytest.raises(InputError, match=r"reads trials of \(channels, samples\).*9 voxels"):
-        encoder_class(name).sizes((9,), None, [f"v{place}" for place in range(9)], 1)
+        encoder_class(name).sizes(TrialFacts((9,), None, [f"v{place}" for place in range(9)], 1))
 
 
 def test_evaluation_repeats_itself_and_training_does_not(name, small):
