@@ -77,8 +77,9 @@ class SmallCheckpoints(PreTrainedModel):
             options: as for `PreTrainedModel.from_pretrained`; settings of the config among them, as
                 `tower_dtype="bfloat16"`, or `vision=False` for a model of the brain side alone, which fetches no
                 tower and takes no memory for one. It has 4 bytes for each weight of the encoder and the brain
-                projection, or 2 with `dtype=torch.bfloat16` beside it; `benchmarks/encoders.py` prints both for each
-                encoder.
+                projection, or 2 with `dtype=torch.bfloat16` beside it, in which every encoder runs on a CPU too
+                (torch.float16 is for GPUs: torch does not come back from EEGNet's convolutions on a CPU).
+                `benchmarks/encoders.py` prints both; "eeg_project" is the largest, see there.
 
         Raises:
             InputError: naming the keys that are missing or unexpected, or both fingerprints if the tower that the
