@@ -11,9 +11,6 @@ to its embedding, in float32 and in bfloat16; `megabytes` is what the loaded wei
 """
 
 import argparse
-import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measuring import describe_device, print_line
 
 from neuroclip_hf.models import ENCODERS, NeuroCLIPModel, build_encoder, encoder_config
 from neuroclip_hf.models.encoders.base import BrainEncoder
@@ -81,7 +79,7 @@ def main(words: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     names = arguments.encoder or [name for name in ENCODERS if name != "braindecode"]
-    channels, load = arguments.channels, os.getloadavg()[0]
+    channels, place = arguments.channels, describe_device(torch.device("cpu"))
     encoders = {name: make(name, channels) for name in names}
     models = {(name, kind): model for name in names for kind, model in make_models(name, channels).items()}
     whole = {f"{name}, {kind}": model.get_brain_features for (name, kind), model in models.items()}
@@ -98,20 +96,7 @@ def main(words: list[str] | None = None) -> None:
         }
         for name, encoder in encoders.items()
     }
-    print(
-        json.dumps(
-            {
-                "benchmark": "encoders",
-                "trial": [channels, SAMPLES],
-                "encoders": results,
-                "repeats": arguments.repeats,
-                "load_before": round(load, 1),
-                "threads": torch.get_num_threads(),
-                "machine": platform.processor() or platform.machine(),
-                "torch": torch.__version__,
-            }
-        )
-    )
+    print_line("encoders", place, {"trial": [channels, SAMPLES], "encoders": results, "repeats": arguments.repeats})
 
 
 if __name__ == "__main__":
