@@ -5,9 +5,10 @@
     python benchmarks/model.py frozen     no prompts, pictures encoded once, against the brain encoder alone
     python benchmarks/model.py repeated   pictures that stand in a batch several times
     python benchmarks/model.py chunks     pictures a few at a time against all at once
-    python benchmarks/model.py flops      how much of a GPU's matrix rate a step uses
+    python benchmarks/model.py flops      how much of the device's matrix rate a step uses
 
 On a GPU wherever one is at hand (bfloat16; ViT-L/14), else on a CPU (float32; ViT-B/32); `--tower` takes another.
+`frozen`, in which the tower does not run, has the small one that ships, and batches of 256 trials of 256 pictures.
 Towers have random weights, pictures are noise: neither changes what a step costs. A step is forward, backward and
 AdamW on a batch that lies ready. Configurations take turns; `ms` are medians and `ratio` the median over the turns.
 On a CPU times are the processor's (one thread by default), and memory is that of live tensors, see `measuring.py`.
@@ -31,6 +32,7 @@ from measuring import (
 )
 
 from neuroclip_hf import NeuroCLIPConfig, NeuroCLIPModel
+from neuroclip_hf.columns import SMALL_CLIP
 
 SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
 TOWERS: Mapping[str, dict[str, int]] = {
@@ -58,6 +60,11 @@ class Place:
     compiled: bool
 
     @property
+    def tower_sizes(self) -> dict[str, int]:
+        """Settings of the tower."""
+        return TOWERS[self.tower]
+
+    @property
     def precision(self) -> torch.dtype | None:
         """Of autocast, and of the tower's own weights."""
         return torch.bfloat16 if self.device.type == "cuda" else None
@@ -77,7 +84,7 @@ def make_model(place: Place, prompt: Mapping[str, Any] | None, **settings: Any) 
     torch.manual_seed(0)
     config = NeuroCLIPConfig(
         encoder_config={"num_channels": CHANNELS, "num_timesteps": SAMPLES},
-        vision_config=TOWERS[place.tower],
+        vision_config=place.tower_sizes,
         prompt_config=prompt,
         tower_dtype=None if place.precision is None else "bfloat16",
         **settings,
@@ -88,7 +95,7 @@ def make_model(place: Place, prompt: Mapping[str, Any] | None, **settings: Any) 
 def make_batch(place: Place, model: NeuroCLIPModel, rows: int | None = None) -> dict[str, torch.Tensor]:
     """A batch of `rows` recordings of as many pictures, or of fewer that come round again and again."""
     rows = place.pictures if rows is None else rows
-    size, width = TOWERS[place.tower]["image_size"], TOWERS[place.tower]["hidden_size"]
+    size, width = place.tower_sizes["image_size"], place.tower_sizes["hidden_size"]
     picture_index = torch.arange(rows) % place.pictures
     batch = {
         "eeg_values": torch.randn(rows, CHANNELS, SAMPLES),
@@ -138,7 +145,7 @@ def step(place: Place) -> dict[str, Any]:
 
 def layers(place: Place) -> dict[str, Any]:
     """Bound: L / N + 0.1 of the time with the whole tower; all parts of the method are on."""
-    count = TOWERS[place.tower]["num_hidden_layers"]
+    count = place.tower_sizes["num_hidden_layers"]
     read = sorted({max(1, round(count * part)) for part in (0.25, 0.5, 0.75)})
     steps = {"all": model_step(place, {})}
     steps.update({str(layer): model_step(place, {}, vision_feature_layers=[layer]) for layer in read})
@@ -211,7 +218,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=SUBCOMMANDS)
     parser.add_argument("--tower", choices=TOWERS, help="shape of the tower")
-    parser.add_argument("--pictures", type=int, help="pictures a batch (64 on a GPU, 8 on a CPU)")
+    parser.add_argument("--pictures", type=int, help="pictures a batch (64 on a GPU, 8 on a CPU; frozen: 256)")
     parser.add_argument("--repeats", type=int, help="timed steps of each configuration (20 on a GPU, 7 on a CPU)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
     parser.add_argument("--compile", action="store_true", help="through torch.compile")
@@ -219,13 +226,11 @@ def main(words: list[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     device = choose_device()
     gpu = device.type == "cuda"
-    if given.what == "flops" and not gpu:
-        print("flops needs a GPU: it compares with the card's matrix rate, and there is none here.", file=sys.stderr)
-        return 2
+    small = given.what == "frozen"
     place = Place(
         device,
-        given.tower or ("vit-l-14" if gpu else "vit-b-32"),
-        given.pictures or (64 if gpu else 8),
+        given.tower or (SMALL_CLIP if small else "vit-l-14" if gpu else "vit-b-32"),
+        given.pictures or (256 if small else 64 if gpu else 8),
         given.repeats or (20 if gpu else 7),
         5 if gpu else 2,
         given.compile,

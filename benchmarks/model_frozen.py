@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from measuring import TrainingStep, milliseconds, ratio
 from torch.utils.data import DataLoader
+from transformers import AutoImageProcessor, CLIPImageProcessorPil
 
-from neuroclip_hf import NeuroCLIPModel, NeuroCLIPProcessor, TrialStore, columns
+from neuroclip_hf import NeuroCLIPConfig, NeuroCLIPModel, NeuroCLIPProcessor, TrialStore, columns
+from neuroclip_hf.columns import SMALL_CLIP
 from neuroclip_hf.data.sampling import Shuffled
 from neuroclip_hf.data.sources.arrays import prepare_arrays
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
@@ -21,20 +23,20 @@ from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures_frozen
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 
-TRIALS, PICTURES, BATCH = 1024, 256, 256
+TRIALS_A_PICTURE = 4
 # The default encoder with the channels that it takes by default, and the one for all of them.
 ENCODERS = {"eeg_project": 17, "ts_conv": 63}
 SAMPLES, RATE = 250, 250.0
 
 
-def make_store(folder: Path, channels: int) -> TrialStore:
+def make_store(folder: Path, channels: int, pictures: int) -> TrialStore:
     """Noise, in the form of trials and pictures."""
-    generator = np.random.default_rng(0)
+    generator, trials = np.random.default_rng(0), TRIALS_A_PICTURE * pictures
     np.savez(
         folder / f"{channels}.npz",
-        brain=generator.standard_normal((TRIALS, channels, SAMPLES)) * 1e-5,
-        images=generator.integers(0, 256, (PICTURES, 32, 32, 3), dtype=np.uint8),
-        image_id=np.arange(TRIALS) % PICTURES,
+        brain=generator.standard_normal((trials, channels, SAMPLES)) * 1e-5,
+        images=generator.integers(0, 256, (pictures, 32, 32, 3), dtype=np.uint8),
+        image_id=np.arange(trials) % pictures,
         channel_names=np.array([f"C{number}" for number in range(channels)]),
         sampling_rate=RATE,
         unit="V",
@@ -45,20 +47,19 @@ def make_store(folder: Path, channels: int) -> TrialStore:
 class Prepared:
     """A model without prompts and the batches that its trainer would see; pictures are encoded here, once."""
 
-    def __init__(self, store: TrialStore, encoder: str, device: torch.device) -> None:
+    def __init__(self, store: TrialStore, encoder: str, place: Any) -> None:
         rows = store.select(columns.TRAIN)
         trials = BrainFeatureExtractor.fit(store, rows)
-        processor = NeuroCLIPProcessor(trials, small_image_processor())
+        processor = NeuroCLIPProcessor(trials, make_image_processor(place))
         gallery = store.gallery(columns.TRAIN)
         pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
         sizes = {"num_channels": trials.trial_shape[0], "num_timesteps": SAMPLES}
-        self.model = NeuroCLIPModel.from_vision_pretrained(encoder=encoder, encoder_settings=sizes, prompt=None)
-        self.model.to(device).train()
+        self.model = make_model(place, encoder, sizes).to(place.device).train()
         features = embed_pictures_frozen(self.model, pictures)
         dataset = TrialDataset(store, store.trials, rows, gallery, TrainingView(), seed=0)
         collator = BrainImageCollator(processor, None, features)
-        self._loader = DataLoader(dataset, batch_sampler=_Endless(len(rows)), collate_fn=collator)
-        self._device = device
+        self._loader = DataLoader(dataset, batch_sampler=_Endless(len(rows), place.pictures), collate_fn=collator)
+        self._device = place.device
 
     def batches(self) -> Iterator[dict[str, torch.Tensor]]:
         """Without an end."""
@@ -67,25 +68,36 @@ class Prepared:
 
 
 class _Endless:
-    def __init__(self, items: int) -> None:
-        self._order = Shuffled(items, BATCH, seed=0)
+    def __init__(self, items: int, batch: int) -> None:
+        self._order = Shuffled(items, batch, seed=0)
 
     def __iter__(self) -> Iterator[list[int]]:
         for epoch in count():
             yield from self._order.epoch(epoch)
 
 
-def small_image_processor() -> Any:
-    from transformers import AutoImageProcessor
+def make_model(place: Any, encoder: str, sizes: dict[str, int]) -> NeuroCLIPModel:
+    """On the tower that ships, or on one with random weights in the shape asked for."""
+    if place.tower == SMALL_CLIP:
+        return NeuroCLIPModel.from_vision_pretrained(encoder=encoder, encoder_settings=sizes, prompt=None)
+    encoder_config = {"model_type": encoder, **sizes}
+    return NeuroCLIPModel(
+        NeuroCLIPConfig(encoder_config=encoder_config, vision_config=place.tower_sizes, prompt_config=None)
+    )
 
-    return AutoImageProcessor.from_pretrained(SMALL_CLIP_FOLDER, backend="pil")
+
+def make_image_processor(place: Any) -> Any:
+    if place.tower == SMALL_CLIP:
+        return AutoImageProcessor.from_pretrained(SMALL_CLIP_FOLDER, backend="pil")
+    size = place.tower_sizes["image_size"]
+    return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
 
 
 def measure_encoder(place: Any, folder: Path, name: str, channels: int) -> dict[str, Any]:
-    prepared = Prepared(make_store(folder, channels), name, place.device)
+    prepared = Prepared(make_store(folder, channels, place.pictures), name, place)
     model, batches = prepared.model, prepared.batches()
     batch = next(batches)
-    wanted = torch.randn(BATCH, model.config.encoder_config.hidden_size, device=place.device)
+    wanted = torch.randn(place.pictures, model.config.encoder_config.hidden_size, device=place.device)
 
     def alone(values: torch.Tensor) -> torch.Tensor:
         return (model.encoder(values).features * wanted).sum()
@@ -114,9 +126,7 @@ def measure(place: Any) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         found = {name: measure_encoder(place, Path(folder), name, channels) for name, channels in ENCODERS.items()}
     return {
-        "tower": "small-clip",
-        "pictures": PICTURES,
-        "batch": BATCH,
+        "batch": place.pictures,
         "encoders": found,
         "bound": 1.2,
         "holds": all(one["ratio"] <= 1.2 for one in found.values()),

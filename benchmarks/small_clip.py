@@ -6,14 +6,12 @@
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
+from measuring import describe_device, print_line
 
 from neuroclip_hf import NeuroCLIPModel
 
@@ -44,24 +42,16 @@ def main() -> None:
         (model.get_image_features(pixels) * wanted).sum().backward()
         model.zero_grad()
 
-    load = os.getloadavg()[0]
+    place = describe_device(torch.device("cpu"))
     step, frozen = milliseconds(prompted), milliseconds(lambda: model.get_frozen_image_features(pixels))
-    print(
-        json.dumps(
-            {
-                "benchmark": "small_clip",
-                "prompted_forward_backward_ms_per_picture": round(step, 3),
-                "frozen_forward_ms_per_picture": round(frozen, 3),
-                "ratio": round(step / frozen, 2),
-                "bound_ms": 2.0,
-                "holds": step <= 2.0,
-                "load_before": round(load, 1),
-                "threads": torch.get_num_threads(),
-                "machine": platform.processor() or platform.machine(),
-                "torch": torch.__version__,
-            }
-        )
-    )
+    facts = {
+        "prompted_forward_backward_ms_per_picture": round(step, 3),
+        "frozen_forward_ms_per_picture": round(frozen, 3),
+        "ratio": round(step / frozen, 2),
+        "bound_ms": 2.0,
+        "holds": step <= 2.0,
+    }
+    print_line("small_clip", place, facts)
 
 
 if __name__ == "__main__":

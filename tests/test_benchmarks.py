@@ -6,14 +6,13 @@ import sys
 
 import pytest
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 @pytest.fixture
 def benchmark_module(project, monkeypatch):
     """Import a file of benchmarks/ as Python does when it is started."""
     monkeypatch.syspath_prepend(str(project / "benchmarks"))
-    names = ("measuring", "model", "model_flops", "model_frozen")
+    names = ("encoders", "measuring", "model", "model_flops", "model_frozen")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -59,16 +58,36 @@ def test_chunks_need_less_memory(line):
 
 
 def test_frozen_features(line, benchmark_module, monkeypatch):
-    for name, value in {"TRIALS": 16, "PICTURES": 4, "BATCH": 8, "ENCODERS": {"ts_conv": 3}}.items():
-        monkeypatch.setattr(benchmark_module("model_frozen"), name, value)
-    assert line("frozen")["encoders"]["ts_conv"]["ratio"] > 0
+    frozen = benchmark_module("model_frozen")
+    monkeypatch.setattr(frozen, "ENCODERS", {"ts_conv": 3})
+    widths, make_model = [], frozen.make_model
+    monkeypatch.setattr(frozen, "make_model", lambda *given: widths.append(make_model(*given)) or widths[-1])
+    found = line("frozen", "--pictures", "6")
+    assert found["encoders"]["ts_conv"]["ratio"] > 0
+    assert (found["tower"], found["pictures"], found["batch"]) == ("tiny", 6, 6)
+    assert [model.config.vision_config.hidden_size for model in widths] == [32]
 
 
-def test_utilisation_needs_a_gpu(benchmark_module, monkeypatch, capsys):
-    model = benchmark_module("model")
-    monkeypatch.setattr(model, "choose_device", lambda: torch.device("cpu"))
-    assert model.main(["flops"]) == 2
-    assert "needs a GPU" in capsys.readouterr().err
+def test_encoders_and_what_they_weigh(benchmark_module, monkeypatch, capsys):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    benchmark_module("encoders").main(["--channels", "17", "--repeats", "1", "--encoder", "eeg_project"])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])["encoders"]["eeg_project"]
+    # As its docstring says, and the projection of 1024 features to 512, weights and biases; one number is the scale.
+    weights = (17 * 250 + 1024 + 4) * 1024 + 1025 * 512
+    assert found["parameters"] == weights - 1025 * 512
+    assert found["model"]["float32"]["megabytes"] == pytest.approx(4 * weights / 1e6, abs=0.01)
+    assert found["model"]["bfloat16"]["megabytes"] == pytest.approx(2 * weights / 1e6, abs=0.01)
+
+
+def test_utilisation(line):
+    found = line("flops", "--pictures", "2")
+    assert found["device"].startswith("CPU")
+    assert found["matrix_tflops"] > 0
+    assert set(found["steps"]) == {"tiny", "tiny_channels_last"}
+    one = found["steps"]["tiny"]
+    assert one["gflop"] == pytest.approx(sum(one["gflop_of_parts"].values()), abs=3e-3)
+    assert one["gflop"] == pytest.approx(one["counted_gflop"], abs=3e-3)
+    assert found["best"]["tiny"] >= one["utilisation"] > 0
 
 
 def test_the_formula_counts_what_torch_counts(benchmark_module):
@@ -76,10 +95,9 @@ def test_the_formula_counts_what_torch_counts(benchmark_module):
     place = model.Place(torch.device("cpu"), "tiny", 2, 1, 0, False)
     network = model.make_model(place, {})
     step = model.training_step(place, network, model.make_batch(place, network))
-    with sdpa_kernel(SDPBackend.MATH):  # whose products torch's counter knows on a CPU
-        counted = flops.counted_flops(step)
+    counted = flops.counted_flops(step)
     static_embedding = 2 * 2 * 16 * 3 * 8**2 * 32  # a convolution: pictures, patches, a patch's values, width
-    assert flops.step_flops(network, 2, 2) - static_embedding == pytest.approx(counted, rel=0.01)
+    assert sum(flops.step_flops(network, 2, 2).values()) - static_embedding == pytest.approx(counted, rel=0.01)
 
 
 def test_the_peak_of_memory_is_known_by_hand(benchmark_module):

@@ -10,8 +10,9 @@ def softened_contrastive_loss(
     scale: torch.Tensor | float,
     image_id: torch.Tensor | None = None,
     frozen_image_embeds: torch.Tensor | None = None,
-    softening: float = 0.2,
-    softening_temperature: float = 0.05,
+    *,
+    softening: float,
+    softening_temperature: float,
 ) -> torch.Tensor:
     """Symmetric cross-entropy between brain recordings and their pictures, with softened targets.
 
@@ -37,7 +38,8 @@ def softened_contrastive_loss(
         ValueError: for shapes that do not fit, settings out of range, or softening without frozen embeddings.
 
     Example:
-        >>> loss = softened_contrastive_loss(brain, image, scale=logit_scale.exp(), softening=0.0)
+        >>> softening = {"softening": 0.3, "softening_temperature": 0.1}
+        >>> loss = softened_contrastive_loss(brain, image, logit_scale.exp(), ids, frozen, **softening)
     """
     _check_pair(brain_embeds, image_embeds)
     logits = contrastive_logits(brain_embeds, image_embeds, scale)
@@ -76,9 +78,9 @@ def contrastive_logits(
 ) -> torch.Tensor:
     """Cosines of every recording with every picture, times `scale`: (recordings, pictures), float32 at least."""
     with torch.autocast(brain_embeds.device.type, enabled=False):
-        brain = functional.normalize(_at_least_float32(brain_embeds), dim=-1)
-        image = functional.normalize(_at_least_float32(image_embeds), dim=-1)
-        return scale * (brain @ image.T)
+        brain, image = _at_least_float32(brain_embeds), _at_least_float32(image_embeds)
+        # Lengths are divided by after the product: there is less to do, and to go back through, than for every number.
+        return (brain @ image.T) * ((scale / _lengths(brain))[:, None] / _lengths(image))
 
 
 @torch.no_grad()
@@ -115,6 +117,11 @@ def softened_targets(
     frozen = functional.normalize(frozen_image_embeds.to(dtype), dim=-1)
     similar = functional.softmax(frozen @ frozen.T / softening_temperature, dim=1)
     return (1 - softening) * same + softening * similar
+
+
+def _lengths(embeds: torch.Tensor) -> torch.Tensor:
+    """(rows, width) to (rows,), as `functional.normalize` has them."""
+    return torch.linalg.vector_norm(embeds, dim=-1).clamp_min(1e-12)
 
 
 def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:

@@ -12,23 +12,27 @@ def retrieval_metrics(prediction: Any) -> dict[str, float]:
     """Does each recording find its picture among all pictures of the dataset?
 
     `Trainer(..., compute_metrics=retrieval_metrics)`, with `label_names=["image_id"]` in the arguments: rows with
-    equal ids show one picture, which then stands in the gallery once. Without it every row is a picture of its own,
-    and one that is shown twice stands in its own way, since a tie counts against the model.
+    equal ids show one picture, which then stands in the gallery once. The Trainer gives no ids without it, and then
+    nobody knows which rows are the same picture, so that any score would be one among the wrong ones.
 
     Args:
         prediction (`transformers.EvalPrediction`): `predictions` are the brain and the image embeddings, each (rows,
-            projection_dim), and after them anything else; `label_ids` the ids (rows,), or none.
+            projection_dim), and after them anything else; `label_ids` the ids (rows,).
 
     Returns:
         `top1` and `top5` of cosine retrieval, fractions in [0, 1]; `chance` and `chance_top5`, those of a random
         ranking; and `gallery_size`. The Trainer puts `eval_` in front of each.
 
     Raises:
-        ValueError: if the predictions are not pairs of embeddings, or the ids do not fit them.
+        ValueError: if there are no ids, they do not fit, or the predictions are not pairs of embeddings.
     """
     brain, image = _embeddings(prediction.predictions)
-    known = prediction.label_ids is not None and np.size(prediction.label_ids)  # the Trainer's own none is empty
-    ids = np.asarray(prediction.label_ids) if known else np.arange(len(image))
+    if prediction.label_ids is None or not np.size(prediction.label_ids):  # the Trainer's own none is empty
+        raise ValueError(
+            f"label_ids is missing for {len(image)} rows: pass label_names=['image_id'] to TrainingArguments, so that "
+            "a picture that several rows show stands in the gallery once."
+        )
+    ids = np.asarray(prediction.label_ids)
     if ids.shape != (len(image),):
         raise ValueError(
             f"label_ids is {ids.shape} for {len(image)} rows: label_names=['image_id'] gives one id for each."

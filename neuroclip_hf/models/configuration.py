@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from transformers import PretrainedConfig
@@ -45,9 +45,7 @@ class StrictConfig(PretrainedConfig):
         refuse_unknown(type(self), unknown)
         super().__post_init__(**unknown)
         for name in _SWITCHES:
-            value = unknown.get(name, getattr(self, name, False))
-            if not isinstance(value, bool):
-                raise InputError(f"{name} is {value!r}: it must be true or false.")
+            require_switch(name, unknown.get(name, getattr(self, name, False)))
         self.check()
 
     def check(self) -> None:
@@ -94,6 +92,25 @@ def require_choice(config: PretrainedConfig, name: str, choices: Iterable[str]) 
     value = getattr(config, name)
     if not isinstance(value, str) or value not in set(choices):
         raise InputError(f"{name} is {value!r}: it must be one of {', '.join(choices)}.")
+
+
+def require_mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """The value of a setting that is a mapping, empty for `None`.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InputError(f"{name} is {value!r}: it must be a dict of settings, or a config.")
+    return value
+
+
+def require_switch(name: str, value: Any) -> None:
+    """Raise [`InputError`] unless the value of a setting is `True` or `False`."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {value!r}: it must be true or false.")
 
 
 def require_type(config: PretrainedConfig, kind: type, *names: str) -> None:

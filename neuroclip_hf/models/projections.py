@@ -97,7 +97,9 @@ class LogitScale(nn.Module):
 
     def __init__(self, init_value: float) -> None:
         super().__init__()
-        self.logit_scale = nn.Parameter(torch.tensor(init_value, dtype=torch.float32))
+        # While a checkpoint is loaded in half precision torch's default is that, and too coarse for a logarithm.
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        self.logit_scale = nn.Parameter(torch.tensor(init_value, dtype=dtype))
 
     def forward(self) -> torch.Tensor:
         """The factor itself, a scalar."""

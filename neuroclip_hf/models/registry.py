@@ -77,8 +77,8 @@ def register_auto_classes(config_class: type[PretrainedConfig], model_class: typ
 
 
 def _find(name: str) -> tuple[type[BrainEncoderConfig], type[BrainEncoder]]:
-    key, colon, _ = name.partition(":")
-    if key not in ENCODERS or (colon and key != BraindecodeConfig.model_type):
+    key, colon, _ = str(name).partition(":")
+    if not isinstance(name, str) or key not in ENCODERS or (colon and key != BraindecodeConfig.model_type):
         names = [f"{each}:CLASS" if each == BraindecodeConfig.model_type else each for each in ENCODERS]
         raise InputError(f"there is no encoder {name!r}: choose one of {', '.join(names)}.")
     return ENCODERS[key]

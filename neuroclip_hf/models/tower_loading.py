@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,19 @@ def floating_dtype(tower: nn.Module) -> torch.dtype | None:
     """The precision of a tower's own weights; `None` if they have several."""
     dtypes = {tensor.dtype for _, _, tensor in base_weights(tower) if tensor.is_floating_point()}
     return dtypes.pop() if len(dtypes) == 1 else None
+
+
+def refuse_revision(name: str | PathLike[str] | None, revision: str | None) -> None:
+    """Raise [`InputError`] for a revision of what has none: a folder, or the tower that ships with the package.
+
+    Passed over are `None` and "main", which transformers passes on where nobody asked for a revision.
+    """
+    if name is None or revision in (None, "main"):
+        return
+    if name == SMALL_CLIP:
+        raise InputError(f"revision is {revision!r}, but {name} ships with the package: leave it out.")
+    if Path(name).is_dir():
+        raise InputError(f"revision is {revision!r}, but {name} is a folder, which has none: leave it out.")
 
 
 def resolve_commit(name: str, revision: str | None, **hub: Any) -> str | None:

@@ -14,6 +14,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.brain_image.recorded_adapters import OWN_PROMPTS, TOWER
+from neuroclip_hf.models.encoders.base import TrialFacts
 from neuroclip_hf.models.registry import encoder_class, encoder_config
 from neuroclip_hf.models.tower_loading import read_tower_config, resolve_commit, tower_fingerprint
 from neuroclip_hf.models.tower_types import TOWER_TYPES
@@ -47,9 +48,8 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Brain
         InputError: for an unknown kind or encoder, or a setting that it or the tower does not have.
     """
     kind = find_kind(settings.kind)
-    sizes = encoder_class(settings.encoder).sizes(
-        trials.trial_shape, trials.sampling_rate, trials.channel_names, len(trials.subjects)
-    )
+    facts = TrialFacts(trials.trial_shape, trials.sampling_rate, trials.channel_names, len(trials.subjects))
+    sizes = encoder_class(settings.encoder).sizes(facts)
     fixed = sorted(set(sizes) & set(settings.encoder_settings))
     if fixed:
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")

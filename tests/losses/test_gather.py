@@ -20,7 +20,7 @@ def _loss(sizes, rank):
     image_id = torch.tensor([0, 1, 2, 1, 3, 1])  # picture 1 is on every process that has two rows or more
     brain, image, frozen, image_id = (rows.split(sizes)[rank] for rows in (brain, image, frozen, image_id))
     gathered = [gather_with_gradient(rows) for rows in (brain @ weight, image @ weight, image_id, frozen)]
-    loss = softened_contrastive_loss(gathered[0], gathered[1], 5.0, gathered[2], gathered[3])
+    loss = softened_contrastive_loss(*gathered[:2], 5.0, *gathered[2:], softening=0.2, softening_temperature=0.05)
     loss.backward()
     return {"loss": loss.detach(), "gradient": weight.grad}
 

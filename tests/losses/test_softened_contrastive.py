@@ -9,10 +9,13 @@ from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from neuroclip_hf.losses import contrastive_logits, softened_contrastive_loss, softened_targets
 
+SOFTENED = {"softening": 0.2, "softening_temperature": 0.05}
+HARD = SOFTENED | {"softening": 0.0}
+
 
 def test_without_softening_it_is_clips_loss():
     brain, image = torch.randn(7, 5), torch.randn(7, 5)
-    ours = softened_contrastive_loss(brain, image, 14.0, image_id=torch.randperm(7), softening=0.0)
+    ours = softened_contrastive_loss(brain, image, 14.0, image_id=torch.randperm(7), **HARD)
     theirs = image_text_contrastive_loss(
         14.0 * functional.normalize(image, dim=-1) @ functional.normalize(brain, dim=-1).T
     )
@@ -21,7 +24,7 @@ def test_without_softening_it_is_clips_loss():
 
 def test_value_of_orthogonal_pairs():
     eye = torch.eye(2)
-    loss = softened_contrastive_loss(3 * eye, 5 * eye, scale=2.0, softening=0.0)
+    loss = softened_contrastive_loss(3 * eye, 5 * eye, scale=2.0, **HARD)
     assert loss.item() == pytest.approx(math.log(1 + math.exp(-2.0)), abs=1e-6)
 
 
@@ -54,7 +57,7 @@ def test_targets_sum_to_one_and_carry_no_gradient():
 def test_both_directions_count():
     # Both recordings point at picture 0: from the brain half is right, from the pictures it is undecided.
     brain, image = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.eye(2)
-    loss = softened_contrastive_loss(brain, image, scale=1.0, softening=0.0)
+    loss = softened_contrastive_loss(brain, image, scale=1.0, **HARD)
     from_brain = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(1))) / 2
     assert loss.item() == pytest.approx((from_brain + math.log(2)) / 2, abs=1e-6)
 
@@ -62,9 +65,11 @@ def test_both_directions_count():
 def test_half_precision_is_computed_in_float32():
     brain, image, frozen = torch.randn(3, 8, 16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = softened_contrastive_loss(brain, image, 100.0, frozen_image_embeds=frozen)
+        inside = softened_contrastive_loss(brain, image, 100.0, frozen_image_embeds=frozen, **SOFTENED)
     assert inside.dtype == torch.float32
-    exact = softened_contrastive_loss(brain.double(), image.double(), 100.0, frozen_image_embeds=frozen.double())
+    exact = softened_contrastive_loss(
+        brain.double(), image.double(), 100.0, frozen_image_embeds=frozen.double(), **SOFTENED
+    )
     torch.testing.assert_close(inside.double(), exact, rtol=1e-5, atol=1e-5)
     assert contrastive_logits(brain.bfloat16(), image.bfloat16(), 1.0).dtype == torch.float32
 
@@ -75,7 +80,7 @@ def test_gradients_by_finite_differences():
     scale = torch.tensor(5.0, dtype=torch.float64, requires_grad=True)
     frozen, ids = torch.randn(4, 6, dtype=torch.float64), torch.tensor([0, 1, 1, 2])
     assert torch.autograd.gradcheck(
-        lambda b, i, s: softened_contrastive_loss(b, i, s, ids, frozen), (brain, image, scale)
+        lambda b, i, s: softened_contrastive_loss(b, i, s, ids, frozen, **SOFTENED), (brain, image, scale)
     )
 
 
@@ -90,9 +95,9 @@ def test_gradients_by_finite_differences():
 )
 def test_impossible_settings_are_named(arguments, named):
     with pytest.raises(ValueError, match=named):
-        softened_contrastive_loss(torch.ones(3, 2), torch.ones(3, 2), 1.0, **arguments)
+        softened_contrastive_loss(torch.ones(3, 2), torch.ones(3, 2), 1.0, **SOFTENED | arguments)
 
 
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"\(3, 2\).*\(4, 2\)"):
-        softened_contrastive_loss(torch.ones(3, 2), torch.ones(4, 2), 1.0)
+        softened_contrastive_loss(torch.ones(3, 2), torch.ones(4, 2), 1.0, **SOFTENED)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model, inject_adapter_in_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from neuroclip_hf.errors import InputError
@@ -116,6 +116,47 @@ def test_include_backbone_writes_everything(on_hub, tmp_path):
     assert states_equal(NeuroCLIPModel.from_pretrained(tmp_path / "whole", cache_dir=tmp_path / "empty"), model)
 
 
+def spoil(folder, key):
+    """Change one number of a stored tensor; return the tensor."""
+    for path in Path(folder).glob("*.safetensors"):
+        stored = load_file(path)
+        if key in stored:
+            stored[key].view(-1)[0] += 1
+            save_file(stored, path, metadata={"format": "pt"})
+            return stored[key]
+    raise AssertionError(f"{folder} holds no {key}")
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": torch.bfloat16}, {"tower_dtype": "float16"}])
+@pytest.mark.parametrize("saving", [{}, {"max_shard_size": "5KB"}, {"variant": "own"}])
+def test_an_included_tower_is_the_one_that_was_saved(make_model, any_tower, tmp_path, saving, options):
+    model = make_model(vision_config=any_tower)
+    model.add_adapter(LoraConfig(target_modules=r".*layers?\.\d+\..*(q_proj|query)"))
+    model.save_pretrained(tmp_path, **saving)
+    options = options | {name: saving[name] for name in saving if name == "variant"}
+    NeuroCLIPModel.from_pretrained(tmp_path, **options)
+    spoil(tmp_path, "vision_model.embeddings.neuro_prompt_tokens.default")  # an adapter is none of the tower's weights
+    NeuroCLIPModel.from_pretrained(tmp_path, **options)
+    key = next(key for key in model._tower_keys() if key.endswith("1.mlp.fc1.weight"))  # stored under this name, too
+    spoilt, saved = spoil(tmp_path, key), model.config.included_fingerprint
+    with pytest.raises(InputError, match=rf"holds a vision tower with the finger.*but was saved with {saved}.*strict"):
+        NeuroCLIPModel.from_pretrained(tmp_path, **options)
+    loaded = NeuroCLIPModel.from_pretrained(tmp_path, strict=False, **options).state_dict()[key]
+    assert torch.equal(loaded, spoilt.to(loaded.dtype))
+    assert NeuroCLIPModel.from_pretrained(tmp_path, vision=False, **options).vision_model is None
+
+
+def test_what_was_trained_further_is_known_by_its_own_fingerprint(on_hub, tmp_path):
+    model, hub, _ = on_hub
+    model.save_pretrained(tmp_path / "model", include_backbone=True)
+    before = model.config.included_fingerprint
+    with torch.no_grad():
+        model.vision_model.post_layernorm.bias.add_(1)
+    model.save_pretrained(tmp_path / "model")
+    assert model.config.included_fingerprint not in (before, None)
+    NeuroCLIPModel.from_pretrained(tmp_path / "model", cache_dir=hub.cache)
+
+
 def test_a_tower_in_the_checkpoint_and_in_its_name_is_one_too_many(on_hub, tmp_path):
     model, hub, _ = on_hub
     model.save_pretrained(tmp_path / "model", include_backbone=True)
@@ -126,7 +167,7 @@ def test_a_tower_in_the_checkpoint_and_in_its_name_is_one_too_many(on_hub, tmp_p
 
 def test_towers_that_cannot_be_fetched_again_are_written_whole(clip_checkpoint, make_model, tmp_path):
     _, folder = clip_checkpoint
-    local = NeuroCLIPModel.from_vision_pretrained(folder, revision="a" * 40, encoder_settings=ENCODER)
+    local = NeuroCLIPModel.from_vision_pretrained(folder, encoder_settings=ENCODER)
     assert local.config.tower_revision is None  # a folder has none
     for name, model in (("local", local), ("random", make_model())):
         model.save_pretrained(tmp_path / name)

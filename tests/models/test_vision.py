@@ -3,6 +3,9 @@
 import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 from transformers import AutoModel
 
 from neuroclip_hf.adapters.neuro_prompt.structure import find_structure
@@ -271,3 +274,34 @@ def test_the_forward_pass_compiles_whole(make_model, batch):
         model.train()
         compiled(**batch).loss.backward()
         assert model.brain_projection.weight.grad is not None
+
+
+class _NormsInFloat32(TorchFunctionMode):
+    """What autocast does on a GPU and not on a CPU: layer norms are on its list for float32."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is functional.layer_norm and torch.is_autocast_enabled("cpu"):
+            args, kwargs = tree_map_only(torch.Tensor, torch.Tensor.float, (args, kwargs))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize(("tower_dtype", "expected"), [("bfloat16", torch.bfloat16), (None, torch.float32)])
+def test_a_half_precision_tower_passes_half_precision_on_also_under_a_gpus_autocast(
+    make_model, any_tower, batch, lora, autocast, tower_dtype, expected
+):
+    model = make_model(vision_config=any_tower, tower_dtype=tower_dtype).train()
+    if lora:
+        model.add_adapter(LoraConfig(target_modules=r".*layers?\.\d+\..*(q_proj|query)"))
+    tower, seen = model.vision_model, []
+    for layer in find_structure(tower).layers(tower):
+        layer.register_forward_hook(lambda _, given, passed_on: seen.extend((given[0].dtype, passed_on.dtype)))
+    with _NormsInFloat32(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        loss = model(**batch, image_features=torch.randn(3, 1, 16)).loss
+    assert set(seen) == {expected}
+    assert len(seen) == 2 * 3
+    loss.backward()
+    adapted = {name: each for name, each in model.named_parameters() if "neuro_prompt_" in name}
+    assert {each.dtype for each in adapted.values()} == {torch.float32}
+    assert adapted["vision_model.embeddings.neuro_prompt_tokens.default"].grad.abs().sum() > 0

@@ -69,16 +69,19 @@ class TowerStructure:
         """
         options = {} if self.resizes_always else {"interpolate_pos_encoding": interpolate_pos_encoding}
         tokens = self.embeddings(tower)(pixel_values, **options)
-        return tokens if self.pre_norm_name is None else tower.get_submodule(self.pre_norm_name)(tokens)
+        if self.pre_norm_name is None:
+            return tokens
+        return self._in_its_precision(tower, tower.get_submodule(self.pre_norm_name), tokens)
 
     def run_layers(self, tower: nn.Module, tokens: torch.Tensor, depth: int | None = None) -> Iterator[torch.Tensor]:
         """Tokens after layer 1, 2, ... up to `depth` (all by default), each (pictures, tokens, width).
 
         What is above `depth` is never run. Deep prompts, gradient checkpointing and other adapters work as they do
-        inside the tower.
+        inside the tower. What passes between layers of a half-precision tower is in half precision, also under
+        autocast.
         """
         for layer in self.layers(tower)[:depth]:
-            tokens = layer(tokens, None)  # no attention mask
+            tokens = self._in_its_precision(tower, layer, tokens, None)  # no attention mask
             yield tokens
 
     def pool(self, tower: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
@@ -97,6 +100,19 @@ class TowerStructure:
                 f"this {type(tower).__name__} has no pooling head (vision_use_head is off): read patches."
             )
         return tower.head(norm(tokens))  # type: ignore[operator]
+
+    def _in_its_precision(self, tower: nn.Module, part: nn.Module, tokens: torch.Tensor, *more: None) -> torch.Tensor:
+        """What a part of the tower makes of tokens, without autocast if the tower is in half precision.
+
+        On a GPU autocast takes layer norms to float32: what passes between CLIP's layers would be, too, and every map
+        would cast it back.
+        """
+        dtype = tower.get_submodule(self.norm_name).weight.dtype
+        assert isinstance(dtype, torch.dtype)
+        if dtype.itemsize > 2:
+            return part(tokens, *more)
+        with torch.autocast(tokens.device.type, enabled=False):
+            return part(tokens.to(dtype), *more)
 
     def freeze_above_layers(self, tower: nn.Module) -> None:
         """Let nothing learn, adapters included, that only the tower's pooled output passes through."""

@@ -145,7 +145,7 @@ def _noise_filter(rate: int) -> np.ndarray:
 
 
 def _sections(poles: np.ndarray, zeros: np.ndarray, rate: int) -> np.ndarray:
-    """First-order low-pass steps; two of them together are one section, which takes half the time."""
+    """First-order low-pass steps; two of them make one section, so that samples are gone through half as often."""
     steps = [np.exp(-2 * np.pi * np.minimum(corner, 0.49 * rate) / rate) for corner in (zeros, poles)]
     pairs = [np.append(step, np.zeros(len(step) % 2)).reshape(-1, 2) for step in steps]
     sides = [np.stack([np.ones(len(pair)), -pair.sum(axis=1), pair.prod(axis=1)], axis=1) for pair in pairs]

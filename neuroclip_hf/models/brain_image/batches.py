@@ -7,16 +7,23 @@ from accelerate.state import GradientState
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.losses import gather_with_gradient
+from neuroclip_hf.models.batches import require_places
 
 
-def check_pairs(brain: torch.Tensor, image: torch.Tensor, image_id: torch.Tensor | None) -> None:
-    """Raise [`InputError`] unless there is a picture, and an id where ids are given, for each recording."""
+def of_rows(pictures: torch.Tensor | None, picture_index: torch.Tensor | None) -> torch.Tensor | None:
+    """What is known of each picture (pictures, ...) for each recording (rows, ...)."""
+    if pictures is None or picture_index is None:
+        return pictures
+    require_places("picture_index", picture_index, len(pictures))
+    return pictures.index_select(0, picture_index.long())  # whose gradient is deterministic
+
+
+def check_pairs(brain: torch.Tensor, image: torch.Tensor) -> None:
+    """Raise [`InputError`] unless there is a picture for each recording."""
     if len(brain) != len(image):
         raise InputError(
             f"{len(brain)} recordings but {len(image)} pictures: pass picture_index, which says the picture of each."
         )
-    if image_id is not None and tuple(image_id.shape) != (len(brain),):
-        raise InputError(f"image_id is {tuple(image_id.shape)}: it must be ({len(brain)},), one for each recording.")
 
 
 def refuse_accumulation() -> None:

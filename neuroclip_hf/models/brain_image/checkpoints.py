@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from peft import PeftConfig
-from peft.utils import ModulesToSaveWrapper
 from transformers import PretrainedConfig
 
 from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig, find_structure
@@ -21,10 +20,23 @@ from neuroclip_hf.models.brain_image.recorded_adapters import (
     inject_recorded,
     record_adapters,
     refuse_half_active,
+    refuse_modules_to_save,
     refuse_peft_file,
 )
+from neuroclip_hf.models.brain_image.stored_weights import (
+    included_fingerprint,
+    refuse_another_tower,
+    refuse_unsafe,
+)
+from neuroclip_hf.models.configuration import require_mapping, require_switch
 from neuroclip_hf.models.registry import DEFAULT_ENCODER, encoder_config
-from neuroclip_hf.models.tower_loading import HUB_OPTIONS, StoredTower, can_be_fetched, resolve_commit
+from neuroclip_hf.models.tower_loading import (
+    HUB_OPTIONS,
+    StoredTower,
+    can_be_fetched,
+    refuse_revision,
+    resolve_commit,
+)
 from neuroclip_hf.models.towers import tower_location, tower_name
 
 
@@ -46,19 +58,25 @@ class SmallCheckpoints(FrozenTowers):
         Args:
             name_or_path (`str` or path): a repository on the Hub, or a folder.
             arguments: as for `PreTrainedModel.from_pretrained`.
-            strict (`bool`): refuse a checkpoint that lacks weights or holds others; `False` fills what is missing with
-                start weights, as transformers does.
+            strict (`bool`): refuse a checkpoint that lacks weights or holds others, or whose own tower is not the one
+                that was saved in it; `False` fills what is missing with start weights, as transformers does.
             options: as for `PreTrainedModel.from_pretrained`; settings of the config among them, as
                 `tower_dtype="bfloat16"`, or `vision=False` for a model of the brain side alone, which fetches no
-                tower and takes no memory for one.
+                tower and takes no memory for one. It has 4 bytes for each weight of the encoder and the brain
+                projection, or 2 with `dtype=torch.bfloat16` beside it, in which every encoder runs on a CPU too
+                (torch.float16 is for GPUs: torch does not come back from EEGNet's convolutions on a CPU).
+                `benchmarks/encoders.py` prints both; "eeg_project" is the largest, see there.
 
         Raises:
             InputError: naming the keys that are missing or unexpected, or both fingerprints if the tower that the
-                checkpoint names is not the one that it was trained on; for `use_safetensors=False`,
-                `trust_remote_code=True`, and a `device_map` that leaves weights on disk or away from their layer.
+                checkpoint names, or holds, is not the one that it was saved with; for `use_safetensors=False`,
+                `trust_remote_code=True`, a `revision` of a folder, a setting that does not exist, and a `device_map`
+                that leaves weights on disk or away from their layer.
         """
+        require_switch("strict", strict)
+        refuse_revision(name_or_path, options.get("revision"))
         wants_report = options.pop("output_loading_info", False)
-        _refuse_unsafe(options)
+        refuse_unsafe(options)
         refuse_peft_file(name_or_path, options)
         options["use_safetensors"] = True
         if stored := cls._fetch_named_towers(name_or_path, options):
@@ -76,6 +94,8 @@ class SmallCheckpoints(FrozenTowers):
                 f"The weights in {name_or_path} do not fit its config: {', '.join(wrong)}. "
                 "Copy the whole checkpoint, or train it again."
             )
+        if strict:
+            refuse_another_tower(model, name_or_path, options)
         return (model, report) if wants_report else model
 
     @classmethod
@@ -106,11 +126,12 @@ class SmallCheckpoints(FrozenTowers):
         """
         hub = {name: settings.pop(name) for name in HUB_OPTIONS if name in settings}
         location = tower_location(str(name_or_path))
+        refuse_revision(str(name_or_path), revision)
         revision = resolve_commit(location, revision, **hub)
         parts = {part.config: part for part in cls.tower_parts if part.config is not None}
         config = cls.config_class(
-            encoder_config=encoder_config(encoder, **(encoder_settings or {})),
-            prompt_config=None if prompt is None else dict(prompt),
+            encoder_config=encoder_config(encoder, **require_mapping("encoder_settings", encoder_settings)),
+            prompt_config=None if prompt is None else dict(require_mapping("prompt", prompt)),
             tower=tower_name(str(name_or_path)),
             tower_revision=revision,
             **{field: part.read_config(location, revision, **hub) for field, part in parts.items()},
@@ -164,13 +185,16 @@ class SmallCheckpoints(FrozenTowers):
                 (`modules_to_save`), adapters of other methods than LoRA and NeuroPrompt, or one that is switched on in
                 a part of its places.
         """
-        self._refuse_modules_to_save()
+        require_switch("include_backbone", include_backbone)
+        refuse_modules_to_save(self)
         records = record_adapters(self, self.vision_model, self.config.prompt_config is not None)
         active = vision.active_adapters(self)
         refuse_half_active(self, active)
         included = include_backbone or not self._towers_can_be_left_out()
         with_adapters = bool(getattr(self, "_hf_peft_config_loaded", False))
         self.config.tower_included = included
+        holds_tower = included and self.vision_model is not None and options.get("state_dict") is None
+        self.config.included_fingerprint = included_fingerprint(self) if holds_tower else None
         self.config.tower_adapters = records
         if self.vision_model is not None or records:
             self.config.active_adapters = active
@@ -219,21 +243,3 @@ class SmallCheckpoints(FrozenTowers):
                 f"device_map leaves {away} on disk or away from its device (offloading), which prompts inside a tower "
                 "cannot do with: name devices that hold the whole model, or load it with vision=False."
             )
-
-    def _refuse_modules_to_save(self) -> None:
-        held = [name for name, module in self.named_modules() if isinstance(module, ModulesToSaveWrapper)]
-        if held:
-            raise InputError(
-                f"peft holds a copy of {held[0]} to be trained (modules_to_save), which this checkpoint could not "
-                "bring back: leave modules_to_save out, since everything but the tower is trained and saved anyway."
-            )
-
-
-def _refuse_unsafe(options: Mapping[str, Any]) -> None:
-    if options.get("use_safetensors") not in (None, True):
-        raise InputError(
-            f"use_safetensors is {options['use_safetensors']!r}: checkpoints are read from safetensors only, since "
-            "pickled weights could run code."
-        )
-    if options.get("trust_remote_code"):
-        raise InputError("trust_remote_code is true: code of a repository is never run. Leave it out.")

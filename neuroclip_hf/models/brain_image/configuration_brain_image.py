@@ -1,7 +1,6 @@
 """Settings of models that bring brain recordings and pictures into one space."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import field
 from itertools import pairwise
 from typing import Any
@@ -13,7 +12,14 @@ from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig
 from neuroclip_hf.columns import RANDOM_TOWER
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.brain_image.recorded_adapters import check_records
-from neuroclip_hf.models.configuration import StrictConfig, require_choice, require_count, require_number, require_type
+from neuroclip_hf.models.configuration import (
+    StrictConfig,
+    require_choice,
+    require_count,
+    require_mapping,
+    require_number,
+    require_type,
+)
 from neuroclip_hf.models.encoders.base import BrainEncoderConfig
 from neuroclip_hf.models.projections import LOGIT_SCALE_RANGE, PROJECTIONS
 from neuroclip_hf.models.registry import DEFAULT_ENCODER, encoder_config
@@ -46,6 +52,8 @@ class BrainImageConfig(StrictConfig):
         tower_fingerprint (`str`, *optional*): digest of its weights as stored.
         tower_included (`bool`): whether a checkpoint with this config holds the tower, or only names it. Written by
             `save_pretrained`.
+        included_fingerprint (`str`, *optional*): digest of the tower that a checkpoint holds, which may have been
+            trained further or be in another precision. Written by `save_pretrained`.
         tower_dtype (`str`, *optional*): precision of the tower's own weights; `None` is that of the rest.
         tower_adapters (`dict`): other adapters of `peft` on the model (a LoRA): name -> settings, in the order in
             which they were added. LoRA and NeuroPrompt, with settings that are listed in `recorded_adapters`, because
@@ -78,6 +86,7 @@ class BrainImageConfig(StrictConfig):
     tower_revision: str | None = None
     tower_fingerprint: str | None = None
     tower_included: bool = True
+    included_fingerprint: str | None = None
     tower_dtype: str | None = None
     tower_adapters: dict[str, dict[str, Any]] = field(default_factory=dict)
     active_adapters: list[str] | None = None
@@ -102,7 +111,7 @@ class BrainImageConfig(StrictConfig):
             require_choice(self, "tower_dtype", TOWER_DTYPES)
         require_type(self, bool, "vision", "tower_included")
         require_type(self, str, "tower")
-        for name in ("tower_revision", "tower_fingerprint"):
+        for name in ("tower_revision", "tower_fingerprint", "included_fingerprint"):
             if getattr(self, name) is not None:
                 require_type(self, str, name)
         check_records(self.tower_adapters, self.active_adapters)
@@ -184,14 +193,14 @@ class BrainImageConfig(StrictConfig):
 def _as_encoder_config(given: dict[str, Any] | BrainEncoderConfig | None) -> BrainEncoderConfig:
     if isinstance(given, BrainEncoderConfig):
         return given
-    settings = dict(_as_mapping("encoder_config", given))
+    settings = dict(require_mapping("encoder_config", given))
     return encoder_config(settings.pop("model_type", DEFAULT_ENCODER), **settings)
 
 
 def _as_prompt_settings(given: dict[str, Any] | None) -> dict[str, Any] | None:
     if given is None:
         return None
-    settings = _as_mapping("prompt_config", given)
+    settings = require_mapping("prompt_config", given)
     names = NeuroPromptConfig.setting_names()
     unknown = sorted(set(settings) - set(names))
     if unknown:
@@ -201,11 +210,3 @@ def _as_prompt_settings(given: dict[str, Any] | None) -> dict[str, Any] | None:
     except (TypeError, ValueError) as error:
         raise InputError(f"prompt_config cannot be used: {error}") from error
     return {name: getattr(checked, name) for name in names}
-
-
-def _as_mapping(name: str, given: Any) -> Mapping[str, Any]:
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping):
-        raise InputError(f"{name} is {given!r}: it must be a dict of settings, or a config.")
-    return given

@@ -10,10 +10,12 @@ from transformers import PreTrainedModel, initialization
 from neuroclip_hf.adapters.neuro_prompt.structure import find_structure
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
+from neuroclip_hf.models.batches import require_floating, require_pictures
 from neuroclip_hf.models.brain_image.checkpoints import SmallCheckpoints
 from neuroclip_hf.models.brain_image.configuration_brain_image import BrainImageConfig
 from neuroclip_hf.models.brain_image.frozen_towers import tower_dtype_of
 from neuroclip_hf.models.brain_image.recording_side import RecordingSide
+from neuroclip_hf.models.configuration import setting_names
 from neuroclip_hf.models.initialisation import initialise_as_torch
 from neuroclip_hf.models.projections import ImageProjection, LogitScale, build_projection
 from neuroclip_hf.models.registry import build_encoder
@@ -37,6 +39,9 @@ class BrainImageModel(RecordingSide, SmallCheckpoints):
             one is made from `config.vision_config`.
         stored_towers (`Mapping`, *optional*): what fills the towers while a checkpoint is loaded, by their names.
         towers: the other parts of `tower_parts` to build on, by their names, where a kind of model has some.
+
+    Raises:
+        InputError: for an impossible config, or any other argument.
     """
 
     config: BrainImageConfig
@@ -54,8 +59,14 @@ class BrainImageModel(RecordingSide, SmallCheckpoints):
         config: BrainImageConfig,
         vision_model: PreTrainedModel | None = None,
         stored_towers: Mapping[str, StoredTower] | None = None,
-        **towers: nn.Module,
+        **towers: Any,
     ) -> None:
+        unknown = set(towers) - {part.name for part in self.tower_parts}
+        if unknown:  # transformers hands on what `from_pretrained` was given and nobody knows
+            raise InputError(
+                f"{type(self).__name__} has no setting {', '.join(sorted(unknown))}: its settings are "
+                f"{', '.join(setting_names(type(config)))}."
+            )
         config.check()
         if vision_model is not None:
             config.vision_config = vision_model.config
@@ -212,6 +223,11 @@ class BrainImageModel(RecordingSide, SmallCheckpoints):
                     "pixel_values is missing: with an active adapter, image_features cannot stand in for it."
                 )
             return self._image_projection()(image_features), image_features
+        if image_features is not None and len(image_features) != len(pixel_values):
+            raise InputError(
+                f"image_features is for {len(image_features)} pictures, and pixel_values holds {len(pixel_values)}: "
+                "pass the same pictures in both."
+            )
         adapted = self.needs_pictures
         if image_features is None and (needs_frozen or not adapted):
             image_features = self.get_frozen_image_features(pixel_values)
@@ -254,6 +270,8 @@ class BrainImageModel(RecordingSide, SmallCheckpoints):
 
     def _tower_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         tower, layers, token = self._tower(), self.config.feature_layers, self.config.vision_feature_token
+        size = None if self.takes_any_picture_size else tower.config.image_size
+        require_pictures(pixel_values, tower.config.num_channels, size)
         return vision.in_chunks(
             lambda pictures: vision.tower_features(tower, pictures, layers, token),
             pixel_values,
@@ -271,6 +289,7 @@ class BrainImageModel(RecordingSide, SmallCheckpoints):
 
     def _check_image_features(self, image_features: torch.Tensor) -> None:
         self._tower()
+        require_floating("image_features", image_features, "as get_frozen_image_features gives it")
         expected = tuple(self.image_features_mean.shape)
         if image_features.ndim != 3 or tuple(image_features.shape[1:]) != expected:
             raise InputError(

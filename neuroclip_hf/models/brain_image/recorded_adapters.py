@@ -10,6 +10,7 @@ from typing import Any
 
 from peft import LoraConfig, PeftConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import check_target_module_exists
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers.utils import find_adapter_config_file
 
@@ -176,3 +177,13 @@ def refuse_half_active(model: nn.Module, active: Collection[str]) -> None:
                 f"adapter {off[0]!r} is switched off in {name} and on elsewhere: a checkpoint keeps one state for "
                 "each name; switch it everywhere, or give each place an adapter of its own name."
             )
+
+
+def refuse_modules_to_save(model: nn.Module) -> None:
+    """Raise [`InputError`] if `peft` holds whole modules of a model beside the adapters."""
+    held = [name for name, module in model.named_modules() if isinstance(module, ModulesToSaveWrapper)]
+    if held:
+        raise InputError(
+            f"peft holds a copy of {held[0]} to be trained (modules_to_save), which this checkpoint could not bring "
+            "back: leave modules_to_save out, since everything but the tower is trained and saved anyway."
+        )

@@ -13,8 +13,26 @@ from transformers.utils import ModelOutput
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.batch_norm import batch_norm_over_processes, several_processes
+from neuroclip_hf.models.batches import require_floating, require_whole_numbers
 from neuroclip_hf.models.configuration import StrictConfig, require_count, require_number
 from neuroclip_hf.models.initialisation import initialise_as_torch
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """What trials look like, as far as encoders follow from it.
+
+    Args:
+        trial_shape (sequence of `int`): of one trial, without the batch: (channels, samples), or (voxels,).
+        sampling_rate (`float` or None): in Hz.
+        channel_names (sequence of `str`): of the channels (or voxels).
+        num_subjects (`int`): how many subjects are trained on, for encoders that tell them apart.
+    """
+
+    trial_shape: Sequence[int]
+    sampling_rate: float | None
+    channel_names: Sequence[str]
+    num_subjects: int
 
 
 class BrainEncoderConfig(StrictConfig):
@@ -27,20 +45,8 @@ class BrainEncoderConfig(StrictConfig):
     hidden_size: int = 768
 
     @classmethod
-    def sizes(
-        cls,
-        trial_shape: Sequence[int],
-        sampling_rate: float | None,
-        channel_names: Sequence[str],
-        num_subjects: int,
-    ) -> dict[str, Any]:
+    def sizes(cls, trials: TrialFacts) -> dict[str, Any]:
         """The settings that follow from what trials look like.
-
-        Args:
-            trial_shape (sequence of `int`): of one trial, without the batch: (channels, samples), or (voxels,).
-            sampling_rate (`float` or None): in Hz.
-            channel_names (sequence of `str`): of the channels (or voxels).
-            num_subjects (`int`): how many subjects are trained on, for encoders that tell them apart.
 
         Raises:
             InputError: if the encoder does not read trials of that shape.
@@ -86,24 +92,19 @@ class EEGEncoderConfig(BrainEncoderConfig):
     channel_names: list[str] | None = None
 
     @classmethod
-    def sizes(
-        cls,
-        trial_shape: Sequence[int],
-        sampling_rate: float | None,
-        channel_names: Sequence[str],
-        num_subjects: int,
-    ) -> dict[str, Any]:
+    def sizes(cls, trials: TrialFacts) -> dict[str, Any]:
         """See [`BrainEncoderConfig`]; trials are (channels, samples)."""
-        if len(trial_shape) != 2:
+        if len(trials.trial_shape) != 2:
             raise InputError(
                 f"The encoder {cls.model_type} reads trials of (channels, samples), and these are patterns of "
-                f"{trial_shape[0]} voxels: choose an encoder of patterns."
+                f"{trials.trial_shape[0]} voxels: choose an encoder of patterns."
             )
+        channels, samples = trials.trial_shape
         return {
-            "num_channels": trial_shape[0],
-            "num_timesteps": trial_shape[1],
-            "sampling_rate": sampling_rate,
-            "channel_names": list(channel_names),
+            "num_channels": channels,
+            "num_timesteps": samples,
+            "sampling_rate": trials.sampling_rate,
+            "channel_names": list(trials.channel_names),
         }
 
     @property
@@ -134,9 +135,6 @@ class EEGEncoderConfig(BrainEncoderConfig):
             raise InputError(
                 f"channel_names has {', '.join(repeated)} more than once: every channel needs its own name."
             )
-
-
-_WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @dataclass
@@ -211,17 +209,11 @@ class BrainEncoder(PreTrainedModel):
             InputError: if a shape or type is not the one of the config.
         """
         name = self.main_input_name
+        require_floating(name, values, "in standard deviations")
         if tuple(values.shape[1:]) != self.config.trial_shape:
             raise InputError(f"{name} is {tuple(values.shape)}: this encoder reads {self.config.batch_layout}.")
-        if not values.is_floating_point():
-            raise InputError(f"{name} is {values.dtype}: it must be a floating type, in standard deviations.")
-        if subject_index is not None and (
-            tuple(subject_index.shape) != (len(values),) or subject_index.dtype not in _WHOLE_NUMBERS
-        ):
-            raise InputError(
-                f"subject_index is {subject_index.dtype} of {tuple(subject_index.shape)}: it must be whole numbers of "
-                f"({len(values)},), one for each recording."
-            )
+        if subject_index is not None:
+            require_whole_numbers("subject_index", subject_index, len(values))
         values = values.to(self.dtype)
         if not (self.training and several_processes()):
             return _as_output(self.encode(values, subject_index))

@@ -8,7 +8,8 @@ from transformers.utils import ModelOutput
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.losses import contrastive_logits, gather_with_gradient, softened_cross_entropy
-from neuroclip_hf.models.brain_image.batches import check_pairs, refuse_accumulation
+from neuroclip_hf.models.batches import require_whole_numbers
+from neuroclip_hf.models.brain_image.batches import check_pairs, of_rows, refuse_accumulation
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 
@@ -112,14 +113,15 @@ class NeuroCLIPModel(BrainImageModel):
             InputError: if a side is missing or of another modality than the encoder's, or sizes do not fit each other.
         """
         brain, penalties = self.encode_recordings(subject_index, eeg_values=eeg_values, fmri_values=fmri_values)
+        for name, values in (("image_id", image_id), ("picture_index", picture_index)):
+            if values is not None:
+                require_whole_numbers(name, values, len(values if brain is None else brain))
         softened = return_loss and self.config.softening > 0
         image, frozen = self.embed_pictures(pixel_values, image_features, needs_frozen=softened)
-        if picture_index is not None:  # index_select, because its gradient is deterministic
-            image = None if image is None else image.index_select(0, picture_index)
-            frozen = None if frozen is None else frozen.index_select(0, picture_index)
+        image, frozen = (of_rows(each, picture_index) for each in (image, frozen))
         output = NeuroCLIPOutput(brain_embeds=brain, image_embeds=image, penalties=penalties)
         if brain is not None and image is not None:
-            check_pairs(brain, image, image_id)
+            check_pairs(brain, image)
             scale = self.scale()
             output.logits_per_brain = contrastive_logits(brain, image, scale)
             output.logits_per_image = output.logits_per_brain.T

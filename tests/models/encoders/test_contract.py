@@ -9,11 +9,12 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.models import ENCODERS, build_encoder, encoder_config, encoders
-from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig, EEGEncoderConfig
+from neuroclip_hf.models import ENCODERS, NeuroCLIPConfig, NeuroCLIPModel, build_encoder, encoder_config, encoders
+from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig, EEGEncoderConfig, TrialFacts
 from neuroclip_hf.models.registry import encoder_class
 
 ROWS, WIDTH = 4, 12
+TOWER = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 # Gradients below this share of the largest one are rounding, not learning.
 DEAD = 1e-6
 
@@ -95,7 +96,7 @@ def test_the_default_sizes_build(name):
 
 def test_trials_say_the_sizes(name):
     channels = [f"E{place}" for place in range(7)]
-    sizes = encoder_class(name).sizes((7, 200), 200.0, channels, 3)
+    sizes = encoder_class(name).sizes(TrialFacts((7, 200), 200.0, channels, 3))
     config = encoder_config(name, **sizes, hidden_size=WIDTH)
     assert config.trial_shape == (7, 200)
     assert (config.sampling_rate, config.channel_names) == (200.0, channels)
@@ -104,7 +105,7 @@ def test_trials_say_the_sizes(name):
 
 def test_patterns_are_refused_by_encoders_of_trials(name):
     with pytest.raises(InputError, match=r"reads trials of \(channels, samples\).*9 voxels"):
-        encoder_class(name).sizes((9,), None, [f"v{place}" for place in range(9)], 1)
+        encoder_class(name).sizes(TrialFacts((9,), None, [f"v{place}" for place in range(9)], 1))
 
 
 def test_evaluation_repeats_itself_and_training_does_not(name, small):
@@ -280,3 +281,16 @@ def test_a_value_made_impossible_later_is_refused_in_building(name, small):
 def test_an_unknown_encoder_is_refused(wrong):
     with pytest.raises(InputError, match=rf"no encoder '{wrong}': choose one of eeg_project.*braindecode:CLASS"):
         encoder_config(wrong)
+
+
+def test_the_brain_side_alone_in_half_precision_on_a_cpu(name, small, tmp_path):
+    torch.manual_seed(0)
+    model = NeuroCLIPModel(NeuroCLIPConfig(encoder_config=small(name), vision_config=TOWER, projection_dim=8)).eval()
+    values, expected = values_for(model.encoder), model.get_brain_features
+    model.save_pretrained(tmp_path)
+    half = NeuroCLIPModel.from_pretrained(tmp_path, vision=False, dtype=torch.bfloat16)
+    found = half.get_brain_features(values)
+    assert found.dtype == torch.bfloat16
+    assert (found.float() - expected(values)).norm() < 0.15 * expected(values).norm()
+    floating = {key: each for key, each in half.state_dict().items() if each.is_floating_point()}
+    assert {key for key, each in floating.items() if each.dtype != torch.bfloat16} == {"scale.logit_scale"}

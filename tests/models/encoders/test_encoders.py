@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import build_encoder, encoder_config
+from neuroclip_hf.models.encoders.base import TrialFacts
 
 FOUR_SECONDS = {"num_channels": 22, "num_timesteps": 1000, "hidden_size": 4}
 
@@ -259,5 +260,6 @@ def test_atm_s_without_subjects_has_one_token(atm_s):
 
 def test_atm_s_takes_its_number_of_subjects_from_the_trials():
     config_class = type(encoder_config("atm_s"))
-    assert config_class.sizes((5, 160), 250.0, list("abcde"), 4)["num_subjects"] == 4
-    assert "num_subjects" not in type(encoder_config("ts_conv")).sizes((5, 160), 250.0, list("abcde"), 4)
+    trials = TrialFacts((5, 160), 250.0, list("abcde"), 4)
+    assert config_class.sizes(trials)["num_subjects"] == 4
+    assert "num_subjects" not in type(encoder_config("ts_conv")).sizes(trials)

@@ -1,10 +1,10 @@
 """Settings of the ATM-S encoder."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.configuration import require_count, require_number
+from neuroclip_hf.models.encoders.base import TrialFacts
 from neuroclip_hf.models.encoders.convolution import ConvolutionEncoderConfig
 
 
@@ -45,16 +45,9 @@ class ATMSConfig(ConvolutionEncoderConfig):
     pool_stride: int = 5
 
     @classmethod
-    def sizes(
-        cls,
-        trial_shape: Sequence[int],
-        sampling_rate: float | None,
-        channel_names: Sequence[str],
-        num_subjects: int,
-    ) -> dict[str, Any]:
+    def sizes(cls, trials: TrialFacts) -> dict[str, Any]:
         """See [`BrainEncoderConfig`]; the number of subjects is one of them."""
-        sizes = super().sizes(trial_shape, sampling_rate, channel_names, num_subjects)
-        return {**sizes, "num_subjects": num_subjects}
+        return {**super().sizes(trials), "num_subjects": trials.num_subjects}
 
     @property
     def convolved_setting(self) -> str:

@@ -1,6 +1,8 @@
 """Models of an installed braindecode, by the name of their class."""
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeGuard
 
 import torch
@@ -100,11 +102,25 @@ def make_model(config: BraindecodeConfig) -> nn.Module:
     try:
         # Many classes find out their sizes by running once, which the meta device of `from_pretrained` cannot do, and
         # draw weights where transformers has switched torch's functions for that off.
-        with torch.device("cpu"), initialization.guard_torch_init_functions():
-            return model_class(**sizes, **config.model_settings)
+        with torch.device("cpu"), initialization.guard_torch_init_functions(), _in_full_precision() as dtype:
+            return model_class(**sizes, **config.model_settings).to(dtype)
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         said = ", ".join(f"{name}={value}" for name, value in {**sizes, **config.model_settings}.items())
         raise InputError(f"braindecode:{config.model_class} cannot be made with {said}: {error}") from error
+
+
+@contextmanager
+def _in_full_precision() -> Iterator[torch.dtype]:
+    """Give torch's default precision, and have float32 at least inside.
+
+    While a checkpoint is loaded in half precision that is the default, and numpy, which classes ask, has no bfloat16.
+    """
+    wanted = torch.get_default_dtype()
+    torch.set_default_dtype(torch.promote_types(wanted, torch.float32))
+    try:
+        yield wanted
+    finally:
+        torch.set_default_dtype(wanted)
 
 
 def _find_class(name: str | None) -> type[nn.Module]:

@@ -18,6 +18,9 @@ class EEGProjectEncoder(EEGEncoder):
 
     Units: standard deviations of the training trials in; layer-normalised features out.
 
+    Size: (num_channels * num_timesteps + hidden_size + 4) * hidden_size weights. The linear map of the source makes it
+    the largest encoder by far, and grow with the channels.
+
     Differences from the source: none known in the layers; sizes come from the config.
     """
 
