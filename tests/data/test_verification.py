@@ -230,7 +230,7 @@ def test_what_is_neither_file_nor_folder_is_named(copy, where, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes in folders")
-@pytest.mark.parametrize("name", ["trials.parquet", "sub-01/train.npy", "PICTURE"])
+@pytest.mark.parametrize("name", ["trials.parquet", "sub-01/train.npy", "sub-01/covariance.npy", "PICTURE"])
 def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(store_folder, tmp_path, name):
     bare = import_store(export_store(store_folder, tmp_path / "dataset", images=False), tmp_path / "bare")
     file = bare / name.replace("PICTURE", first_picture(bare))
