@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroclip_hf.protocols.run import evaluate_run
+from neuroclip_hf.protocols.evaluating import evaluate_run
 
 
 @pytest.fixture(scope="module")
