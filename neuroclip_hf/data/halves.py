@@ -19,7 +19,9 @@ _SIGN_AND_NUMBER = np.array(0x8FFFE000, dtype=np.uint32).view(np.int32)  # widen
 _BIAS = np.float32(2.0**112)  # exponents count from -127 in float32, from -15 in float16
 
 
-def widen(halves: NDArray[np.float16], out: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+def widen(
+    halves: NDArray[np.float16], out: NDArray[np.float32], scale: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
     """Write `row x scale` of each row to `out`: the product of two float32 numbers, rounded once.
 
     Best called with as many rows as stay in a processor's cache.
@@ -28,21 +30,21 @@ def widen(halves: NDArray[np.float16], out: NDArray[np.float32], scale: NDArray[
         halves (`numpy.ndarray`): (rows, ...), float16; finite, as a store's are (infinity and NaN come out as numbers
             where torch is not loaded).
         out (`numpy.ndarray`): of the same shape, contiguous.
-        scale (`numpy.ndarray`): one number, or what broadcasts against a row.
+        scale (`numpy.ndarray` or None): one number, or what broadcasts against a row; None for 1.
 
     Returns:
         `out`.
     """
     if not _torch_is_loaded():
-        return _widen_by_shifts(halves, out, scale)
+        return _widen_by_shifts(halves, out, np.float32(1) if scale is None else scale)
     import torch
 
     torch.from_numpy(out).copy_(torch.from_numpy(halves))
-    return out if (scale == 1).all() else np.multiply(out, scale, out=out)
+    return out if scale is None else np.multiply(out, scale, out=out)
 
 
 def _widen_by_shifts(
-    halves: NDArray[np.float16], out: NDArray[np.float32], scale: NDArray[np.float32]
+    halves: NDArray[np.float16], out: NDArray[np.float32], scale: NDArray[np.float32] | np.float32
 ) -> NDArray[np.float32]:
     bits = out.view(np.int32)
     with np.errstate(over="ignore"):

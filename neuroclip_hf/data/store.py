@@ -170,20 +170,22 @@ class TrialStore:
 
     def _write_in_unit(self, stored: NDArray[np.float16], values: NDArray[np.float32]) -> None:
         widen(stored, values, self._scale)
-        if self._offset.any():
+        if self._offset is not None:
             values += self._offset
 
     @cached_property
-    def _scale(self) -> NDArray[np.float32]:
-        return self._by_channel(self.info.scale)
+    def _scale(self) -> NDArray[np.float32] | None:
+        return self._by_channel(self.info.scale, 1.0)
 
     @cached_property
-    def _offset(self) -> NDArray[np.float32]:
-        return self._by_channel(self.info.offset)
+    def _offset(self) -> NDArray[np.float32] | None:
+        return self._by_channel(self.info.offset, 0.0)
 
-    def _by_channel(self, values: Sequence[float]) -> NDArray[np.float32]:
-        """Broadcasts against a trial; one number where all channels share it, which is multiplied faster."""
+    def _by_channel(self, values: Sequence[float], nothing: float) -> NDArray[np.float32] | None:
+        """Broadcasts against a trial; one number where all channels share it, and None where it changes nothing."""
         found = np.asarray(values, dtype=np.float32)
+        if (found == nothing).all():
+            return None
         if len(found) and (found == found[0]).all():
             return found[:1].reshape(())
         return found.reshape(-1, *(1,) * (len(self.info.trial_shape) - 1))
