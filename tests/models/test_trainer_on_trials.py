@@ -139,8 +139,9 @@ def test_in_bf16_on_a_cpu(parts, tmp_path):
     assert trainer.evaluate()["eval_loss"] < float("inf")
 
 
-def test_without_ids_it_still_counts(parts, tmp_path):
-    assert trainer_of(parts, tmp_path, label_names=None).evaluate()["eval_gallery_size"] == len(parts[4])
+def test_without_ids_metrics_are_refused_with_the_remedy(parts, tmp_path):
+    with pytest.raises(ValueError, match=r"label_ids is missing for .*label_names=\['image_id'\]"):
+        trainer_of(parts, tmp_path, label_names=None).evaluate()
 
 
 def test_accumulated_gradients_are_refused(parts, tmp_path):
