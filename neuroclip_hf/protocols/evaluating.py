@@ -6,6 +6,7 @@ from pathlib import Path
 
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import CONTROL, TRAINED_ON_FILE, load_run, protocol_held, read_facts
+from neuroclip_hf.data.rewhitened import can_be_rewhitened, whitened_by
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.evaluation import (
     REPORT_FILE,
@@ -44,8 +45,8 @@ def evaluate_run(
         subjects (sequence of `str`, *optional*): whose test trials; by default those of the subject that the run held
             out, or of those who trained.
         also (`TrialStore`, *optional*): the same recordings, whitened otherwise: a second row of the report. For a
-            subject that did not train, whitened by its own sessions in `store`, this is the row whitened by training
-            subjects only.
+            subject that was held out, and whitened by its own sessions in `store`, that row is made by itself: by the
+            covariances of those who trained.
         overwrite (`bool`): replace an earlier report.
 
     Raises:
@@ -56,6 +57,8 @@ def evaluate_run(
     refuse_existing(folder / REPORT_FILE, overwrite)
     facts = read_facts(folder)
     subjects = subjects_to_test(facts, store, subjects)
+    if also is None and facts.get("held_out_subject") and can_be_rewhitened(store):
+        also = whitened_by(store, facts["subjects"])
     stores = (store,) if also is None else (store, also)
     protocol, *_ = (protocol_held(folder, one, one.select(columns.TEST, subjects)) for one in stores)
     model, processor = load_run(folder)

@@ -85,7 +85,7 @@ def test_another_method_is_refused(trained, store):
 @pytest.fixture(scope="session")
 def full_run(store, tiny_overrides, tmp_path_factory):
     """A run with every part of the method, its filters in the spectral domain moved from their start."""
-    recipe = load_recipe("neuroclip", {**tiny_overrides, "epochs": 1})
+    recipe = load_recipe("neuroclip-intra", {**tiny_overrides, "epochs": 1, "tower": "small-clip"})
     trained = train_on_store(recipe, store)
     folder = tmp_path_factory.mktemp("full") / "run"
     save_run(trained, recipe, folder)
