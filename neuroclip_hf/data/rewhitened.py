@@ -80,7 +80,7 @@ def _covariances(store: TrialStore, subject: str) -> NDArray[np.float64]:
     if found is None or len(found) != len(sessions):
         known = 0 if found is None else len(found)
         raise InputError(
-            f"{store.path} keeps {known} noise covariances of {subject}, whose trials are of {len(sessions)} sessions: "
+            f"{store.path} keeps {known} noise covariances of {subject}, who has trials of {len(sessions)} sessions: "
             "prepare the store again."
         )
     return found
