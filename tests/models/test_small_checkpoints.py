@@ -139,7 +139,7 @@ def test_an_included_tower_is_the_one_that_was_saved(make_model, any_tower, tmp_
     NeuroCLIPModel.from_pretrained(tmp_path, **options)
     key = next(key for key in model._tower_keys() if key.endswith("1.mlp.fc1.weight"))  # stored under this name, too
     spoilt, saved = spoil(tmp_path, key), model.config.included_fingerprint
-    with pytest.raises(InputError, match=rf"holds a vision tower with the finger.*but was saved with {saved}.*strict"):
+    with pytest.raises(InputError, match=rf"holds towers with the finger.*but was saved with {saved}.*strict"):
         NeuroCLIPModel.from_pretrained(tmp_path, **options)
     loaded = NeuroCLIPModel.from_pretrained(tmp_path, strict=False, **options).state_dict()[key]
     assert torch.equal(loaded, spoilt.to(loaded.dtype))

@@ -103,5 +103,5 @@ def test_a_tower_without_texts_is_refused(tmp_path):
 
 
 def test_other_parts_are_no_arguments():
-    with pytest.raises(TypeError, match="no argument 'audio_model'"):
+    with pytest.raises(InputError, match="has no setting audio_model"):
         WordsModel(WordsConfig(), audio_model=torch.nn.Linear(1, 1))
