@@ -103,11 +103,9 @@ class BrainImageModel(RecordingSide, SmallCheckpoints):
         self.register_buffer("image_features_mean", torch.zeros(config.num_feature_layers, width))
 
     def _build_other_towers(self, config: BrainImageConfig, given: Mapping[str, nn.Module]) -> None:
-        others = {part.name: part for part in self.tower_parts if part is not VISION}
-        if unknown := sorted(set(given) - set(others)):
-            raise TypeError(f"{type(self).__name__} has no argument {unknown[0]!r}")
-        for name, part in others.items():
-            setattr(self, name, given.get(name) or part.build(config))
+        for part in self.tower_parts:
+            if part is not VISION:
+                setattr(self, part.name, given.get(part.name) or part.build(config))
 
     @property
     def picture_chunk_size(self) -> int | None:

@@ -106,10 +106,13 @@ def ablate(
     """
     folder, process = Path(out), this_process()
     varied = variations(over, recipe, store.info)
-    plans = {one: make_plan(one.apply(recipe), store, protocol, seeds, subjects) for one in varied}
-    works = [Work(plan, folder / VARIATIONS / one.slug, folder / IMAGE_FEATURES) for one, plan in plans.items()]
+    plans = [make_plan(one.apply(recipe), store, protocol, seeds, subjects) for one in varied]
+    works = [
+        Work(plan, folder / VARIATIONS / one.slug, folder / IMAGE_FEATURES)
+        for one, plan in zip(varied, plans, strict=True)
+    ]
     if process.is_main_process:
-        open_folder(folder, {"over": over, **plans[varied[0]].identity()}, overwrite)
+        open_folder(folder, {"over": over, **plans[0].identity()}, overwrite)
         for work in works:
             open_folder(work.folder, work.plan.identity())
             work.forget_failures()
@@ -118,25 +121,28 @@ def ablate(
     if not process.is_main_process:
         return None
     refuse_failures(works)
-    report = _summarise(recipe, over, dict(zip(varied, works, strict=True)), folder)
+    report = _summarise(recipe, over, varied, works, folder)
     write_json(folder / REPORT_FILE, report.to_dict())
     return report
 
 
-def _summarise(recipe: Recipe, over: str, works: dict[Variation, Work], folder: Path) -> AblationReport:
+def _summarise(
+    recipe: Recipe, over: str, varied: Sequence[Variation], works: Sequence[Work], folder: Path
+) -> AblationReport:
     selection = FIXED_EPOCH if recipe.training.selection == "last" else BY_VALIDATION
-    reports = {one: summarise(work.plan, work.folder) for one, work in works.items()}
-    first = next(iter(reports.values()))
+    reports = [summarise(work.plan, work.folder) for work in works]
+    first = reports[0]
     shared = {name: getattr(first, name) for name in AblationReport.__dataclass_fields__ if hasattr(first, name)}
     rows = [
-        _row(one, report, works[one], next(iter(works.values())), selection, folder) for one, report in reports.items()
+        _row(one, report, work, works[0], selection, folder)
+        for one, report, work in zip(varied, reports, works, strict=True)
     ]
-    flags = dict.fromkeys(flag for report in reports.values() for flag in report.flags)
+    flags = dict.fromkeys(flag for report in reports for flag in report.flags)
     changed = {
         "over": over,
         "selection": selection,
         "rows": rows,
-        "seconds": round(sum(report.seconds for report in reports.values()), 1),
+        "seconds": round(sum(report.seconds for report in reports), 1),
         "flags": list(flags),
         "kind": KIND,
     }
