@@ -68,6 +68,9 @@ class StoredTower:
         return before
 
 
+_INSTEAD = f"Without a connection name a folder that holds it, or {SMALL_CLIP}, which ships with the package."
+
+
 def read_tower_config(name_or_path: str, revision: str | None = None, **hub: Any) -> PretrainedConfig:
     """The config of the vision tower of a checkpoint on the Hub or in a folder.
 
@@ -84,7 +87,7 @@ def read_tower_config(name_or_path: str, revision: str | None = None, **hub: Any
             )
         return clean_vision_config(found.config_class.from_pretrained(name_or_path, revision=revision, **hub))
     except OSError as error:
-        raise InputError(f"tower {name_or_path} cannot be loaded: {error}") from error
+        raise InputError(f"tower {name_or_path} cannot be loaded: {error} {_INSTEAD}") from error
 
 
 def load_tower(
@@ -134,7 +137,7 @@ def fill_from_checkpoint(
                 **hub,
             )
     except OSError as error:
-        raise InputError(f"tower {name_or_path} cannot be loaded: {error}") from error
+        raise InputError(f"tower {name_or_path} cannot be loaded: {error} {_INSTEAD}") from error
     tower.config._name_or_path = ""  # the model's own config says where the tower is from
     wrong = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in report[kind])
     if wrong:
