@@ -70,7 +70,7 @@ def ablation_table(report: dict[str, Any]) -> Any:
     ]
     rows.append(("chance", f"{report['chance']:.3f}", f"{report['chance_top5']:.3f}", "", ""))
     title = (
-        f"{report['data']} data, {report['recipe']} over {report['over']}, {report['protocol']}, "
+        f"{report['data']} data, {report['recipe']} over {report['over']}, {report['subject_protocol']}, "
         f"{len(report['seeds'])} seeds, epoch: {report['selection']}, gallery of {report['gallery_size']}, tower: "
         f"{report['tower']}"
     )

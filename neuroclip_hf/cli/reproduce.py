@@ -58,19 +58,30 @@ def reproduce(
 
 
 def reproduction_table(report: dict[str, Any]) -> Any:
-    """A row a subject and one of their mean, for the two ways to choose the epoch; then the other tiers."""
+    """A row a subject and those of their mean, in columns for the two ways to choose the epoch."""
     inductive = [row for row in report["results"] if row["tier"] == "inductive"]
+    main = [row for row in inductive if "interval" in row["mean"]["top1"]]
     rows = []
-    for subject in inductive[0]["subjects"]:
-        cells = [row["subjects"][subject][name] for row in inductive for name in ("top1", "top5")]
+    for subject in main[0]["subjects"]:
+        cells = [row["subjects"][subject][name] for row in main for name in _SHOWN]
         rows.append((subject, *map(spread, cells)))
-    rows.append(("mean", *(spread(row["mean"][name]) for row in inductive for name in ("top1", "top5"))))
-    intervals = [row["mean"][name]["interval"] for row in inductive for name in ("top1", "top5")]
-    rows.append(("95 % interval", *(f"{one['low']:.3f} to {one['high']:.3f}" for one in intervals)))
-    rows.append(("chance", *(f"{report[name]:.3f}" for _ in inductive for name in ("chance", "chance_top5"))))
-    header = ["", *(f"{name}, {row['selection']}" for row in inductive for name in ("top-1", "top-5"))]
+    for whitening in dict.fromkeys(row["whitening"] for row in inductive):
+        means = [row["mean"][name] for row in inductive if row["whitening"] == whitening for name in _SHOWN]
+        rows.append((f"mean ({whitening})", *map(spread, means)))
+        if "interval" in means[0]:
+            rows.append(("95 % interval", *(f"{one['low']:.3f} to {one['high']:.3f}" for one in _intervals(means))))
+    rows.append(("chance", *(f"{report[name]:.3f}" for _ in main for name in ("chance", "chance_top5"))))
+    header = ["", *(f"{name}, {row['selection']}" for row in main for name in ("top-1", "top-5"))]
     title = (
-        f"{report['data']} data, {report['recipe']}, {report['protocol']}, {len(report['seeds'])} seeds, gallery of "
-        f"{report['gallery_size']}, tower: {report['tower']}"
+        f"{report['data']} data, {report['recipe']}, {report['subject_protocol']}, {len(report['seeds'])} seeds, "
+        f"{report['protocol']}, gallery of {report['gallery_size']}, {report['averaged_repeats']:g} trials a query, "
+        f"tower: {report['tower']}"
     )
     return table(header, rows, title)
+
+
+_SHOWN = ("top1", "top5")
+
+
+def _intervals(means: list[dict[str, Any]]) -> list[dict[str, float]]:
+    return [mean["interval"] for mean in means]

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.sources.recorded import SESSION, TRAINING_SUBJECTS, WHITENING_FITS
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_view import StoreView
 from neuroclip_hf.data.whitening import whitening_matrix
 from neuroclip_hf.errors import InputError
 
@@ -41,13 +41,11 @@ def whitened_by(store: TrialStore, subjects: Sequence[str]) -> TrialStore:
     return _RewhitenedStore(store, subjects)
 
 
-class _RewhitenedStore(TrialStore):
+class _RewhitenedStore(StoreView):
     """See [`whitened_by`]."""
 
     def __init__(self, whole: TrialStore, subjects: Sequence[str]) -> None:
-        self._whole, self.path = whole, whole.path
-        self.trials, self.pictures = whole.trials, whole.pictures
-        self.info = replace(whole.info, whitening_fit=WHITENING_FITS[TRAINING_SUBJECTS])
+        super().__init__(whole, replace(whole.info, whitening_fit=WHITENING_FITS[TRAINING_SUBJECTS]))
         means = [_covariances(whole, subject).mean(axis=0) for subject in subjects]
         whiten = whitening_matrix(np.mean(means, axis=0))
         self._matrices = {
@@ -58,20 +56,13 @@ class _RewhitenedStore(TrialStore):
             )
         }
 
-    def read(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        values = self._whole.read(trials)
-        table = self.trials.iloc[np.asarray(trials, dtype=np.int64)]
+    def change(self, values: NDArray[np.float32], trials: NDArray[np.int64]) -> NDArray[np.float32]:
+        table = self.trials.iloc[trials]
         keys = list(zip(table[columns.SUBJECT], table[columns.SESSION], strict=True))
         for key in dict.fromkeys(keys):
             mine = np.array([key == each for each in keys])
             values[mine] = self._matrices[key] @ values[mine]
         return values
-
-    def read_stored(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float16]:
-        raise InputError(f"{self.path} stores its trials under another whitening: read them in their unit.")
-
-    def open_picture(self, image_id: str) -> Image.Image:
-        return self._whole.open_picture(image_id)
 
 
 def _covariances(store: TrialStore, subject: str) -> NDArray[np.float64]:

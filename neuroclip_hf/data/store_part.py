@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_view import StoreView
 from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.errors import InputError
 
@@ -39,35 +39,22 @@ def part_of_store(
     return _StorePart(store, names, samples)
 
 
-class _StorePart(TrialStore):
+class _StorePart(StoreView):
     """See [`part_of_store`]."""
 
     def __init__(self, whole: TrialStore, names: list[str], samples: slice) -> None:
-        self._whole, self.path = whole, whole.path
-        self.trials, self.pictures = whole.trials, whole.pictures
+        super().__init__(whole, _part_info(whole.info, names, samples))
         self._picks = np.array([whole.info.channels.index(name) for name in names])
         self._samples = samples
-        self.info = _part_info(whole.info, names, samples)
 
-    def read(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._part(self._whole.read(trials))
-
-    def read_stored(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float16]:
-        return self._part(self._whole.read_stored(trials))
-
-    def read_means(self, groups: Sequence[Sequence[int] | NDArray[np.int64]]) -> NDArray[np.float32]:
-        return self._part(self._whole.read_means(groups))
-
-    def open_picture(self, image_id: str) -> Image.Image:
-        return self._whole.open_picture(image_id)
+    def change(self, values: NDArray[np.float32], trials: NDArray[np.int64]) -> NDArray[np.float32]:
+        if self.info.channels != self.whole.info.channels:
+            values = values[:, self._picks]
+        return np.ascontiguousarray(values[..., self._samples] if values.ndim > 2 else values)
 
     def covariances(self, subjects: Sequence[str] | None = None) -> NDArray[np.float64] | None:
-        found = self._whole.covariances(subjects)
-        return None if found is None else found[:, self._picks[:, None], self._picks]
-
-    def _part(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
-        picked = values if len(self._picks) == values.shape[1] else values[:, self._picks]
-        return np.ascontiguousarray(picked[..., self._samples] if values.ndim > 2 else picked)
+        """None where channels were picked: nothing was whitened by the covariance of these alone."""
+        return super().covariances(subjects) if self.info.channels == self.whole.info.channels else None
 
 
 def _part_info(info: StoreInfo, names: list[str], samples: slice) -> StoreInfo:

@@ -39,6 +39,11 @@ class PictureSet:
     def __len__(self) -> int:
         return len(self._ids)
 
+    @property
+    def image_ids(self) -> list[str]:
+        """The pictures, in order."""
+        return list(self._ids)
+
     def subset(self, numbers: Iterable[int]) -> "PictureSet":
         """Some of the pictures; they share what is kept in memory."""
         part = PictureSet(self._open, [self._ids[int(number)] for number in numbers], self._processor)

@@ -146,7 +146,10 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
             InputError: if the training trials did not come from recordings.
         """
         if self.epochs is None:
-            raise InputError("This checkpoint was trained on arrays, not on recordings: it cannot cut a recording.")
+            raise InputError(
+                "This checkpoint was trained on arrays, or on a part of a store (channels=, window=), and cannot "
+                "cut a recording: train on a store of recordings that was prepared with these --channels and this --window."
+            )
         try:
             return EpochSettings.from_dict(self.epochs)
         except TypeError as error:

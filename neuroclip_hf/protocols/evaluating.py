@@ -60,7 +60,7 @@ def evaluate_run(
     if also is None and facts.get("held_out_subject") and can_be_rewhitened(store):
         also = whitened_by(store, facts["subjects"])
     stores = (store,) if also is None else (store, also)
-    protocol, *_ = (protocol_held(folder, one, one.select(columns.TEST, subjects)) for one in stores)
+    protocols = [protocol_held(folder, one, one.select(columns.TEST, subjects)) for one in stores]  # refuses, too
     model, processor = load_run(folder)
     control = load_run(folder / CONTROL) if (folder / CONTROL).is_dir() else None
     read = fitting_part(processor, store)
@@ -73,11 +73,11 @@ def evaluate_run(
         facts,
         model.config.tower,
         None if control is None else rank(*control, store),
-        protocol=protocol,
+        protocol=protocols[0],
         repeats=accuracy_by_repeats(model, processor, read, ranking),
         unlabelled=embed_unlabelled(model, processor, read, ranking.subjects),
         also=None if also is None else (others[0], also),
-        flags=flags_of(store, subjects, facts, processor, seen, protocol),
+        flags=flags_of(store, subjects, facts, processor, seen, protocols[0]),
     )
     save_ranking(ranking, folder)
     write_report(report, folder)

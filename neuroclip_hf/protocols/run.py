@@ -36,12 +36,12 @@ from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.protocols.building import build_model, image_processor_for, to_share, tower_facts
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
-from neuroclip_hf.protocols.targets import look_at_pictures, picture_sets
+from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
 from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
-from neuroclip_hf.training.sections import TARGETS
+from neuroclip_hf.training.sections import OF_THE_MACHINE, TARGETS
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.tracking import TENSORBOARD, JsonLines, Tracker, open_tracker
@@ -148,11 +148,7 @@ def _trackers(recipe: Recipe, unfinished: UnfinishedRun, shuffled: bool) -> list
 def _job(recipe: Recipe, store: TrialStore, control: bool, keep_last: bool, state: PartialState) -> dict[str, Any]:
     """All that the bytes of a run depend on; workers, times of checkpoints and trackers do not."""
     settings = to_share(recipe).to_dict()
-    settings["training"] = {
-        name: value
-        for name, value in settings["training"].items()
-        if name not in ("num_workers", "checkpoint_minutes", "tracking")
-    }
+    settings["training"] = {name: value for name, value in settings["training"].items() if name not in OF_THE_MACHINE}
     return {
         **settings,
         "tower": tower_facts(recipe.model),
@@ -201,23 +197,16 @@ def train_on_store(
     model = build_model(recipe.model, feature_extractor)
     image_processor = image_processor_for(recipe.model, model)
     processor = find_kind(recipe.model.kind).processor_class(feature_extractor, image_processor)
-    image_ids = list(gallery[columns.IMAGE_ID])
-    pictures = PictureSet(store.open_picture, image_ids, processor)
-    model.picture_chunk_size = recipe.training.picture_chunk_size
-    if recipe.training.gradient_checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
-    model.to(this_process().device)  # before all pictures go through the tower
-    views = picture_sets(store, image_ids, processor, recipe.data.views(), seed)
-    seen_so = look_at_pictures(model, pictures, views, image_features)
-    model.prepare_for_training(lambda: seen_so.embeds, seen_so.features)
+    pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
+    shown = _prepare_for_training(model, recipe, store, pictures, processor, image_features)
     validate = Validation(used, table, validation_rows, gallery, pictures, processor)
     result = train(
         model,
         dataset,
         BrainImageCollator(
             processor,
-            seen_so.pictures if model.needs_pictures else None,
-            seen_so.features,
+            shown.pictures if model.needs_pictures else None,
+            shown.features,
             processor.picture_inputs(gallery),
         ),
         recipe.training,
@@ -231,6 +220,25 @@ def train_on_store(
     facts = _facts(recipe, store, result)
     facts |= {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
     return TrainedModel(model, processor, result, facts, seen)
+
+
+def _prepare_for_training(
+    model: BrainImageModel,
+    recipe: Recipe,
+    store: TrialStore,
+    pictures: PictureSet,
+    processor: BrainImageProcessor,
+    cache: ImageFeatureCache | None,
+) -> TrainingPictures:
+    """Settings of the model that no checkpoint holds, and the pictures as training looks at them."""
+    model.picture_chunk_size = recipe.training.picture_chunk_size
+    if recipe.training.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    model.to(this_process().device)  # before all pictures go through the tower
+    views = picture_sets(store, pictures.image_ids, processor, recipe.data.views(), recipe.training.seed)
+    shown = look_at_pictures(model, pictures, views, cache)
+    model.prepare_for_training(lambda: shown.embeds, shown.features)
+    return shown
 
 
 def after_last_epoch(trained: TrainedModel) -> TrainedModel:

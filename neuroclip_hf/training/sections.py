@@ -13,6 +13,8 @@ from neuroclip_hf.training.values import check_choice
 
 TRIALS, TARGETS = "trials", "targets"
 COSINE, CONSTANT = "cosine", "constant"
+OF_THE_MACHINE = ("num_workers", "checkpoint_minutes", "tracking")
+"""Settings of a training that its weights do not depend on."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,9 @@ class JsonLines:
 
 
 class AccelerateTracker:
-    """One of Accelerate's trackers, told each epoch once, also when a training goes on after a stop.
+    """One of Accelerate's trackers, told each epoch once by each process that trains.
+
+    A training that goes on after a stop tells the epochs before it again, at the steps where they were.
 
     Args:
         tracker (`accelerate.tracking.GeneralTracker`): already opened.

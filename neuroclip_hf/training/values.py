@@ -62,14 +62,34 @@ def checked(value: Any, hint: Any, path: str, where: str) -> Any:
         value = [value]
     if isinstance(value, list) and any(list[str] == option for option in (hint, *get_args(hint))):
         value = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in value]
+    if isinstance(value, list) and any(list[float] == option for option in (hint, *get_args(hint))):
+        value = [float(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in value]
     if isinstance(value, int) and not isinstance(value, bool) and hint == str | None:  # a subject, or a commit: 7
         value = str(value)
     if isinstance(value, int) and not isinstance(value, bool) and float in (hint, *get_args(hint)) and hint is not int:
         value = float(value)
     if not _fits(value, hint):
-        expected = getattr(hint, "__name__", None) if get_origin(hint) is None else str(hint)
-        raise InputError(f"{path}: {where} is {value!r}: it must be {str(expected).replace('typing.', '')}.")
+        raise InputError(f"{path}: {where} is {value!r}: it must be {_in_words(hint)}.")
     return value
+
+
+def _in_words(hint: Any) -> str:
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_in_words(option) for option in get_args(hint))
+    if get_origin(hint) is list:
+        return f"a list of {_SEVERAL.get(get_args(hint)[0], 'settings')}"
+    return _ONE.get(get_origin(hint) or hint, str(hint))
+
+
+_ONE = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    dict: "settings, as in {name: value}",
+    types.NoneType: "null",
+}
+_SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
 def _holds_list(hint: Any) -> bool:

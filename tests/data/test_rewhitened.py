@@ -41,7 +41,7 @@ def test_only_stores_whitened_by_session_can_be(store, by_others, array_store):
         assert not can_be_rewhitened(other)
         with pytest.raises(InputError, match="was not whitened session by session"):
             whitened_by(other, ["sub-01"])
-    with pytest.raises(InputError, match="another whitening"):
+    with pytest.raises(InputError, match="stores its trials otherwise"):
         whitened_by(store, ["sub-01"]).read_stored([0])
     with pytest.raises(InputError, match="holds no subject sub-09"):
         whitened_by(store, ["sub-09"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from neuroclip_hf.data.rewhitened import can_be_rewhitened, whitened_by
 from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.errors import InputError
 
@@ -13,10 +14,12 @@ def test_channels_and_window_are_those_of_the_whole_cut(store):
     picks, samples = [store.info.channels.index(name) for name in channels], slice(5, 20)  # 50 Hz from the onset
     rows = store.select("train")[[3, 0, 3]]
     np.testing.assert_array_equal(part.read(rows), store.read(rows)[:, picks, samples])
-    np.testing.assert_array_equal(part.read_stored(rows), store.read_stored(rows)[:, picks, samples])
     groups = [rows, rows[:1]]
     np.testing.assert_array_equal(part.read_means(groups), store.read_means(groups)[:, picks, samples])
-    np.testing.assert_array_equal(part.covariances(), store.covariances()[:, picks][:, :, picks])
+    assert part.covariances() is None  # nothing was whitened by these channels alone
+    assert not can_be_rewhitened(part)
+    with pytest.raises(InputError, match="stores its trials otherwise"):
+        part.read_stored(rows)
     assert part.info.trial_shape == (2, 15)
     assert part.info.channels == channels
     assert part.info.window == pytest.approx((0.1, 0.4))
@@ -26,6 +29,14 @@ def test_channels_and_window_are_those_of_the_whole_cut(store):
     assert part.subjects == store.subjects
     image_id = store.gallery("test")["image_id"][0]
     assert part.open_picture(image_id) == store.open_picture(image_id)
+
+
+def test_a_window_of_all_channels_keeps_what_they_were_whitened_by(store):
+    part = part_of_store(store, None, [0.1, 0.4])
+    np.testing.assert_array_equal(part.covariances(), store.covariances())
+    rows = store.select("test", ["sub-01"])[:4]
+    again = part_of_store(whitened_by(store, ["sub-02"]), None, [0.1, 0.4]).read(rows)
+    np.testing.assert_allclose(whitened_by(part, ["sub-02"]).read(rows), again, rtol=1e-5, atol=1e-5)
 
 
 def test_the_whole_is_the_store_itself(store):

@@ -42,15 +42,15 @@ def test_null_switches_off_what_may_be_absent():
         (["epoch=3"], "did you mean 'epochs'"),
         (["training.epoch=3"], "did you mean 'epochs'"),
         (["model.foo=3"], "there are encoder"),
-        (["epochs=three"], "training.epochs is 'three': it must be int"),
-        (["epochs=2.5"], "must be int"),
-        (["epochs=true"], "must be int"),
-        (["epochs="], "must be int"),
+        (["epochs=three"], "training.epochs is 'three': it must be a whole number"),
+        (["epochs=2.5"], "must be a whole number"),
+        (["epochs=true"], "must be a whole number"),
+        (["epochs="], "must be a whole number"),
         (["epochs=0"], "above zero"),
-        (["epochs.x=1"], "must be int"),
+        (["epochs.x=1"], "must be a whole number"),
         (["batch_size=1"], "at least 2"),
-        (["learning_rate=nan"], "must be float"),
-        (["learning_rate=fast"], "must be float"),
+        (["learning_rate=nan"], "must be a number"),
+        (["learning_rate=fast"], "must be a number"),
         (["prompt_learning_rate=-1"], "prompt_learning_rate"),
         (["weight_decay=-1"], "zero or more"),
         (["seed=-1"], "zero or more"),
@@ -58,7 +58,7 @@ def test_null_switches_off_what_may_be_absent():
         (["warmup=1"], "warmup"),
         (["picture_chunk_size=0"], "picture_chunk_size is 0"),
         (["checkpoint_minutes=-1"], "checkpoint_minutes is -1.0"),
-        (["checkpoint_minutes=often"], "must be float"),
+        (["checkpoint_minutes=often"], "must be a number"),
         (["gradient_accumulation_steps=4"], "fewer others.*chunks"),
         (["training.gradient_accumulation_steps=4"], "fewer others.*chunks"),
         (["selection=best"], "loss, top1, last"),
@@ -77,7 +77,7 @@ def test_null_switches_off_what_may_be_absent():
         (["smoothing_window=0"], "smoothing_window is 0"),
         (["picture_views=[{blurr: 1}]", "prompt=null"], "'blurr' is unknown"),
         (["picture_views=[{blur: -1}]", "prompt=null"], "blur is -1"),
-        (["picture_views={blur: 1}"], "must be list"),
+        (["picture_views={blur: 1}"], "must be a list"),
         (["picture_views=[{blur: 0.1}, {noise: 0.1}]"], "names 2 views.*prompt=null and lora=null"),
         (["picture_views=[{blur: 0.1}, {}]", "prompt=null", "lora={r: 2}"], "names 2 views"),
         (["lora=4"], "must be"),
@@ -92,11 +92,11 @@ def test_null_switches_off_what_may_be_absent():
         (["mmd_weight=0.5"], "mmd_weight is"),
         (["mmd_weight=0.5,2"], "mmd_weight is"),
         (["mmd_epochs=3"], "mmd_epochs is 3, but mmd_weight is null"),
-        (["gradient_checkpointing=1"], "must be bool"),
+        (["gradient_checkpointing=1"], "must be true or false"),
         (["time_mask=1"], "below 1"),
         (["model=3"], "must hold settings"),
         (["prompt=3"], "must be"),
-        (["name=7"], "must be str"),
+        (["name=7"], "must be text"),
         (["epochs"], "name=value"),
         (["=3"], "name=value"),
         (["epochs={a: 1"], "cannot be read"),
@@ -164,3 +164,20 @@ def test_a_subject_may_be_a_number(word, expected):
 
 def test_no_tower_means_the_one_that_ships():
     assert load_recipe("neuroclip-intra", parse_overrides(["tower=null"])).model.tower == SMALL_CLIP
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("window=0,0.5", [0.0, 0.5]),
+        ("window=[0,1]", [0.0, 1.0]),
+        ("betas=[0,0.999]", [0.0, 0.999]),
+        ("mmd_weight=[1,0.5]", [1.0, 0.5]),
+    ],
+)
+def test_whole_numbers_stand_for_reals_in_lists_too(words, found):
+    name = words.partition("=")[0]
+    recipe = load_recipe("demo", parse_overrides([words]))
+    section = recipe.data if name == "window" else recipe.training
+    assert getattr(section, name) == found
+    assert all(isinstance(one, float) for one in getattr(section, name))

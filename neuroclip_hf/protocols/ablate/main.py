@@ -27,6 +27,22 @@ from neuroclip_hf.training.settings import Recipe
 
 KIND = "ablation"
 VARIATIONS = "variations"
+_SHARED = (
+    "recipe",
+    "subject_protocol",
+    "seeds",
+    "store",
+    "data",
+    "tower",
+    "protocol",
+    "chance",
+    "chance_top5",
+    "gallery",
+    "gallery_size",
+    "averaged_repeats",
+    "target",
+    "whitening_fit",
+)
 
 
 @dataclass(frozen=True)
@@ -35,27 +51,30 @@ class AblationReport:
 
     Args:
         over (`str`): what was varied.
-        recipe, protocol, seeds, store, data, tower, chance, chance_top5, gallery, gallery_size, whitening_fit: as in a
-            `ReproductionReport`; `tower` is the recipe's.
+        recipe, subject_protocol, seeds, store, data, tower, protocol, chance, chance_top5, gallery, gallery_size,
+            averaged_repeats, target, whitening_fit: as in a `ReproductionReport`, of the recipe itself.
         selection (`str`): how the epoch of every row was chosen.
         rows (`list[dict]`): the recipe itself first; each with `name`, `overrides`, `top1` and `top5` (`mean`, `std`
-            over seeds, `values`, `interval`), `difference` (of top-1 from the first row, on the same queries: `value`,
-            `low`, `high`, `p`), `trainable_parameters`, `seconds` and `folder`.
+            over seeds, `values`, `interval`), `difference` (of top-1 from the first row, on the same queries: what
+            `compare_paired` says), `trainable_parameters`, `seconds` and `folder`.
         seconds (`float`): wall time of all runs, one after the other.
         flags (`list[str]`): what a reader must know.
     """
 
     over: str
     recipe: str
-    protocol: str
+    subject_protocol: str
     seeds: list[int]
     store: str
     data: str
     tower: str
+    protocol: str
     chance: float
     chance_top5: float
     gallery: str
     gallery_size: int
+    averaged_repeats: float
+    target: str
     whitening_fit: str
     selection: str
     rows: list[dict[str, Any]]
@@ -131,22 +150,19 @@ def _summarise(
 ) -> AblationReport:
     selection = FIXED_EPOCH if recipe.training.selection == "last" else BY_VALIDATION
     reports = [summarise(work.plan, work.folder) for work in works]
-    first = reports[0]
-    shared = {name: getattr(first, name) for name in AblationReport.__dataclass_fields__ if hasattr(first, name)}
     rows = [
         _row(one, report, work, works[0], selection, folder)
         for one, report, work in zip(varied, reports, works, strict=True)
     ]
     flags = dict.fromkeys(flag for report in reports for flag in report.flags)
-    changed = {
-        "over": over,
-        "selection": selection,
-        "rows": rows,
-        "seconds": round(sum(report.seconds for report in reports), 1),
-        "flags": list(flags),
-        "kind": KIND,
-    }
-    return AblationReport(**{**shared, **changed})
+    return AblationReport(
+        over=over,
+        **{name: getattr(reports[0], name) for name in _SHARED},
+        selection=selection,
+        rows=rows,
+        seconds=round(sum(report.seconds for report in reports), 1),
+        flags=list(flags),
+    )
 
 
 def _row(

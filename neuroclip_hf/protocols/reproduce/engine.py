@@ -13,8 +13,8 @@ import torch
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 from neuroclip_hf.logging import get_logger, progress, set_verbosity
-from neuroclip_hf.protocols.reproduce.plan import run_folder
-from neuroclip_hf.protocols.reproduce.work import COST_FILE, Work, make_missing
+from neuroclip_hf.protocols.reproduce.plan import COST_FILE, run_folder
+from neuroclip_hf.protocols.reproduce.work import Work, make_missing
 
 LOCAL, SLURM = "local", "slurm"
 ENGINES = (LOCAL, SLURM)

@@ -31,7 +31,8 @@ def reproduce(
 
     Every run is one of `train_run`, beside which its last epoch is kept: the report has the fixed epoch and the one
     that validation chose. Stopped at any point, `kill -9` included, the same call goes on; so does one with more seeds
-    or subjects. Several calls on the same folder share the work.
+    or subjects. Several calls on the same folder share the work; the one that finds all of it made writes the report,
+    and the others end with an error that says so.
 
     Args:
         recipe (`Recipe`): its subjects and seed are replaced by those of each run; its seed is the first one.

@@ -22,14 +22,15 @@ from neuroclip_hf.evaluation import REPORT_FILE
 from neuroclip_hf.files import read_json, refuse_existing, write_json
 from neuroclip_hf.protocols.building import to_share
 from neuroclip_hf.protocols.run import LAST_EPOCH
+from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.settings import Recipe
 
 PLAN_FILE = "reproduction.json"
+COST_FILE = "cost.json"
 PROTOCOLS = {"intra": columns.INTRA_SUBJECT, "inter": columns.LEAVE_ONE_SUBJECT_OUT}
 """The field's words for who trains and who is tested, and ours."""
 MOST_SEEDS = 1000
 _RUNS = "runs"
-_OF_THE_MACHINE = ("num_workers", "checkpoint_minutes", "tracking")  # a run's bytes do not depend on them
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Plan:
         """All that must be equal for two commands to go on with the same folder; seeds and subjects may be added."""
         recipe = to_share(self.recipe).to_dict()
         recipe["training"] = {
-            name: value for name, value in recipe["training"].items() if name not in (*_OF_THE_MACHINE, "seed")
+            name: value for name, value in recipe["training"].items() if name not in (*OF_THE_MACHINE, "seed")
         }
         return {"recipe": recipe, "protocol": self.protocol, "store": self.store}
 
@@ -117,6 +118,11 @@ def make_plan(
     Raises:
         InputError: for a protocol, a number of seeds or subjects that cannot be.
     """
+    if type(store) is not TrialStore:
+        raise InputError(
+            f"{store.path} is read otherwise than it lies there, and every run opens it anew: say channels= and "
+            "window= in the recipe instead."
+        )
     if protocol not in PROTOCOLS:
         raise InputError(f"--protocol is {protocol!r}: choose one of {', '.join(PROTOCOLS)}.")
     if not 1 <= seeds <= MOST_SEEDS:
@@ -150,7 +156,7 @@ def open_folder(folder: Path, identity: dict[str, Any], overwrite: bool = False)
         if known != identity:
             differing = [name for name in identity if not isinstance(known, dict) or known.get(name) != identity[name]]
             raise InputError(
-                f"{folder} holds a reproduction with another {' and '.join(differing)}: use the same to go on (seeds "
+                f"{folder} holds one with another {' and '.join(differing)}: use the same to go on (seeds "
                 "and subjects may be added), pass --overwrite to start afresh, or name another output."
             )
         return
@@ -163,6 +169,7 @@ def run_folder(folder: Path, run: PlannedRun) -> Path:
 
 
 def is_done(folder: Path, run: PlannedRun) -> bool:
-    """Whether a run was trained, and evaluated after both of its epochs."""
+    """Whether a run was trained, evaluated after both of its epochs, and its cost noted, which is the last step."""
     path = run_folder(folder, run)
-    return all((part / REPORT_FILE).is_file() for part in (path, path / LAST_EPOCH))
+    files = (path / REPORT_FILE, path / LAST_EPOCH / REPORT_FILE, path / COST_FILE)
+    return all(file.is_file() for file in files)

@@ -13,8 +13,7 @@ from neuroclip_hf.evaluation import load_ranking, read_report
 from neuroclip_hf.evaluation.report import SCHEMA
 from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
-from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, run_folder
-from neuroclip_hf.protocols.reproduce.work import COST_FILE
+from neuroclip_hf.protocols.reproduce.plan import COST_FILE, Plan, PlannedRun, run_folder
 from neuroclip_hf.protocols.run import LAST_EPOCH
 
 KIND = "reproduction"
@@ -22,7 +21,18 @@ FIXED_EPOCH, BY_VALIDATION = "fixed epoch", "validation"
 SELECTIONS = {FIXED_EPOCH: LAST_EPOCH, BY_VALIDATION: "."}
 """How the epoch was chosen -> where such a checkpoint lies in a run. Nothing is chosen by the test split."""
 _MEASURES = ("top1", "top5", "pairwise")
-_SHARED = ("data", "tower", "chance", "chance_top5", "gallery", "gallery_size", "target", "whitening_fit")
+_SHARED = (
+    "data",
+    "tower",
+    "protocol",
+    "chance",
+    "chance_top5",
+    "gallery",
+    "gallery_size",
+    "averaged_repeats",
+    "target",
+    "whitening_fit",
+)
 
 
 @dataclass(frozen=True)
@@ -31,14 +41,15 @@ class ReproductionReport:
 
     Args:
         recipe (`str`): its name.
-        protocol (`str`): "intra" or "inter".
+        subject_protocol (`str`): "intra" or "inter": who trains and who is tested.
         seeds (`list[int]`): of the trainings.
         store (`str`): fingerprint of the trial store.
-        data, tower, chance, chance_top5, gallery, gallery_size, target, whitening_fit: as in a run's `Report`.
+        data, tower, protocol, chance, chance_top5, gallery, gallery_size, averaged_repeats, target, whitening_fit: as
+            in a run's `Report`.
         results (`list[dict]`): a row for each way of choosing the epoch and each tier, inductive ones first, with
             `selection`, `tier`, `method`, `whitening`, `fitted_on`; `subjects`: subject -> measure -> `mean`, `std`
-            over seeds and `values`; `mean`: the same of the mean over subjects, with an `interval`; of inductive rows
-            also `n_way` and `repeats`.
+            over seeds and `values`; `mean`: the same of the mean over subjects. The first inductive row of each way of
+            choosing also has an `interval` of its mean, `n_way` and `repeats`.
         runs (`list[dict]`): subject, seed, folder, seconds, best epoch and p of the permutation test of each.
         hardware (`list[dict]`), versions (`dict`): what it ran on; each kind of machine once.
         trainable_parameters (`int`): numbers that are trained.
@@ -47,15 +58,17 @@ class ReproductionReport:
     """
 
     recipe: str
-    protocol: str
+    subject_protocol: str
     seeds: list[int]
     store: str
     data: str
     tower: str
+    protocol: str
     chance: float
     chance_top5: float
     gallery: str
     gallery_size: int
+    averaged_repeats: float
     target: str
     whitening_fit: str
     results: list[dict[str, Any]]
@@ -89,7 +102,7 @@ def summarise(plan: Plan, folder: Path) -> ReproductionReport:
     costs = [read_json(path / COST_FILE) for path in runs.values()]
     return ReproductionReport(
         recipe=plan.recipe.name,
-        protocol=plan.protocol,
+        subject_protocol=plan.protocol,
         seeds=plan.seeds,
         store=plan.store,
         **_shared(reports, folder),
@@ -128,13 +141,12 @@ def _rows(plan: Plan, folder: Path, selection: str) -> list[dict[str, Any]]:
         mine = {run: found for run, report in reports.items() if (found := _find_tier(report, names)) is not None}
         if len(mine) < len(reports):  # a mean over some of the subjects would mislead
             continue
-        inductive = len(rows) == 0
+        main = len(rows) == 0
         values = {
-            run: {**found, **({"pairwise": reports[run]["pairwise"]} if inductive else {})}
-            for run, found in mine.items()
+            run: {**found, **({"pairwise": reports[run]["pairwise"]} if main else {})} for run, found in mine.items()
         }
         row = {"selection": selection, **names, **_measured(values)}
-        if inductive:
+        if main:
             for measure in ("top1", "top5"):
                 hits, groups = seed_averaged_hits(plan, folder, selection, measure)
                 row["mean"][measure]["interval"] = bootstrap_interval(hits, groups=groups)._asdict()
@@ -142,10 +154,6 @@ def _rows(plan: Plan, folder: Path, selection: str) -> list[dict[str, Any]]:
             row["repeats"] = _repeats(reports)
         rows.append(row)
     return rows
-
-
-def _pairwise(report: dict[str, Any], inductive: bool) -> dict[str, float]:
-    return {"pairwise": report["pairwise"]} if inductive else {}
 
 
 def _find_tier(report: dict[str, Any], names: dict[str, str]) -> dict[str, Any] | None:

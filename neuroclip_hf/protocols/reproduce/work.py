@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from filelock import FileLock, Timeout
 
@@ -19,11 +19,10 @@ from neuroclip_hf.evaluation import REPORT_FILE
 from neuroclip_hf.files import write_json, write_text
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.protocols.evaluating import evaluate_run
-from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, is_done, run_folder
+from neuroclip_hf.protocols.reproduce.plan import COST_FILE, Plan, PlannedRun, is_done, run_folder
 from neuroclip_hf.protocols.run import LAST_EPOCH, train_run
 from neuroclip_hf.training.processes import of_first_process, this_process
 
-COST_FILE = "cost.json"
 _LOCKS = ".locks"
 
 
@@ -108,13 +107,16 @@ def _make(work: Work, run: PlannedRun, store: TrialStore) -> None:
         if not (part / REPORT_FILE).is_file():
             evaluate_run(part, store)
     cost = {"seconds": round(time.perf_counter() - started, 1), "peak_memory": _peak_memory()}
-    write_json(path / COST_FILE, {**cost, "processes": process.num_processes, "hardware": hardware()})
+    write_json(path / COST_FILE, {**cost, "processes": process.num_processes, "hardware": hardware()})  # last
 
 
 def _peak_memory() -> int:
     """Largest resident memory of this process so far, in bytes."""
-    kilo = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # which Windows does not have
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager

@@ -11,8 +11,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_json
 from neuroclip_hf.protocols.reproduce import engine as engines
 from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
-from neuroclip_hf.protocols.reproduce.plan import run_folder
-from neuroclip_hf.protocols.reproduce.work import COST_FILE
+from neuroclip_hf.protocols.reproduce.plan import COST_FILE, run_folder
 
 
 @pytest.mark.parametrize(

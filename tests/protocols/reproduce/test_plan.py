@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 from neuroclip_hf.protocols.reproduce.plan import PLAN_FILE, make_plan, open_folder, run_folder
@@ -60,6 +61,11 @@ def test_subjects_of_a_recipe_are_refused(recipe, store):
     mine = replace(recipe, data=replace(recipe.data, subjects=["sub-01"]))
     with pytest.raises(InputError, match=r"subjects is set by --protocol.*--subjects"):
         make_plan(mine, store, "intra", 1)
+
+
+def test_a_part_of_a_store_is_refused_since_runs_open_the_whole(recipe, store):
+    with pytest.raises(InputError, match=r"say channels= and window="):
+        make_plan(recipe, part_of_store(store, ["Oz"]), "intra", 1)
 
 
 def test_a_folder_is_gone_on_with_for_the_same_thing_alone(recipe, store, tmp_path):

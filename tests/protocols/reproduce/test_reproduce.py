@@ -69,7 +69,7 @@ def test_the_report_says_what_it_is_made_of(intra, store):
     folder, report, plan = intra
     written = read_json(folder / "report.json")
     assert written == json.loads(json.dumps(report.to_dict()))
-    assert (written["kind"], written["protocol"], written["seeds"]) == ("reproduction", "intra", [0, 1])
+    assert (written["kind"], written["subject_protocol"], written["seeds"]) == ("reproduction", "intra", [0, 1])
     assert written["store"] == store.info.fingerprint
     assert (written["data"], written["gallery_size"]) == ("simulated", 6)
     assert written["chance"] == pytest.approx(1 / 6)
@@ -147,3 +147,25 @@ def test_a_failed_run_is_named_after_the_others_are_made(quick, store, tmp_path,
     assert not (tmp_path / "out" / "report.json").exists()
     monkeypatch.undo()
     assert len(reproduce(quick, store, tmp_path / "out", protocol="intra", seeds=1).runs) == 2
+
+
+def test_a_held_out_subject_has_a_row_for_each_whitening(store_folder, tmp_path, tiny_words, capsys):
+    words = ["reproduce", "demo", *tiny_words, "epochs=1", "batch_size=64", "--data", str(store_folder)]
+    words += ["--protocol", "inter", "--seeds", "1", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    shown = capsys.readouterr().out.replace("\n", "")
+    assert "own-" in shown
+    assert "training-" in shown
+    report = read_json(tmp_path / "out" / "report.json")
+    rows = [row["whitening"] for row in report["results"] if row["tier"] == "inductive"]
+    assert rows == ["own-session whitening", "training-subjects whitening"] * 2
+    assert (report["protocol"], report["averaged_repeats"]) == ("new-concepts", 4)
+
+
+def test_a_run_whose_cost_was_not_noted_is_finished(intra, quick, store, tmp_path):
+    folder, report, plan = intra
+    cost = run_folder(folder, plan.runs[0]) / "cost.json"
+    cost.unlink()
+    again = reproduce(plan.recipe, store, folder, protocol="intra", seeds=2)
+    assert again.results == report.results
+    assert cost.is_file()
