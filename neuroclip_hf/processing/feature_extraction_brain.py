@@ -148,7 +148,7 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         if self.epochs is None:
             raise InputError(
                 "This checkpoint was trained on arrays, or on a part of a store (channels=, window=), and cannot "
-                "cut a recording: train on a store that was prepared from recordings with these --channels and --window."
+                "cut a recording: train on a store that was prepared from recordings with these --channels, --window."
             )
         try:
             return EpochSettings.from_dict(self.epochs)
