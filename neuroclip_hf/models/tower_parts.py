@@ -33,7 +33,7 @@ class TowerPart:
         build (callable): config of the model -> the part with random weights.
         config (`str`, *optional*): field of the model's config for the part's own; `None` if that follows from others.
         read_config (callable): (location, revision, **hub) -> the part's config.
-        sizes (`tuple[str, ...]`): fields of the part's own config that say how large it is, and what follows from that.
+        sizes (`tuple[str, ...]`): fields of the part's own config that say how large it is, or depend on that.
     """
 
     name: str

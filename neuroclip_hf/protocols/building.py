@@ -15,7 +15,7 @@ from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.brain_image.recorded_adapters import OWN_PROMPTS, TOWER
 from neuroclip_hf.models.encoders.base import TrialFacts
-from neuroclip_hf.models.registry import encoder_config_class, encoder_config
+from neuroclip_hf.models.registry import encoder_config, encoder_config_class
 from neuroclip_hf.models.tower_loading import read_tower_config, resolve_commit, tower_fingerprint
 from neuroclip_hf.models.tower_parts import VISION
 from neuroclip_hf.models.tower_types import DEFAULT_TOWER_TYPE, TOWER_TYPES
@@ -161,7 +161,7 @@ def image_processor_for(settings: ModelSettings, model: BrainImageModel) -> Any:
 def build_processor(
     settings: ModelSettings, trials: BrainFeatureExtractor, model: BrainImageModel
 ) -> BrainImageProcessor:
-    """The processor of a kind of model; beside a tower with random weights, what it reads is that of the one that ships.
+    """The processor of a kind of model; of a tower with random weights the tokenizer is that of the one that ships.
 
     Raises:
         InputError: if the tower has no image processor that fits.
