@@ -4,8 +4,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_type_hints
 
+import torch
 from transformers import AutoFeatureExtractor, AutoProcessor
 
 from neuroclip_hf.errors import InputError
@@ -26,6 +27,7 @@ class Kind:
         title (`str`): what cards call it.
         paper (`str`): web address of what it re-implements.
         config_class, model_class, processor_class (`type`): its classes.
+        official_code (`str`, *optional*): web address of its authors' code; `None` where none is public.
     """
 
     title: str
@@ -33,6 +35,7 @@ class Kind:
     config_class: type[BrainImageConfig]
     model_class: type[BrainImageModel]
     processor_class: type[BrainImageProcessor]
+    official_code: str | None = None
 
     @property
     def name(self) -> str:
@@ -41,9 +44,14 @@ class Kind:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings that a recipe may change and other kinds need not have: name -> type."""
+        """Settings that a recipe may change and other kinds need not have: name -> type.
+
+        Configs and fingerprints of frozen towers are none: they come from the checkpoint that `tower` names.
+        """
         own = set(setting_names(self.config_class)) - set(setting_names(BrainImageConfig))
-        return {one.name: one.type for one in fields(self.config_class) if one.name in own}
+        own -= {name for part in self.model_class.tower_parts for name in (part.config, part.fingerprint)}
+        types = get_type_hints(self.config_class, localns={"torch": torch})  # transformers writes "torch.dtype"
+        return {one.name: types[one.name] for one in fields(self.config_class) if one.name in own}
 
     @property
     def import_lines(self) -> list[str]:

@@ -51,7 +51,7 @@ def encoder_config(name: str, **settings: Any) -> BrainEncoderConfig:
     return config_class(**{**settings, "model_class": model_class})
 
 
-def encoder_class(name: str) -> type[BrainEncoderConfig]:
+def encoder_config_class(name: str) -> type[BrainEncoderConfig]:
     """The config class of the encoder called `name`, as for [`encoder_config`].
 
     Raises:

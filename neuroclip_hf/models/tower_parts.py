@@ -1,7 +1,7 @@
 """The frozen parts that a model may take from one checkpoint: the vision tower, and of CLIP's the text side too."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from os import PathLike
 from typing import Any
 
@@ -33,7 +33,7 @@ class TowerPart:
         build (callable): config of the model -> the part with random weights.
         config (`str`, *optional*): field of the model's config for the part's own; `None` if that follows from others.
         read_config (callable): (location, revision, **hub) -> the part's config.
-        switch (`str`, *optional*): field of the model's config that, being False, leaves the part out.
+        sizes (`tuple[str, ...]`): fields of the part's own config that say how large it is, or depend on that.
     """
 
     name: str
@@ -42,7 +42,18 @@ class TowerPart:
     build: Callable[[Any], nn.Module]
     read_config: Callable[..., PretrainedConfig]
     config: str | None = None
-    switch: str | None = None
+    sizes: tuple[str, ...] = ()
+
+    def small_sizes(self, config_class: type[PretrainedConfig] | None = None) -> dict[str, Any]:
+        """Fields of its config that make the part, with random weights, as small as that of the tower that ships.
+
+        Args:
+            config_class (`type`, *optional*): of the config that they are for, which may not have them all; the one of
+                the tower that ships if there is none.
+        """
+        small = self.read_config(tower_location(SMALL_CLIP))
+        known = {field.name for field in fields(config_class or type(small))}
+        return {name: getattr(small, name) for name in self.sizes if name in known}
 
     def fetch(self, name: str, revision: str | None, fingerprint: str | None, **hub: Any) -> StoredTower:
         """The part of the tower that a checkpoint names, as stored.
@@ -133,6 +144,7 @@ def _read_clip_config(name_or_path: str, revision: str | None, **hub: Any) -> CL
     return config
 
 
+_LAYERS = ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads")
 VISION = TowerPart(
     name="vision_model",
     fingerprint="tower_fingerprint",
@@ -140,7 +152,7 @@ VISION = TowerPart(
     build=lambda config: build_tower(config.vision_config),
     read_config=read_tower_config,
     config="vision_config",
-    switch="vision",
+    sizes=("image_size", "patch_size", *_LAYERS),
 )
 TEXT = TowerPart(
     name="text_model",
@@ -149,6 +161,10 @@ TEXT = TowerPart(
     build=lambda config: CLIPTextModelWithProjection(config.text_config),
     read_config=_read_text_config,
     config="text_config",
+    sizes=(
+        *("vocab_size", "max_position_embeddings", "projection_dim", *_LAYERS),
+        *("bos_token_id", "eos_token_id", "pad_token_id"),  # by which texts end, and within the vocabulary
+    ),
 )
 """CLIP's text tower and its `text_projection`: `text_embeds` (texts, text_config.projection_dim), not normalised."""
 VISUAL_PROJECTION = TowerPart(

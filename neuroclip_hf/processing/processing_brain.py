@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from os import PathLike
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import AutoImageProcessor, BatchFeature, ProcessorMixin
+from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 from transformers.utils import TensorType
 
 from neuroclip_hf.columns import EEG_VALUES, FMRI_VALUES, PIXEL_VALUES
@@ -29,10 +29,25 @@ class BrainImageProcessor(ProcessorMixin):
     Args:
         feature_extractor (`BrainFeatureExtractor`): the brain side.
         image_processor (an image processor of transformers): the picture side.
+        others: what a subclass names in its own `__init__` beside these two: a `tokenizer`.
     """
 
-    def __init__(self, feature_extractor: BrainFeatureExtractor, image_processor: Any) -> None:
-        super().__init__(feature_extractor, image_processor)
+    def __init__(self, feature_extractor: BrainFeatureExtractor, image_processor: Any, **others: Any) -> None:
+        super().__init__(feature_extractor, image_processor, **others)
+
+    @classmethod
+    def build(
+        cls, feature_extractor: BrainFeatureExtractor, image_processor: Any, tower: str, revision: str | None
+    ) -> Self:
+        """The processor of a model that is about to be trained: of these two parts, unless a kind of model has more.
+
+        Args:
+            feature_extractor (`BrainFeatureExtractor`): the brain side, fitted on the training trials.
+            image_processor (an image processor of transformers): of the tower.
+            tower (`str`): folder or name on the Hub of the checkpoint with the model's towers, where its tokenizer is.
+            revision (`str`, *optional*): its commit.
+        """
+        return cls(feature_extractor, image_processor)
 
     @property
     def tokenizer(self) -> SimpleNamespace:
@@ -51,13 +66,15 @@ class BrainImageProcessor(ProcessorMixin):
                 "trust_remote_code is True: a processor is made of settings, and code that comes beside them is never "
                 "run; leave it out."
             )
+        path = pretrained_model_name_or_path
         # transformers would look the brain side up among its own feature extractors.
-        return [
-            BrainFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **kwargs),
-            AutoImageProcessor.from_pretrained(
-                pretrained_model_name_or_path, backend="pil", trust_remote_code=False, **kwargs
-            ),
+        parts = [
+            BrainFeatureExtractor.from_pretrained(path, **kwargs),
+            AutoImageProcessor.from_pretrained(path, backend="pil", trust_remote_code=False, **kwargs),
         ]
+        if "tokenizer" in cls.get_attributes():
+            parts.append(AutoTokenizer.from_pretrained(path, trust_remote_code=False, **kwargs))
+        return parts
 
     def __call__(
         self,

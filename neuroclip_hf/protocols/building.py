@@ -15,11 +15,13 @@ from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.brain_image.recorded_adapters import OWN_PROMPTS, TOWER
 from neuroclip_hf.models.encoders.base import TrialFacts
-from neuroclip_hf.models.registry import encoder_class, encoder_config
+from neuroclip_hf.models.registry import encoder_config, encoder_config_class
 from neuroclip_hf.models.tower_loading import read_tower_config, resolve_commit, tower_fingerprint
-from neuroclip_hf.models.tower_types import TOWER_TYPES
+from neuroclip_hf.models.tower_parts import VISION
+from neuroclip_hf.models.tower_types import DEFAULT_TOWER_TYPE, TOWER_TYPES
 from neuroclip_hf.models.towers import tower_location, tower_name
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
+from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.training.settings import ModelSettings, Recipe
 
 LORA = "lora"
@@ -49,7 +51,7 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Brain
     """
     kind = find_kind(settings.kind)
     facts = TrialFacts(trials.trial_shape, trials.sampling_rate, trials.channel_names, len(trials.subjects))
-    sizes = encoder_class(settings.encoder).sizes(facts)
+    sizes = encoder_config_class(settings.encoder).sizes(facts)
     fixed = sorted(set(sizes) & set(settings.encoder_settings))
     if fixed:
         raise InputError(f"encoder_settings.{fixed[0]} comes from the store: leave it out, and prepare the store so.")
@@ -73,22 +75,24 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Brain
         )
     config = kind.config_class(
         encoder_config=encoder_config(settings.encoder, **encoder_settings),
-        vision_config={**_small_sizes(settings.tower_settings.get("model_type")), **settings.tower_settings},
         prompt_config=settings.prompt,
+        **_random_parts(settings),
         **shared,
     )
     _check_random_tower(config.vision_config)
     return kind.model_class(config)
 
 
-def _small_sizes(model_type: str | None) -> dict[str, Any]:
-    """What a tower with random weights is like where the recipe does not say: like the one that ships."""
-    small = read_tower_config(tower_location(SMALL_CLIP))
-    pictures, layers = ("image_size", "patch_size"), ("hidden_size", "num_hidden_layers")
-    names = (*pictures, *layers, "intermediate_size", "num_attention_heads")
-    kind = TOWER_TYPES.get(model_type or small.model_type)
-    known = {field.name for field in fields(kind.config_class)} if kind is not None else set()
-    return {name: getattr(small, name) for name in names if name in known}
+def _random_parts(settings: ModelSettings) -> dict[str, dict[str, Any]]:
+    """What towers with random weights are like, part by part: where the recipe does not say, like the one that ships.
+
+    `tower_settings` are the vision tower's; a `model_type` that there is not is refused where configs are made.
+    """
+    parts = find_kind(settings.kind).model_class.tower_parts
+    configs = {part.config: part.small_sizes() for part in parts if part is not VISION and part.config is not None}
+    kind = TOWER_TYPES.get(settings.tower_settings.get("model_type", DEFAULT_TOWER_TYPE))
+    small = {} if kind is None else VISION.small_sizes(kind.config_class)
+    return {"vision_config": {**small, **settings.tower_settings}, **configs}
 
 
 def _low_rank(settings: ModelSettings) -> dict[str, Any]:
@@ -133,8 +137,7 @@ def tower_depth(settings: ModelSettings) -> int:
     """
     tower = _tower(settings)
     if tower == RANDOM_TOWER:
-        sizes = {**_small_sizes(settings.tower_settings.get("model_type")), **settings.tower_settings}
-        return int(sizes["num_hidden_layers"])
+        return int(_random_parts(settings)["vision_config"]["num_hidden_layers"])
     location = tower_location(tower)
     return int(read_tower_config(location, resolve_commit(location, settings.tower_revision)).num_hidden_layers)
 
@@ -153,6 +156,20 @@ def image_processor_for(settings: ModelSettings, model: BrainImageModel) -> Any:
             f"{(3, size, size)}: correct preprocessor_config.json."
         )
     return processor
+
+
+def build_processor(
+    settings: ModelSettings, trials: BrainFeatureExtractor, model: BrainImageModel
+) -> BrainImageProcessor:
+    """The processor of a kind of model; of a tower with random weights the tokenizer is that of the one that ships.
+
+    Raises:
+        InputError: if the tower has no image processor that fits.
+    """
+    tower = _tower(settings)
+    location = tower_location(SMALL_CLIP if tower == RANDOM_TOWER else tower)
+    pictures = image_processor_for(settings, model)
+    return find_kind(settings.kind).processor_class.build(trials, pictures, location, model.config.tower_revision)
 
 
 def tower_facts(settings: ModelSettings) -> dict[str, Any] | None:

@@ -27,14 +27,13 @@ from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, write_json, write_text
-from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
-from neuroclip_hf.protocols.building import build_model, image_processor_for, to_share, tower_facts
+from neuroclip_hf.protocols.building import build_model, build_processor, to_share, tower_facts
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
@@ -195,8 +194,7 @@ def train_on_store(
     seed_everything(seed)
     feature_extractor = BrainFeatureExtractor.fit(used, train_rows)
     model = build_model(recipe.model, feature_extractor)
-    image_processor = image_processor_for(recipe.model, model)
-    processor = find_kind(recipe.model.kind).processor_class(feature_extractor, image_processor)
+    processor = build_processor(recipe.model, feature_extractor, model)
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
     shown = _prepare_for_training(model, recipe, store, pictures, processor, image_features)
     validate = Validation(used, table, validation_rows, gallery, pictures, processor)

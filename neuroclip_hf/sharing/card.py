@@ -51,7 +51,7 @@ def _render(run: Path, folder: str) -> str:
         kind=kind,
         folder=folder,
         simulated=columns.SIMULATED in (facts["data"], (report or {}).get("data")),
-        modality="fmri" if trials["num_timesteps"] is None else "eeg",
+        modality=_modality(trials, facts),
         trial=_describe_trial(trials),
         encoder=config["encoder_config"]["model_type"],
         tower=describe_tower(config["tower"]),
@@ -59,6 +59,13 @@ def _render(run: Path, folder: str) -> str:
         report=report,
         tested_subjects=columns.TESTED_SUBJECTS.get((report or {}).get("tested_subjects") or ""),
     )
+
+
+def _modality(trials: dict[str, Any], facts: dict[str, Any]) -> str | None:
+    """What was recorded: as the run says, or else as follows from its trials; `None` if neither tells EEG from MEG."""
+    if trials["num_timesteps"] is None:
+        return "fmri"
+    return facts.get("modality") or {"V": "eeg", "T": "meg"}.get(trials["unit"])
 
 
 def _describe_trial(trials: dict[str, Any]) -> str:

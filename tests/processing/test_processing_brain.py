@@ -1,16 +1,23 @@
 """The processor: standardising by hand-known numbers, channels by name, saving and loading to the bit."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoFeatureExtractor, AutoProcessor
+from transformers import AutoFeatureExtractor, AutoProcessor, AutoTokenizer
 
 import neuroclip_hf
 from neuroclip_hf import BrainFeatureExtractor, InputError, NeuroCLIPProcessor
+from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.kinds import find_kind
+from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
+from neuroclip_hf.processing.processing_brain import BrainImageProcessor
+from neuroclip_hf.protocols import building
 
 CHANNELS = ["P7", "O1", "O2"]
 
@@ -207,3 +214,44 @@ def test_code_beside_a_checkpoint_is_neither_run_nor_asked_for(run_copy, monkeyp
         load(run_copy, trust_remote_code=True)
     assert not asked
     assert not ran.exists()
+
+
+class WordsProcessor(BrainImageProcessor):
+    """A kind of model that reads captions: what CONTRIBUTING says that it overrides."""
+
+    tokenizer = None
+
+    def __init__(self, feature_extractor, image_processor, tokenizer):
+        super().__init__(feature_extractor, image_processor, tokenizer=tokenizer)
+
+    @classmethod
+    def build(cls, feature_extractor, image_processor, tower, revision):
+        return cls(feature_extractor, image_processor, AutoTokenizer.from_pretrained(tower, revision=revision))
+
+    def picture_inputs(self, pictures):
+        return {"input_ids": self.tokenizer(list(pictures["caption"]), return_tensors="pt", padding=True).input_ids}
+
+
+@pytest.mark.parametrize("tower", [SMALL_CLIP, RANDOM_TOWER])
+def test_a_kind_may_have_a_tokenizer(trained, recipe, tmp_path, monkeypatch, tower):
+    words = replace(find_kind(recipe.model.kind), processor_class=WordsProcessor)
+    monkeypatch.setattr(building, "find_kind", lambda _: words)
+    settings = replace(recipe.model, tower=tower)
+    brain = trained.processor.feature_extractor
+    processor = building.build_processor(settings, brain, building.build_model(settings, brain))
+    processor.save_pretrained(tmp_path)
+    loaded = WordsProcessor.from_pretrained(tmp_path)
+    assert loaded.feature_extractor.channel_names == brain.channel_names
+    pictures = pd.DataFrame({"caption": ["a dog", "a small dog"]})
+    ids = loaded.picture_inputs(pictures)["input_ids"]
+    assert ids.tolist() == processor.picture_inputs(pictures)["input_ids"].tolist()
+    shipped = AutoTokenizer.from_pretrained(SMALL_CLIP_FOLDER)
+    assert ids[1].tolist() == shipped("a small dog").input_ids
+
+
+def test_a_processor_is_of_two_parts_unless_a_kind_has_more(trained):
+    parts = trained.processor.feature_extractor, trained.processor.image_processor
+    processor = NeuroCLIPProcessor.build(*parts, "nowhere", None)
+    assert (processor.feature_extractor, processor.image_processor) == parts
+    with pytest.raises(TypeError, match="tokenizer"):
+        NeuroCLIPProcessor(*parts, tokenizer=None)

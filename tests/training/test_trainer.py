@@ -155,6 +155,10 @@ def test_a_loss_that_is_not_finite_stops_it():
 
     with pytest.raises(FloatingPointError, match=r"epoch 1, step 1.*learning_rate"):
         train(Broken(), Items(), collate, SETTINGS)
+    named = Items()
+    named.describe = "cat number {}".format
+    with pytest.raises(FloatingPointError, match=r"held cat number \d+, cat number \d+"):
+        train(Broken(), named, collate, SETTINGS)
 
 
 def test_weights_and_validation_that_are_not_finite_stop_it():

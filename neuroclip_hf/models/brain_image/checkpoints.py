@@ -154,12 +154,7 @@ class SmallCheckpoints(FrozenTowers):
         if not isinstance(config, PretrainedConfig):
             places = {name: options[name] for name in ("revision", "subfolder") if name in options}
             config = cls.config_class.from_pretrained(config, **hub, **places)
-        parts = [
-            part
-            for part in cls.tower_parts
-            if part.switch is None or options.get(part.switch, getattr(config, part.switch))
-        ]
-        if config.tower_included or not parts:
+        if config.tower_included or not options.get("vision", config.vision):
             return {}
         if not can_be_fetched(config.tower, config.tower_revision):
             raise InputError(
@@ -167,7 +162,7 @@ class SmallCheckpoints(FrozenTowers):
                 f"{config.tower}, revision {config.tower_revision}): restore config.json."
             )
         where = (config.tower, config.tower_revision)
-        return {part.name: part.fetch(*where, getattr(config, part.fingerprint), **hub) for part in parts}
+        return {part.name: part.fetch(*where, getattr(config, part.fingerprint), **hub) for part in cls.tower_parts}
 
     def save_pretrained(
         self, save_directory: str | PathLike[str], *arguments: Any, include_backbone: bool = False, **options: Any

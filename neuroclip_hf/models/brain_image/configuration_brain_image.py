@@ -40,7 +40,7 @@ class BrainImageConfig(StrictConfig):
             a config.
         prompt_config (`dict`, *optional*): settings of [`NeuroPromptConfig`] that differ from its defaults; `None`
             leaves the tower without prompts. A `prompt_depth` of `None` means all layers that are run.
-        vision (`bool`): `False` leaves the whole image side out: the model encodes recordings only.
+        vision (`bool`): `False` leaves out the whole image side and every tower: the model encodes recordings only.
         vision_feature_layers (`list[int]`, *optional*): whose hidden states are read, counted from the bottom from 1,
             or from the top from -1; kept in ascending order. `None`, as in the paper: the tower's pooled output.
         vision_feature_token (`str`): of the hidden states, "cls" or the "mean" of the patches.

@@ -104,8 +104,13 @@ class BrainImageModel(RecordingSide, SmallCheckpoints):
 
     def _build_other_towers(self, config: BrainImageConfig, given: Mapping[str, nn.Module]) -> None:
         for part in self.tower_parts:
-            if part is not VISION:
+            if part is VISION:
+                continue
+            if config.vision:
                 setattr(self, part.name, given.get(part.name) or part.build(config))
+            else:
+                setattr(self, part.name, None)
+                self._keys_to_ignore_on_load_unexpected.append(rf"^{part.name}\.")
 
     @property
     def picture_chunk_size(self) -> int | None:

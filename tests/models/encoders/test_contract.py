@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import ENCODERS, NeuroCLIPConfig, NeuroCLIPModel, build_encoder, encoder_config, encoders
 from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig, EEGEncoderConfig, TrialFacts
-from neuroclip_hf.models.registry import encoder_class
+from neuroclip_hf.models.registry import encoder_config_class
 
 ROWS, WIDTH = 4, 12
 TOWER = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -36,7 +36,7 @@ def test_every_folder_is_in_the_registry():
 def test_names_agree(name, small):
     key = name.partition(":")[0]
     config_class, model_class = ENCODERS[key]
-    assert encoder_class(name) is config_class
+    assert encoder_config_class(name) is config_class
     assert config_class.model_type == key
     assert model_class.config_class is config_class
     assert AutoConfig.for_model(key) == config_class()
@@ -96,7 +96,7 @@ def test_the_default_sizes_build(name):
 
 def test_trials_say_the_sizes(name):
     channels = [f"E{place}" for place in range(7)]
-    sizes = encoder_class(name).sizes(TrialFacts((7, 200), 200.0, channels, 3))
+    sizes = encoder_config_class(name).sizes(TrialFacts((7, 200), 200.0, channels, 3))
     config = encoder_config(name, **sizes, hidden_size=WIDTH)
     assert config.trial_shape == (7, 200)
     assert (config.sampling_rate, config.channel_names) == (200.0, channels)
@@ -105,7 +105,7 @@ def test_trials_say_the_sizes(name):
 
 def test_patterns_are_refused_by_encoders_of_trials(name):
     with pytest.raises(InputError, match=r"reads trials of \(channels, samples\).*9 voxels"):
-        encoder_class(name).sizes(TrialFacts((9,), None, [f"v{place}" for place in range(9)], 1))
+        encoder_config_class(name).sizes(TrialFacts((9,), None, [f"v{place}" for place in range(9)], 1))
 
 
 def test_evaluation_repeats_itself_and_training_does_not(name, small):
@@ -262,7 +262,7 @@ def test_impossible_values_are_refused_by_name(name, settings, named):
 
 
 def test_every_other_setting_refuses_nonsense(name):
-    config_class = encoder_class(name)
+    config_class = encoder_config_class(name)
     shared = vars_of(EEGEncoderConfig)
     for setting in vars_of(config_class) - shared:
         for wrong in (-1, [["x"]]):
