@@ -20,11 +20,11 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.queries import Query, make_queries, target_mask
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation.fit import fitting_part
 from neuroclip_hf.files import new_file
 from neuroclip_hf.metrics.retrieval import hits_from_scores, similarity
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_queries
+from neuroclip_hf.processing.fitting import fitting_part
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 RANKING_FILE = "ranking.safetensors"

@@ -171,24 +171,30 @@ def make_reproduction(folder: Path, concepts=("face", "house", "tool"), runs=2, 
 
 
 def ablation_report(over="parts", names=("everything", "without filter", "without CATF"), **changes):
+    """Rows of so many names, or of a dict of names with their overrides."""
     rows = []
     for place, name in enumerate(names):
         top1 = 0.5 - 0.03 * place + 0.02 * (place % 3)
-        gap = {"difference": top1 - 0.5, "low": top1 - 0.52, "high": top1 - 0.48, "p": 0.01, "over": "queries"}
+        gap = {"difference": top1 - 0.5, **interval(top1 - 0.5), "low": top1 - 0.53, "high": top1 - 0.47, "p": 0.01}
         rows.append(
             {
-                "name": name, "overrides": {}, "seconds": 60.0, "difference": gap if place else None,
+                "name": name, "overrides": names[name] if isinstance(names, dict) else {}, "seconds": 60.0,
+                "difference": gap if place else None,
                 "top1": {**spread(top1), "interval": interval(top1)},
                 "top5": {**spread(0.8), "interval": interval(0.8)},
             }
         )  # fmt: skip
-    common = {**COMMON, "recipe": "neuroclip-intra", "protocol": "intra", "seeds": [0], "versions": VERSIONS}
-    return {"kind": "ablation", "over": over, "rows": rows, **common, "hardware": {}, "seconds": 300.0, **changes}
+    common = {**COMMON, "recipe": "neuroclip-intra", "protocol": "intra", "seeds": [0], "selection": "validation"}
+    return {"kind": "ablation", "over": over, "rows": rows, **common, "seconds": 300.0, "flags": [], **changes}
 
 
-def segment_names():
-    sliding = [f"sliding {0.1 * n:.1f}-{0.1 * n + 0.1:.1f} s" for n in range(8)]
-    return [*sliding, *(f"growing 0.0-{0.1 * n:.1f} s" for n in range(1, 9))]
+def segments():
+    """Names and overrides of the rows of an ablation over segments."""
+    windows = [("sliding", n / 10, (n + 1) / 10) for n in range(8)] + [("growing", 0.0, n / 10) for n in range(2, 8)]
+    return {
+        "the recipe": {},
+        **{f"{kind} {start:g} to {stop:g} s": {"window": [start, stop]} for kind, start, stop in windows},
+    }
 
 
 def make_ablation(folder: Path, **changes):

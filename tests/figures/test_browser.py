@@ -67,7 +67,7 @@ def everything(made, tmp_path):
     made.make_run(folder / "run", flags=["long" * 60], subjects=["sub-" + "x" * 80, "sub-02"])
     made.make_reproduction(folder / "nice", recipe="nice", tower="tower/" + "y" * 150)
     made.make_reproduction(folder / "inter", recipe="shallow-alignment" * 3, protocol="inter")
-    made.make_ablation(folder / "segments", over="segments", names=made.segment_names())
+    made.make_ablation(folder / "segments", over="segments", names=made.segments())
     made.make_ablation(folder / "encoders", over="encoders", names=["eeg_project", "z" * 90])
     write_page(folder, tmp_path / "page.html")
     return tmp_path / "page.html"

@@ -9,6 +9,7 @@ import torch
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import load_run
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.evaluation import accuracy_of, rank_test_split
 from neuroclip_hf.figures.inspection.channels import channel_importance
 from neuroclip_hf.figures.inspection.pictures import filter_pictures, look_at_pictures
 from neuroclip_hf.processing.collator import PictureSet
@@ -48,14 +49,23 @@ def test_only_the_channel_that_a_model_reads_matters(trained, store, method, cha
 
 
 def test_one_subject_and_the_whole_are_measured_as_the_evaluation_does(trained, store):
-    from neuroclip_hf.evaluation import accuracy_of, rank_test_split
-
     ranking = rank_test_split(trained.model, trained.processor, store, subjects=["sub-02"])
     found = channel_importance(trained.model, trained.processor, store, subjects=["sub-02"])
     assert found.num_queries == 6
     assert found.whole_top1 == accuracy_of(ranking)["top1"]
     right, wrong = ranking.scores[ranking.mask], ranking.scores[~ranking.mask]
     assert found.whole_score == pytest.approx(float(right.mean() - wrong.mean()), abs=1e-5)
+
+
+def test_a_checkpoint_of_some_channels_and_a_part_of_the_epoch_gets_no_more(store, tiny_overrides):
+    overrides = {**tiny_overrides, "epochs": 1, "channels": ["Oz", "P7"], "window": [0.1, 0.4]}
+    recipe = load_recipe("demo", overrides)
+    trained = train_on_store(recipe, store)
+    found = channel_importance(trained.model, trained.processor, store)
+    ranking = rank_test_split(trained.model, trained.processor, store)
+    assert sorted(found.channels) == ["Oz", "P7"]
+    assert found.values.shape == (2,)
+    assert found.whole_top1 == accuracy_of(ranking)["top1"]
 
 
 class Fainter(OneChannel):

@@ -66,7 +66,7 @@ def test_a_reproduction(made, tmp_path):
 def test_ablations(made, tmp_path):
     made.make_ablation(tmp_path / "all" / "parts")
     made.make_ablation(tmp_path / "all" / "encoders", over="encoders")
-    made.make_ablation(tmp_path / "all" / "segments", over="segments", names=["whole", *made.segment_names()])
+    made.make_ablation(tmp_path / "all" / "segments", over="segments", names=made.segments())
     result, text = page(tmp_path / "all")
     assert result["figures"] == [
         *("Comparison of encoders", "Paired differences"),
@@ -129,7 +129,7 @@ def test_the_same_files_give_the_same_bytes_wherever_they_lie(made, tmp_path):
         ("top1", "much", "'much' is no number"),
         ("chance", float("nan"), "nan is not finite"),
         ("repeats", [{"repeats": 1}], "lacks 'top1'"),
-        ("schema", 9, "schema 9, this version reads"),
+        ("schema", 1, "schema 1, this version reads 2"),
         ("kind", "novel", "kind 'novel'"),
     ],
 )
@@ -185,22 +185,25 @@ def test_scores_know_what_their_error_bars_are():
     assert (point.top1.low, point.top1.high) == pytest.approx((0.4038, 0.5962), abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("sliding 0.1-0.2", ("sliding", 0.1, 0.2)),
-        ("sliding -0.1-0.2 s", ("sliding", -0.1, 0.2)),
-        ("growing 0 to 300 ms", ("growing", 0.0, 0.3)),
-        ("growing window (0.05, 0.4)", ("growing", 0.05, 0.4)),
-        ("whole epoch", None),
-    ],
-)
-def test_segments_are_read_from_their_names(name, expected):
-    found = segment({"name": name, "top1": 0.5})
-    if expected is None:
-        assert found is None
-    else:
-        assert (found[0], found[1].start, found[1].stop) == pytest.approx(expected)
+def test_segments_are_read_from_their_windows():
+    rows = [{"name": "the recipe", "overrides": {}, "top1": 0.5}]
+    rows += [
+        {"name": f"{kind} somewhere", "overrides": {"window": [0.1, 0.3]}, "top1": 0.5} for kind in ("sliding", "x")
+    ]
+    assert segment(rows[0]) is None
+    kind, found = segment(rows[1])
+    assert (kind, found.start, found.stop, found.top1.mean) == ("sliding", 0.1, 0.3, 0.5)
+    with pytest.raises(ValueError, match="'x somewhere' is neither sliding nor growing"):
+        segment(rows[2])
+
+
+def test_a_run_outside_the_reproduction_is_refused(made, tmp_path):
+    made.make_run(tmp_path / "mine")
+    folder = made.make_reproduction(tmp_path / "out", runs=0)
+    entry = {"subject": "sub-01", "seed": 0, "folder": "../mine"}
+    made.write(folder, "report.json", made.reproduction_report() | {"runs": [entry]})
+    with pytest.raises(InputError, match=r"report\.json holds a wrong entry \(run .*mine lies outside"):
+        write_page(folder)
 
 
 def test_a_page_of_files_alone_loads_no_torch(made, tmp_path):

@@ -17,6 +17,7 @@ from neuroclip_hf.logging import progress
 from neuroclip_hf.metrics.retrieval import accuracy_from_scores, similarity
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import BATCH, embed_pictures, inference
+from neuroclip_hf.processing.fitting import fitting_part
 
 MAX_QUERIES = 400
 """Queries that are looked at (ours), spread over all; each channel costs one more pass of them through the encoder."""
@@ -58,17 +59,19 @@ def channel_importance(
     """Ask a model which channels its test queries live from. Nothing is trained or chosen by it.
 
     Args:
-        model (`NeuroCLIPModel`): of the checkpoint.
-        processor (`NeuroCLIPProcessor`): of the checkpoint.
-        store (`TrialStore`): whose test split is read; all repeats of a picture are averaged.
+        model (`BrainImageModel`): of the checkpoint.
+        processor (`BrainImageProcessor`): of the checkpoint.
+        store (`TrialStore`): whose test split is read, in the channels and the window of the
+            checkpoint; all repeats of a picture are averaged.
         method (`str`): "occlusion" or "gradient".
         subjects (sequence of `str`, *optional*): whose trials; all by default.
 
     Raises:
-        InputError: for another method, or a store without test trials.
+        InputError: for another method, or a store that does not fit or has no test trials.
     """
     if method not in METHODS:
         raise InputError(f"method is {method!r}: choose one of {', '.join(METHODS)}.")
+    store = fitting_part(processor, store)
     queries = _queries(store, subjects)
     gallery = store.gallery(columns.TEST)
     right = torch.from_numpy(target_mask(queries, gallery))

@@ -51,8 +51,8 @@ def filter_pictures(model: Any, processor: Any, pixel_values: torch.Tensor) -> l
     """What the live adapter's Dynamic Filter Layer makes of pictures; None if there is none.
 
     Args:
-        model (`NeuroCLIPModel`): of the checkpoint.
-        processor (`NeuroCLIPProcessor`): of the checkpoint; its normalisation of pictures is undone.
+        model (`BrainImageModel`): of the checkpoint.
+        processor (`BrainImageProcessor`): of the checkpoint; its normalisation of pictures is undone.
         pixel_values (`torch.Tensor`): (pictures, 3, height, width), preprocessed.
     """
     layer, adapter = _live_layer(model)
@@ -74,8 +74,8 @@ def look_at_pictures(model: Any, processor: Any, pixel_values: torch.Tensor) -> 
     """Where CATF, the prompts and the tower's own tokens look, in the highest layer that the model reads.
 
     Args:
-        model (`NeuroCLIPModel`): of the checkpoint.
-        processor (`NeuroCLIPProcessor`): of the checkpoint.
+        model (`BrainImageModel`): of the checkpoint.
+        processor (`BrainImageProcessor`): of the checkpoint.
         pixel_values (`torch.Tensor`): (pictures, 3, height, width), preprocessed.
 
     Returns:

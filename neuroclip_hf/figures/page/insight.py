@@ -15,7 +15,7 @@ from neuroclip_hf.figures.inspection.channels import ChannelImportance, channel_
 from neuroclip_hf.figures.inspection.pictures import filter_pictures, look_at_pictures
 from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
 from neuroclip_hf.figures.page.reading import ABLATION, Result
-from neuroclip_hf.figures.page.shared import caption, percent, readable, recorded_words
+from neuroclip_hf.figures.page.shared import CHOSEN_EPOCH, caption, percent, readable, recorded_words
 from neuroclip_hf.figures.ranking import SavedRanking, read_ranking
 from neuroclip_hf.figures.scalp import placed_channels, scalp_map, why_no_map
 from neuroclip_hf.figures.sheets import NUM_FOUND, SHEET_DOTS_PER_INCH, Found, SheetRow, draw_sheet
@@ -46,7 +46,8 @@ def add_insight(section: Section, result: Result, store: TrialStore, *, pictures
     folder = _folder_of(section, result, store)
     if folder is None:
         return False
-    first = f"Of the first run, {folder.relative_to(result.folder).as_posix()}." if folder != result.folder else ""
+    place = folder.relative_to(result.folder).as_posix()
+    first = f"Of the first run, {place}, {CHOSEN_EPOCH}." if folder != result.folder else ""
     recorded = caption(first, recorded_words(store.info.data))
     ranking = read_ranking(folder)
     if ranking is None:

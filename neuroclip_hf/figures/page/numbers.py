@@ -1,7 +1,6 @@
 """Numbers of report files -> scores, with words for their error bars."""
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +10,7 @@ from neuroclip_hf.figures.scores import Accuracies, Score
 from neuroclip_hf.figures.segments import Segment
 
 _NORMAL = 1.959963984540054  # 97.5 % of a normal distribution lie below
-_SEGMENT = re.compile(
-    r"(?P<kind>sliding|growing)\D*?(?P<start>-?\d+\.?\d*)\s*(?:m?s\s*)?(?:to|\.\.|[-,])\s*(?P<stop>-?\d+\.?\d*)"
-)
+SLIDING, GROWING = "sliding", "growing"
 
 
 def number(value: Any) -> float:
@@ -29,13 +26,12 @@ def number(value: Any) -> float:
     return float(value)
 
 
-def score(value: Any, interval: Any = None, over: str = "seeds") -> Score:
-    """A number, or `{"mean", "std", "interval"}`, with the interval before the standard deviation.
+def score(value: Any, interval: Any = None) -> Score:
+    """A number, or `{"mean", "std", "interval"}`: the interval comes before the standard deviation over seeds.
 
     Args:
         value: what the file says.
         interval: `{"low", "high", "level", "over"}` where it stands elsewhere in the file.
-        over: what a standard deviation is over.
     """
     if isinstance(value, dict):
         interval = interval or value.get("interval")
@@ -47,14 +43,14 @@ def score(value: Any, interval: Any = None, over: str = "seeds") -> Score:
         words = f"{100 * number(level):g} % interval" + (f" over {what}" if what else "")
         return Score(mean, number(interval["low"]), number(interval["high"]), words)
     if deviation is not None:
-        return Score(mean, mean - number(deviation), mean + number(deviation), f"one standard deviation over {over}")
+        return Score(mean, mean - number(deviation), mean + number(deviation), "one standard deviation over seeds")
     return Score(mean)
 
 
-def accuracies(label: str, entry: dict[str, Any], over: str = "seeds") -> Accuracies:
+def accuracies(label: str, entry: dict[str, Any]) -> Accuracies:
     """`top1` and, where there is one, `top5` of an entry."""
     top5 = entry.get("top5")
-    return Accuracies(label, score(entry["top1"], over=over), None if top5 is None else score(top5, over=over))
+    return Accuracies(label, score(entry["top1"]), None if top5 is None else score(top5))
 
 
 def repeat_points(entries: Sequence[dict[str, Any]]) -> list[RepeatPoint]:
@@ -84,29 +80,26 @@ def difference(row: dict[str, Any]) -> Difference | None:
     found = row.get("difference")
     if not found:
         return None
-    low, high, p = (found.get(name) for name in ("low", "high", "p"))
-    value = number(found["difference"])
-    known = low is not None and high is not None
-    spread = score(value, {**found, "over": found.get("over")}) if known else Score(value)
-    return Difference(str(row["name"]), spread, None if p is None else number(p))
+    return Difference(str(row["name"]), score(found["difference"], found), number(found["p"]))
 
 
 def segment(row: dict[str, Any]) -> tuple[str, Segment] | None:
-    """The stretch of time that a row of an ablation over segments is of: "sliding" or "growing", and its scores.
+    """The stretch of time that a row of an ablation over segments is of, and its scores.
 
-    Its name says so, as in "sliding 0.1-0.2" (seconds, or with "ms"); a `window` among its overrides comes before the
-    numbers of the name. None for a row that says neither: the whole epoch, for example.
+    Args:
+        row (`dict`): its name begins with "sliding" or "growing", and `overrides` has the `window` in seconds.
+
+    Returns:
+        "sliding" or "growing", and the segment; None for the recipe itself, whose overrides are empty.
     """
-    name = str(row["name"])
-    found, window = _SEGMENT.search(name), (row.get("overrides") or {}).get("window")
-    if found is None:
+    if not row["overrides"]:
         return None
-    unit = 0.001 if re.search(r"\d\s*ms\b", name) else 1.0
-    start, stop = (unit * float(found[end]) for end in ("start", "stop"))
-    if isinstance(window, list) and len(window) == 2:
-        start, stop = number(window[0]), number(window[1])
-    scores = accuracies(name, row)
-    return found["kind"], Segment(start, stop, scores.top1, scores.top5)
+    start, stop = map(number, row["overrides"]["window"])
+    kind, *_ = str(row["name"]).split()
+    if kind not in (SLIDING, GROWING):
+        raise ValueError(f"{row['name']!r} is neither {SLIDING} nor {GROWING}")
+    scores = accuracies(str(row["name"]), row)
+    return kind, Segment(start, stop, scores.top1, scores.top5)
 
 
 def spreads(scores: Sequence[Score | None]) -> str:

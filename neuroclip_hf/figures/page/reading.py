@@ -15,9 +15,8 @@ from neuroclip_hf.files import read_json
 # Said here again, since what writes them brings torch along, which a page of files alone does not need.
 REPORT_FILE, RUN_FILE = "report.json", "run.json"
 HISTORY_FILE = "training.jsonl"
-RUNS = "runs"
 RUN, REPRODUCTION, ABLATION = "run", "reproduction", "ablation"
-SCHEMAS = (1, 2)
+SCHEMA = 2
 DEPTH = 3
 """Folders below the one that was named in which results are looked for."""
 
@@ -42,11 +41,22 @@ class Result:
 
     @property
     def runs(self) -> list[Path]:
-        """Folders of the single trainings behind it, itself for a run."""
-        if self.kind == RUN:
-            return [self.folder]
-        below = sorted((self.folder / RUNS).rglob(RUN_FILE)) if (self.folder / RUNS).is_dir() else []
-        return [path.parent for path in below if path.parent.name != "control"]
+        """Folders of the single trainings behind it, as far as they are there.
+
+        Itself for a run. Those that the report of a reproduction names, each with the epoch that validation chose;
+        its last epoch, its control and trainings that the report leaves out lie beside them. None for an ablation,
+        whose trainings are of different models.
+
+        Raises:
+            KeyError, TypeError, ValueError: if the report does not say which, or names a folder outside its own.
+        """
+        if self.kind != REPRODUCTION:
+            return [self.folder] if self.kind == RUN else []
+        folders = [self.folder / run["folder"] for run in (self.report or {})["runs"]]
+        outside = [path for path in folders if not path.resolve().is_relative_to(self.folder.resolve())]
+        if outside:
+            raise ValueError(f"run {outside[0]} lies outside")
+        return [path for path in folders if (path / RUN_FILE).is_file()]
 
     def histories(self) -> list[History]:
         """training.jsonl of its runs, those that have one."""
@@ -95,9 +105,9 @@ def _read(folder: Path, root: Path) -> Result:
     kind = report.get("kind", RUN) if isinstance(report, dict) else None
     if kind not in (RUN, REPRODUCTION, ABLATION):
         raise InputError(f"{report_file} is of kind {kind!r}: a page is made of a run, a reproduction or an ablation.")
-    if report.get("schema") not in SCHEMAS:
+    if report.get("schema") != SCHEMA:
         raise InputError(
-            f"{report_file} has schema {report.get('schema')!r}, this version reads {SCHEMAS}: evaluate again."
+            f"{report_file} has schema {report.get('schema')!r}, this version reads {SCHEMA}: evaluate again."
         )
     return Result(kind, folder, name, report, facts if isinstance(facts, dict) else {})
 

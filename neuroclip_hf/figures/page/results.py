@@ -6,7 +6,7 @@ from typing import Any
 from neuroclip_hf import columns
 from neuroclip_hf.figures.bars import Difference, Panel, accuracy_bars, difference_plot
 from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
-from neuroclip_hf.figures.page.numbers import accuracies, difference, number, score, segment, spreads
+from neuroclip_hf.figures.page.numbers import GROWING, SLIDING, accuracies, difference, number, score, segment, spreads
 from neuroclip_hf.figures.page.reading import ABLATION, REPRODUCTION, Result
 from neuroclip_hf.figures.page.shared import (
     Families,
@@ -78,7 +78,7 @@ def _run(result: Result, report: dict[str, Any], families: Families) -> Section:
         section.figures.append(_subjects_figure(rows, report, f"n = {report['num_queries']} queries in all."))
     add_repeats(section, report.get("repeats") or (), report)
     add_training(section, result, report["data"])
-    add_rankings(section, result.rankings(), families, report["data"])
+    add_rankings(section, result, families, report["data"])
     return section
 
 
@@ -149,7 +149,8 @@ def _reproduction(result: Result, report: dict[str, Any], families: Families) ->
     mean = accuracies("mean", main["mean"])
     lead = caption(
         recorded_words(report["data"]),
-        f"Top-1 {mean.top1}, top-5 {mean.top5}: {mean.top1.spread or 'mean over seeds'}.",
+        f"Top-1 {mean.top1}, top-5 {mean.top5}, {main['selection']}, {main['whitening']}: "
+        f"{mean.top1.spread or 'mean over seeds'}.",
         chance_words(report),
     )
     title = f"{report['recipe']}, {report['protocol']}-subject ({result.name})"
@@ -165,7 +166,7 @@ def _reproduction(result: Result, report: dict[str, Any], families: Families) ->
     section.figures.append(_subjects_figure(rows, report, f"{len(rows)} subjects, {len(seeds)} seeds."))
     add_repeats(section, main.get("repeats") or (), report)
     add_training(section, result, report["data"])
-    add_rankings(section, result.rankings(), families, report["data"])
+    add_rankings(section, result, families, report["data"])
     return section
 
 
@@ -210,14 +211,14 @@ def _ablation(result: Result, report: dict[str, Any]) -> Section:
         "over",
         "protocol",
         "seeds",
+        "selection",
         "tower",
         "gallery",
         "whitening_fit",
         "store",
         "seconds",
-        "hardware",
     )
-    section.tables.append(facts_table({name: report.get(name) for name in (*facts, "versions")}))
+    section.tables.append(facts_table({name: report.get(name) for name in facts}))
     found = [one for one in map(segment, rows) if one is not None] if over == _SEGMENTS else []
     if found:
         section.figures.append(_segments_figure(found, report))
@@ -240,7 +241,7 @@ def _rows_table(rows: Sequence[dict[str, Any]], scores: Sequence[Accuracies]) ->
 
 
 def _segments_figure(found: Sequence[tuple[str, Segment]], report: dict[str, Any]) -> PageFigure:
-    sliding, growing = ([one for kind, one in found if kind == wanted] for wanted in ("sliding", "growing"))
+    sliding, growing = ([one for kind, one in found if kind == wanted] for wanted in (SLIDING, GROWING))
     text = caption(
         "Queries whose picture was found by models that saw one stretch of time:",
         f"windows of {_lengths(sliding)} at different places{', and' if growing else '.'}" if sliding else "",

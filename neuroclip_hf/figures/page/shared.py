@@ -9,7 +9,7 @@ from neuroclip_hf.figures.families import concept_families
 from neuroclip_hf.figures.matrices import MAX_FAMILIES, confusion_matrix, similarity_matrix
 from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
 from neuroclip_hf.figures.page.numbers import number, repeat_points, spreads
-from neuroclip_hf.figures.page.reading import Result
+from neuroclip_hf.figures.page.reading import RUN, Result
 from neuroclip_hf.figures.ranking import SavedRanking, confusion, joined, sorted_scores
 from neuroclip_hf.figures.repeats import repeats_curve
 from neuroclip_hf.figures.style import to_png
@@ -19,6 +19,8 @@ _RECORDED_WORDS = {
     columns.SIMULATED: "Simulated recordings: these numbers say nothing about real brains.",
     columns.RECORDED: "Recorded brains.",
 }
+CHOSEN_EPOCH = "at the epoch that validation chose"
+"""What the folders of a reproduction's runs hold; its main row may be of the last epoch."""
 Families = Mapping[str, str] | None
 
 
@@ -63,7 +65,7 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def n_way_table(n_way: Mapping[str, Any], mean: bool = False) -> PageTable:
+def n_way_table(n_way: Mapping[str, Any]) -> PageTable:
     """Accuracy in smaller galleries."""
     rows = []
     for size, entry in sorted(n_way.items(), key=lambda item: int(item[0])):
@@ -115,15 +117,16 @@ def add_training(section: Section, result: Result, data: Any) -> None:
     )
 
 
-def add_rankings(section: Section, rankings: Sequence[SavedRanking], given: Families, data: Any) -> None:
-    """Confusion by family and the similarity matrix, of all runs whose gallery is the first one's."""
+def add_rankings(section: Section, result: Result, given: Families, data: Any) -> None:
+    """Confusion by family and the similarity matrix, of all runs of a result whose gallery is the first one's."""
+    rankings = result.rankings()
     if not rankings:
         section.left_out.append(
             "confusion and similarity: no ranking.safetensors lies there; evaluate again with this version."
         )
         return
     used, runs = joined(rankings)
-    of_runs = "" if runs == 1 else f"{runs} runs together."
+    of_runs = "" if result.kind == RUN else f"{runs} runs together, {CHOSEN_EPOCH}."
     if runs < len(rankings):
         section.left_out.append(f"{len(rankings) - runs} runs have another gallery than the first: not among these.")
     ways = concept_families(
