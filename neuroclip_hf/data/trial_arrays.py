@@ -99,7 +99,13 @@ class TrialArrays:
         return {name: value for name, value in self.__dict__.items() if name != "_mapped"}
 
     def _places(self, trials: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        wanted = np.asarray(trials, dtype=np.int64)
+        wanted = np.asarray(trials)
+        if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
+            raise InputError(
+                f"trials were asked for by {wanted.dtype} of shape {wanted.shape}: name rows of the trial table as a "
+                "list of whole numbers, such as numpy.flatnonzero of a mask."
+            )
+        wanted = wanted.astype(np.int64)
         outside = wanted[(wanted < 0) | (wanted >= len(self._row_of))]
         if outside.size:
             raise InputError(

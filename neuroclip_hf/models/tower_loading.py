@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils.hub import resolve_revision
@@ -86,6 +87,10 @@ def read_tower_config(name_or_path: str, revision: str | None = None, **hub: Any
                 f"{', '.join(TOWER_TYPES)} can be used, or checkpoints that hold one (clip, siglip)."
             )
         return clean_vision_config(found.config_class.from_pretrained(name_or_path, revision=revision, **hub))
+    except AttributeError:
+        raise InputError(
+            f"tower {name_or_path}: its config.json holds no settings: copy the whole checkpoint."
+        ) from None
     except OSError as error:
         raise InputError(f"tower {name_or_path} cannot be loaded: {error} {_INSTEAD}") from error
 
@@ -136,6 +141,8 @@ def fill_from_checkpoint(
                 output_loading_info=True,
                 **hub,
             )
+    except SafetensorError as error:
+        raise InputError(f"tower {name_or_path}: its weights are damaged ({error}): copy them again.") from None
     except OSError as error:
         raise InputError(f"tower {name_or_path} cannot be loaded: {error} {_INSTEAD}") from error
     tower.config._name_or_path = ""  # the model's own config says where the tower is from

@@ -57,7 +57,8 @@ def evaluate_run(
     refuse_existing(folder / REPORT_FILE, overwrite)
     facts = read_facts(folder)
     subjects = subjects_to_test(facts, store, subjects)
-    if also is None and facts.get("held_out_subject") and can_be_rewhitened(store):
+    new_subject = subjects is not None and subjects == [facts.get("held_out_subject")]
+    if also is None and new_subject and can_be_rewhitened(store):
         also = whitened_by(store, facts["subjects"])
     stores = (store,) if also is None else (store, also)
     protocols = [protocol_held(folder, one, one.select(columns.TEST, subjects)) for one in stores]  # refuses, too

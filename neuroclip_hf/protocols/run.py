@@ -280,6 +280,7 @@ def _facts(recipe: Recipe, store: TrialStore, result: TrainingResult) -> dict[st
         "seed": recipe.training.seed,
         "store": store.info.fingerprint,
         "data": store.info.data,
+        "modality": store.info.modality,
         "protocol": store.info.protocol,
         "selection": recipe.training.selection,
         "best_epoch": result.best_epoch,

@@ -10,6 +10,7 @@ import threadpoolctl
 from neuroclip_hf import columns
 from neuroclip_hf.data import halves, trial_arrays
 from neuroclip_hf.data.trial_arrays import TrialArrays
+from neuroclip_hf.errors import InputError
 
 SHAPE = (2, 5)
 COUNTS = {("sub-01", "test"): 3, ("sub-01", "train"): 40, ("sub-02", "train"): 17}
@@ -51,3 +52,14 @@ def test_every_trial_comes_where_it_was_asked_for(
             np.testing.assert_array_equal(arrays.copy(trials), expected[trials])
             read = arrays.convert(trials, lambda stored, out: halves.widen(stored, out, scale))
         np.testing.assert_array_equal(read, expected[trials].astype(np.float32) * scale)
+
+
+@pytest.mark.parametrize("rows", [[True, False], [0.5], 3, [[1, 2]], ["a"], None, np.ones(240, dtype=bool)])
+def test_only_a_list_of_rows_is_read(store, rows):
+    for read in (store.read, store.read_stored):
+        with pytest.raises(InputError, match="list of whole numbers, such as"):
+            read(rows)
+
+
+def test_no_rows_are_no_trials(store):
+    assert store.read([]).shape == (0, *store.info.trial_shape)

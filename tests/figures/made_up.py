@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 CHANCE = {"chance": 0.005, "chance_top5": 0.025, "gallery": "the 200 pictures of the test split", "gallery_size": 200}
 COMMON = {**CHANCE, "data": "simulated", "store": "0123456789abcdef", "tower": "small-clip", "schema": 2}
+WHO = {**COMMON, "protocol": "new-concepts", "averaged_repeats": 80}  # of a reproduction or an ablation
 VERSIONS = {"python": "3.11", "torch": "2.13"}
 REPEATS = (1, 2, 5, 10, 20, 40, 80)
 
@@ -153,7 +154,7 @@ def reproduction_report(recipe="neuroclip-intra", protocol="intra", subjects=10,
         for seed in (0, 1, 2)
     ]
     return {
-        "kind": "reproduction", "recipe": recipe, "protocol": protocol, "seeds": [0, 1, 2], **COMMON,
+        "kind": "reproduction", "recipe": recipe, "subject_protocol": protocol, "seeds": [0, 1, 2], **WHO,
         "whitening_fit": "own session", "results": results, "runs": runs, "hardware": {"cpu": "2 cores"},
         "versions": VERSIONS, "seconds": 1800.0, "flags": [], **changes,
     }  # fmt: skip
@@ -184,7 +185,13 @@ def ablation_report(over="parts", names=("everything", "without filter", "withou
                 "top5": {**spread(0.8), "interval": interval(0.8)},
             }
         )  # fmt: skip
-    common = {**COMMON, "recipe": "neuroclip-intra", "protocol": "intra", "seeds": [0], "selection": "validation"}
+    common = {
+        **WHO,
+        "recipe": "neuroclip-intra",
+        "subject_protocol": "intra",
+        "seeds": [0],
+        "selection": "validation",
+    }
     return {"kind": "ablation", "over": over, "rows": rows, **common, "seconds": 300.0, "flags": [], **changes}
 
 

@@ -1,6 +1,7 @@
 """Checkpoints that name their tower: it is fetched at its commit, checked, and only then left out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from transformers import AutoModel
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import NeuroCLIPModel, vision
 from neuroclip_hf.models.tower_loading import fingerprint_of, tower_fingerprint
+from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
 
 # peft 0.21 asks transformers 5.23 for the old name of a property, whatever the method.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -362,3 +364,17 @@ def test_the_fingerprint_does_not_see_adapters(make_model):
     assert plain.tower_fingerprint() == before
     adapted = NeuroCLIPModel(plain.config, vision_model=make_model(prompt_config=None).vision_model)
     assert adapted.tower_fingerprint() == before
+
+
+def test_weights_that_were_cut_off_are_named(tmp_path):
+    tower = shutil.copytree(SMALL_CLIP_FOLDER, tmp_path / "tower")
+    model = NeuroCLIPModel.from_vision_pretrained(tower, encoder_settings={"hidden_size": 8}, projection_dim=8)
+    model.save_pretrained(tmp_path / "model")
+    for folder, load in (("tower", NeuroCLIPModel.from_vision_pretrained), ("model", NeuroCLIPModel.from_pretrained)):
+        path = tmp_path / folder / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:4000])
+        with pytest.raises(InputError, match=rf"{folder}: its weights are damaged.*copy them again"):
+            load(tmp_path / folder)
+    (tmp_path / "tower" / "config.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"config\.json holds no settings"):
+        NeuroCLIPModel.from_vision_pretrained(tmp_path / "tower")

@@ -49,7 +49,7 @@ def methods_figure(results: Sequence[Result]) -> PageFigure | None:
 
 def _setting(result: Result, report: dict[str, Any]) -> str:
     if result.kind == REPRODUCTION:
-        protocol = str(report["protocol"])
+        protocol = str(report["subject_protocol"])
         if protocol not in _SETTINGS:
             raise ValueError(f"protocol is {protocol!r}: intra or inter")
         return protocol

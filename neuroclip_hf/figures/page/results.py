@@ -82,6 +82,21 @@ def _run(result: Result, report: dict[str, Any], families: Families) -> Section:
     return section
 
 
+_REPRODUCTION_FACTS = (
+    "recipe",
+    "subject_protocol",
+    "protocol",
+    "seeds",
+    "tower",
+    "gallery",
+    "averaged_repeats",
+    "whitening_fit",
+    "store",
+    "seconds",
+    "hardware",
+    "versions",
+)
+
 _RUN_FACTS = (
     "protocol",
     "split",
@@ -153,15 +168,14 @@ def _reproduction(result: Result, report: dict[str, Any], families: Families) ->
         f"{mean.top1.spread or 'mean over seeds'}.",
         chance_words(report),
     )
-    title = f"{report['recipe']}, {report['protocol']}-subject ({result.name})"
+    title = f"{report['recipe']}, {report['subject_protocol']}-subject ({result.name})"
     section = Section(title, lead, report["data"] == columns.SIMULATED)
     section.flags += map(str, report.get("flags") or ())
     section.tables.append(_results_table(report["results"]))
     section.tables.append(_by_subject_table(main, seeds))
     if main.get("n_way"):
         section.tables.append(n_way_table(main["n_way"]))
-    facts = ("recipe", "protocol", "seeds", "tower", "gallery", "whitening_fit", "store", "seconds", "hardware")
-    section.tables.append(facts_table({name: report.get(name) for name in (*facts, "versions")}))
+    section.tables.append(facts_table({name: report.get(name) for name in _REPRODUCTION_FACTS}))
     rows = [accuracies(name, entry) for name, entry in main["subjects"].items()]
     section.figures.append(_subjects_figure(rows, report, f"{len(rows)} subjects, {len(seeds)} seeds."))
     add_repeats(section, main.get("repeats") or (), report)
@@ -209,7 +223,7 @@ def _ablation(result: Result, report: dict[str, Any]) -> Section:
     facts = (
         "recipe",
         "over",
-        "protocol",
+        "subject_protocol",
         "seeds",
         "selection",
         "tower",

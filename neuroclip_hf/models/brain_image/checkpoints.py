@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from peft import PeftConfig
+from safetensors import SafetensorError
 from transformers import PretrainedConfig
 
 from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig, find_structure
@@ -81,7 +82,10 @@ class SmallCheckpoints(FrozenTowers):
         options["use_safetensors"] = True
         if stored := cls._fetch_named_towers(name_or_path, options):
             options["stored_towers"] = stored
-        model, report = super().from_pretrained(name_or_path, *arguments, output_loading_info=True, **options)
+        try:
+            model, report = super().from_pretrained(name_or_path, *arguments, output_loading_info=True, **options)
+        except SafetensorError as error:
+            raise InputError(f"{name_or_path}: its weights are damaged ({error}): copy them again.") from None
         model._refuse_offloaded()
         wrong = [
             f"{key if isinstance(key, str) else key[0]} ({kind})"
