@@ -378,3 +378,20 @@ def test_weights_that_were_cut_off_are_named(tmp_path):
     (tmp_path / "tower" / "config.json").write_text("[1]")
     with pytest.raises(InputError, match=r"config\.json holds no settings"):
         NeuroCLIPModel.from_vision_pretrained(tmp_path / "tower")
+
+
+def test_a_whole_checkpoint_of_an_unchanged_tower_is_saved_small_again(tmp_path):
+    def included(name, **options):
+        again.save_pretrained(tmp_path / name, **options)
+        said = json.loads((tmp_path / name / "config.json").read_text())["tower_included"]
+        held = "vision_model.encoder.layers.0.layer_norm1.weight" in load_file(tmp_path / name / "model.safetensors")
+        assert said == held
+        return held
+
+    again = NeuroCLIPModel.from_vision_pretrained(encoder_settings={"hidden_size": 8}, projection_dim=8)
+    assert included("whole", include_backbone=True)
+    again = NeuroCLIPModel.from_pretrained(tmp_path / "whole")
+    assert not included("small")
+    with torch.no_grad():
+        again.vision_model.encoder.layers[0].layer_norm1.weight.add_(1)
+    assert included("trained")

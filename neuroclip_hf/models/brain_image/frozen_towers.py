@@ -89,8 +89,6 @@ class FrozenTowers(PreTrainedModel):
             return False
         if (found := tower_fingerprint(tower)) in known:
             return True
-        if loaded is None:
-            return False
         where = (self.config.tower, self.config.tower_revision, named)
         return found == part.cast_fingerprint(*where, floating_dtype(tower), self._tower_cache)
 
