@@ -90,7 +90,7 @@ def test_replaced_when_asked(neuroclip, run_copy, store_folder, tiny_words, reco
     ("words", "message"),
     [
         (["epoch=3"], "did you mean 'epochs'"),
-        (["epochs=three"], "must be int"),
+        (["epochs=three"], "must be a whole number"),
         (["encoder=eeg_projekt"], "eeg_project, ts_conv"),
         (["encoder_settings.hiden_size=3"], "hidden_size"),
         (["prompt.num_tokens=3"], "num_prompt_tokens"),
