@@ -17,6 +17,7 @@ from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder
 from neuroclip_hf.protocols.reproduce.summary import (
     BY_VALIDATION,
     FIXED_EPOCH,
+    SHARED,
     ReproductionReport,
     seed_averaged_hits,
     summarise,
@@ -27,22 +28,7 @@ from neuroclip_hf.training.settings import Recipe
 
 KIND = "ablation"
 VARIATIONS = "variations"
-_SHARED = (
-    "recipe",
-    "subject_protocol",
-    "seeds",
-    "store",
-    "data",
-    "tower",
-    "protocol",
-    "chance",
-    "chance_top5",
-    "gallery",
-    "gallery_size",
-    "averaged_repeats",
-    "target",
-    "whitening_fit",
-)
+_SHARED = ("recipe", "subject_protocol", "seeds", "store", *SHARED)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ FIXED_EPOCH, BY_VALIDATION = "fixed epoch", "validation"
 SELECTIONS = {FIXED_EPOCH: LAST_EPOCH, BY_VALIDATION: "."}
 """How the epoch was chosen -> where such a checkpoint lies in a run. Nothing is chosen by the test split."""
 _MEASURES = ("top1", "top5", "pairwise")
-_SHARED = (
+SHARED = (
     "data",
     "tower",
     "protocol",
@@ -33,6 +33,7 @@ _SHARED = (
     "target",
     "whitening_fit",
 )
+"""What all runs of a reproduction must agree on, as their reports say it."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,11 @@ def _report_of(path: Path) -> dict[str, Any]:
 
 
 def _shared(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any]:
-    for name in _SHARED:
+    for name in SHARED:
         found = _distinct(report[name] for report in reports)
         if len(found) > 1:
             raise InputError(f"runs below {folder} differ in {name} ({found[0]} and {found[1]}): pass --overwrite.")
-    return {name: reports[0][name] for name in _SHARED}
+    return {name: reports[0][name] for name in SHARED}
 
 
 def _rows(plan: Plan, folder: Path, selection: str) -> list[dict[str, Any]]:
