@@ -70,13 +70,19 @@ def check_loading(
         raise InputError(f"{', '.join(both)}: config was given too, so set it there.")
 
 
-def check_inner_settings(config: PretrainedConfig, options: Mapping[str, Any]) -> None:
-    """Raise [`InputError`] if options of `from_pretrained` name settings that an inner config does not have.
+def check_against(config: PretrainedConfig, options: Mapping[str, Any], name_or_path: Any, strict: bool) -> None:
+    """Raise [`InputError`] for options of `from_pretrained` that do not go with the config of its checkpoint.
 
     Args:
         config (`PretrainedConfig`): of the checkpoint.
         options (`Mapping`): as for `PreTrainedModel.from_pretrained`.
+        name_or_path (`str` or path): of the checkpoint.
+        strict (`bool`): whether a whole side of the model may not be missing.
     """
+    if strict and options.get("vision") and not config.vision:
+        raise InputError(
+            f"vision is True, but {name_or_path} was saved with vision=False: load the checkpoint that it came from."
+        )
     for name in config.sub_configs_defaults:
         if isinstance(options.get(name), Mapping):
             inner = getattr(config, name)

@@ -15,8 +15,8 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
 from neuroclip_hf.models.brain_image.arguments import (
     changed_settings,
+    check_against,
     check_building,
-    check_inner_settings,
     check_loading,
     check_saving,
 )
@@ -93,7 +93,7 @@ class SmallCheckpoints(FrozenTowers):
         changed = changed_settings(cls.config_class, options)
         may_differ = options.get("ignore_mismatched_sizes", False) and not strict
         options["ignore_mismatched_sizes"] = True  # they are refused below, where they can be named
-        if stored := cls._fetch_named_towers(name_or_path, options):
+        if stored := cls._fetch_named_towers(name_or_path, options, strict):
             options["stored_towers"] = stored
         try:
             model, report = super().from_pretrained(name_or_path, *arguments, output_loading_info=True, **options)
@@ -168,13 +168,13 @@ class SmallCheckpoints(FrozenTowers):
         return model
 
     @classmethod
-    def _fetch_named_towers(cls, name_or_path: Any, options: dict[str, Any]) -> dict[str, StoredTower]:
+    def _fetch_named_towers(cls, name_or_path: Any, options: dict[str, Any], strict: bool) -> dict[str, StoredTower]:
         hub = {name: options[name] for name in HUB_OPTIONS if name in options}
         config = options.get("config", name_or_path)
         if not isinstance(config, PretrainedConfig):
             places = {name: options[name] for name in ("revision", "subfolder") if name in options}
             config = cls.config_class.from_pretrained(config, **hub, **places)
-            check_inner_settings(config, options)
+            check_against(config, options, name_or_path, strict)
         if config.tower_included or not options.get("vision", config.vision):
             return {}
         if not can_be_fetched(config.tower, config.tower_revision):
