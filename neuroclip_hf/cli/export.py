@@ -10,8 +10,11 @@ from neuroclip_hf.cli.options import print_result
 def export(
     store: Path = typer.Argument(..., help="The trial store."),
     to: Path = typer.Option(..., "--to", help="Folder of the dataset to make."),
-    without_images: bool = typer.Option(
-        False, "--without-images", "--without-pictures", help="Leave the pictures' files out, for sharing."
+    pictures: bool = typer.Option(
+        True,
+        "--pictures/--without-pictures",
+        "--images/--without-images",
+        help="Whether the pictures' files go along; without them, for sharing.",
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing export."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
@@ -21,7 +24,7 @@ def export(
     from neuroclip_hf.data.parquet.export import export_store
     from neuroclip_hf.data.parquet.layout import read_export_info
 
-    made = export_store(store, to, images=not without_images, overwrite=overwrite)
+    made = export_store(store, to, images=pictures, overwrite=overwrite)
     info = read_export_info(made)
     files = [path for path in made.rglob("*") if path.is_file()]
     result = {

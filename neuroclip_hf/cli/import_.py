@@ -12,8 +12,8 @@ def import_(
     out: Path = typer.Option(..., "--out", help="The trial store to make."),
     pictures: Path | None = typer.Option(
         None,
-        "--images",
         "--pictures",
+        "--images",
         help="Folder of the pictures, where the export has none; named as they were.",
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing store."),

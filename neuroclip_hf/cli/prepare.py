@@ -26,7 +26,7 @@ CHANNELS = typer.Option(None, "--channels", help="Channel names with commas; all
 def recordings(
     files: list[Path] = typer.Argument(..., help="Recordings (FIF, BrainVision, EDF, ...) or BIDS folders."),
     pictures: Path = typer.Option(
-        ..., "--images", "--pictures", help="Folder of pictures; a folder in it is a concept."
+        ..., "--pictures", "--images", help="Folder of pictures; a folder in it is a concept."
     ),
     out: Path = OUT,
     window: str = typer.Option("0,1", help="Seconds around the onset that are kept; the end is not included."),
@@ -120,7 +120,7 @@ def things_eeg2(
     ),
     out: Path = OUT,
     images: Path | None = typer.Option(
-        None, "--images", "--pictures", help="Folder with training_images and test_images; the source by default."
+        None, "--pictures", "--images", help="Folder with training_images and test_images; the source by default."
     ),
     subjects: str | None = typer.Option(None, help="Subjects with commas, as in 1,2; all by default."),
     channels: str = typer.Option("occipital", help="occipital (17 channels), all, or names with commas."),

@@ -32,7 +32,8 @@ def train(
 ) -> None:
     """Train a model; validation chooses the epoch, the test split is not looked at.
 
-    A training that was stopped goes on with the same command, after its newest checkpoint (checkpoint_minutes=). On
+    A training that was stopped goes on with the same command, after its newest checkpoint (checkpoint_minutes=); after
+    a finished one it does nothing. On
     several GPUs: torchrun --nproc_per_node 4 -m neuroclip_hf.cli.main train ...; batch_size is that of all together.
     """
     from neuroclip_hf.data.store import TrialStore
@@ -40,14 +41,16 @@ def train(
     from neuroclip_hf.training.settings import load_recipe, parse_overrides
 
     settings = load_recipe(recipe, parse_overrides(overrides or []))
-    refuse_existing(out, overwrite)
     store = TrialStore(data)
 
     from neuroclip_hf.checkpoints import RUN_FILE
+    from neuroclip_hf.protocols.finished import is_finished
     from neuroclip_hf.protocols.run import train_run
     from neuroclip_hf.sharing.card import write_run_card
     from neuroclip_hf.training.processes import this_process
 
+    if not is_finished(out):  # a finished run is compared with what is asked for
+        refuse_existing(out, overwrite)
     run = train_run(
         settings,
         store,

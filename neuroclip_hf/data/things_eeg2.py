@@ -250,7 +250,7 @@ def list_pictures(images: str | Path) -> ImageMetadata:
         if not found:
             raise InputError(
                 f"{Path(images) / folder} holds no pictures, and there is no {METADATA_FILE}: put one of them there, "
-                "or name their folder with --images."
+                "or name their folder with --pictures."
             )
         columns[f"{split}_concepts"] = tuple(path.parent.name for path in found)
         columns[f"{split}_files"] = tuple(path.name for path in found)

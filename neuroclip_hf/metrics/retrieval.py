@@ -10,7 +10,7 @@ on either side: a right entry with NaN is last, a wrong one with NaN is first.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -90,7 +90,11 @@ def hits_from_scores(
     Raises:
         TypeError, ValueError: as [`accuracy_from_scores`].
     """
+    if isinstance(ks, str) or not isinstance(ks, Iterable):
+        raise ValueError(f"ks is {ks!r}: expected whole numbers in a list or tuple, as in ks=(1, 5).")
     ks = [whole_number("k", k, 1) for k in ks]
+    if not ks:
+        raise ValueError("ks is empty: name one at least, as in ks=(1, 5).")
     before = ranks_from_scores(scores, target)
     return {f"top{k}": before < k for k in ks}
 

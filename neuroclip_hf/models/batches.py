@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.batch_norm import several_processes
 
 _WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -14,6 +15,15 @@ def require_floating(name: str, values: Any, meaning: str) -> None:
     _require_tensor(name, values)
     if not values.is_floating_point():
         raise InputError(f"{name} is {values.dtype}: it must be a floating type, {meaning}.")
+
+
+def require_rows(name: str, values: torch.Tensor, what: str) -> None:
+    """Raise [`InputError`] for none of what a batch should hold; `values` has a row for each.
+
+    Of several processes that train together one may have no row of a last batch.
+    """
+    if not len(values) and not several_processes():
+        raise InputError(f"{name} holds 0 {what}s: it must hold at least one.")
 
 
 def require_whole_numbers(name: str, values: Any, rows: int) -> None:
@@ -40,6 +50,21 @@ def require_places(name: str, values: torch.Tensor, pictures: int) -> None:
         )
 
 
+def require_subjects(values: torch.Tensor, subjects: int) -> None:
+    """Raise [`InputError`] for a subject (rows,) that is neither in a list of so many, nor -1 for an unknown one.
+
+    As [`require_places`], on a CPU and outside of a compiled graph.
+    """
+    if values.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    outside = values[(values < -1) | (values >= subjects)]
+    if len(outside):
+        raise InputError(
+            f"subject_index names subject {int(outside[0])}: there are {subjects}, from 0 to {subjects - 1}, and -1 "
+            "stands for a subject that was not trained on."
+        )
+
+
 def require_pictures(pixel_values: Any, colours: int, size: int | None) -> None:
     """Raise [`InputError`] unless these are pictures (pictures, colours, size, size); `None` for pictures of any size.
 
@@ -53,6 +78,7 @@ def require_pictures(pixel_values: Any, colours: int, size: int | None) -> None:
             f"pixel_values is {shape}: it must be (pictures, {colours} colours, {wanted}), as the model's processor "
             "makes it."
         )
+    require_rows("pixel_values", pixel_values, "picture")
 
 
 def _require_tensor(name: str, values: Any) -> None:

@@ -13,7 +13,7 @@ from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
-from neuroclip_hf.models.brain_image.recorded_adapters import OWN_PROMPTS, TOWER
+from neuroclip_hf.models.brain_image.recorded_adapters import OWN_PROMPTS, TOWER, adapter_settings
 from neuroclip_hf.models.encoders.base import TrialFacts
 from neuroclip_hf.models.registry import encoder_config, encoder_config_class
 from neuroclip_hf.models.tower_loading import read_tower_config, resolve_commit, tower_fingerprint
@@ -103,6 +103,11 @@ def _low_rank(settings: ModelSettings) -> dict[str, Any]:
     wrong = sorted(set(settings.lora) & set(own))
     if wrong:
         raise InputError(f"lora.{wrong[0]} is {settings.lora[wrong[0]]!r}: it must not be set, it is always a LoRA.")
+    names = adapter_settings(own["peft_type"])
+    unknown = sorted(set(settings.lora) - set(names))
+    if unknown:
+        name = unknown[0]
+        raise InputError(f"lora.{name} is {settings.lora[name]!r}: lora has no such setting, but {', '.join(names)}.")
     prompts = [OWN_PROMPTS] if settings.prompt is not None else []
     return {"tower_adapters": {LORA: {**own, **settings.lora}}, "active_adapters": [*prompts, LORA]}
 

@@ -34,20 +34,18 @@ from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtract
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.protocols.building import build_model, build_processor, to_share, tower_facts
+from neuroclip_hf.protocols.finished import LAST_EPOCH, RECIPE_FILE, already_trained, job_settings
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
 from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
-from neuroclip_hf.training.sections import OF_THE_MACHINE, TARGETS
+from neuroclip_hf.training.sections import TARGETS
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.tracking import TENSORBOARD, JsonLines, Tracker, open_tracker
 from neuroclip_hf.training.trainer import TrainingResult, train
-
-LAST_EPOCH = "last_epoch"
-"""Folder of a run that holds the same training after its last epoch."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,9 @@ def train_run(
     and trained_on.json (digests of the trials, pictures and concepts, so that no evaluation takes them for new).
 
     Until then `.NAME.unfinished` beside it holds the last two checkpoints of each training. After a stop, `kill -9`
-    included, the same call goes on there, and ends with the same bytes on CPUs.
+    included, the same call goes on there, and ends with the same bytes on CPUs. Only `seconds` in run.json is never
+    the same twice: how long all attempts took together, without what each did after its last checkpoint. Where the run
+    is finished already, with equal settings on an equal store, that is said and nothing is done.
 
     Args:
         recipe (`Recipe`): what to train, and how.
@@ -96,11 +96,14 @@ def train_run(
         The run's folder.
 
     Raises:
-        InputError: if the run exists or cannot be trained so, or an unfinished one was begun with other settings.
+        InputError: if another run exists, this one cannot be trained so, or an unfinished one was begun with other
+            settings.
     """
     state = this_process()
     features = ImageFeatureCache(image_features)
     job = _job(recipe, store, control, keep_last, state) if state.is_main_process else None
+    if of_first_process(job is not None and not overwrite and already_trained(Path(out), job)):
+        return Path(out)
     with nullcontext() if job is None else unfinished_run(Path(out), job, overwrite) as unfinished:
         for shuffled in (False, True)[: 1 + control]:
             _train_part(recipe, store, shuffled, unfinished, features, keep_last)
@@ -146,10 +149,8 @@ def _trackers(recipe: Recipe, unfinished: UnfinishedRun, shuffled: bool) -> list
 
 def _job(recipe: Recipe, store: TrialStore, control: bool, keep_last: bool, state: PartialState) -> dict[str, Any]:
     """All that the bytes of a run depend on; workers, times of checkpoints and trackers do not."""
-    settings = to_share(recipe).to_dict()
-    settings["training"] = {name: value for name, value in settings["training"].items() if name not in OF_THE_MACHINE}
     return {
-        **settings,
+        **job_settings(to_share(recipe)),
         "tower": tower_facts(recipe.model),
         "store": store.info.fingerprint,
         "control": control,
@@ -250,7 +251,7 @@ def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
     with without_weight_bars():
         trained.model.save_pretrained(folder)
     trained.processor.save_pretrained(folder)
-    to_share(recipe).save(folder / "recipe.yaml")
+    to_share(recipe).save(folder / RECIPE_FILE)
     write_json(folder / RUN_FILE, trained.facts)
     write_json(folder / TRAINED_ON_FILE, trained.seen)
     for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for their owner alone

@@ -90,7 +90,7 @@ def _begin(folder: Path, out: Path, job: dict[str, Any], overwrite: bool) -> Non
     if has_checkpoint(folder / _CHECKPOINTS) and not same and not overwrite:
         raise InputError(
             f"{folder} holds an unfinished run that was begun with other settings: "
-            f"{_differences(known.get('job'), job)}. Use the same ones to go on, pass --overwrite to start afresh, or "
+            f"{differences(known.get('job'), job)}. Use the same ones to go on, pass --overwrite to start afresh, or "
             "name another output."
         )
     if not same or (overwrite and not known.get("overwrite")):
@@ -109,7 +109,8 @@ def _known(folder: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _differences(known: Any, job: dict[str, Any]) -> str:
+def differences(known: Any, job: dict[str, Any]) -> str:
+    """The settings in which two jobs differ, in words: of the one that is known, and of the one that is wanted."""
     old, new = dict(_entries(known)), dict(_entries(job))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     shown = [f"{name} was {old.get(name)!r} and is {new.get(name)!r}" for name in names[:_MOST_DIFFERENCES]]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from neuroclip_hf.errors import InputError
@@ -113,8 +114,13 @@ def _read(path: Path) -> Snapshot:
         raise _DamagedError(error) from None
     if checksums != found:
         raise _DamagedError("its files are not what their checksums say")
-    state = json.loads((path / _STATE).read_bytes())
-    return Snapshot(int(path.name.partition("-")[2]), load_file(path / _TENSORS), state)
+    try:
+        state, tensors = json.loads((path / _STATE).read_bytes()), load_file(path / _TENSORS)
+    except (ValueError, RecursionError, SafetensorError) as error:  # whoever wrote those checksums
+        raise _DamagedError(error) from None
+    if not isinstance(state, dict):
+        raise _DamagedError(f"{_STATE} holds no state")
+    return Snapshot(int(path.name.partition("-")[2]), tensors, state)
 
 
 def _sha256(path: Path) -> str:

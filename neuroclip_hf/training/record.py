@@ -10,6 +10,8 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.training.checkpoints import Snapshot
 from neuroclip_hf.training.optimisation import Optimisation, trained_state
 
+_STATE = ("epoch", "history", "seconds", "best_epoch", "best_score", "scaler")
+
 
 @dataclass
 class Record:
@@ -79,9 +81,15 @@ class Record:
         """Give model, optimiser and scaler the state of a snapshot.
 
         Raises:
-            InputError: if the snapshot is of another model.
+            InputError: if the snapshot is of another model, or lacks a part.
         """
         state = snapshot.state
+        lacking = [name for name in _STATE if name not in state]
+        if lacking:
+            raise InputError(
+                f"The checkpoint of step {snapshot.step} lacks {lacking[0]} in its state.json, so that no training of "
+                "this version has written it: remove it to go on after the one before it."
+            )
         load_trained(model, _part(snapshot, "model"))
         optimisation.restore(_part(snapshot, "optimizer"))
         if scaler is not None:

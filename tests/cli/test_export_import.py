@@ -20,7 +20,7 @@ def test_export_without_images_then_import_with_a_folder_of_them(neuroclip, stor
     assert (made.code, made.err) == (0, "")
     bare = neuroclip("import", tmp_path / "dataset", "--out", tmp_path / "bare", "--json")
     assert "not in this store" in bare.result["warnings"][0]
-    assert "--images" in bare.err
+    assert "name their folder with --pictures" in bare.err
     for word in ("--images", "--pictures"):
         words = (word, store_folder / "pictures", "--overwrite")
         assert neuroclip("import", tmp_path / "dataset", "--out", tmp_path / "back", *words).code == 0
@@ -33,12 +33,23 @@ def test_export_without_images_then_import_with_a_folder_of_them(neuroclip, stor
         (("prepare", "recordings"), {"--images", "--pictures"}),
         (("prepare", "things-eeg2"), {"--images", "--pictures"}),
         (("import",), {"--images", "--pictures"}),
-        (("export",), {"--without-images", "--without-pictures"}),
+        (("export",), {"--images", "--pictures", "--without-images", "--without-pictures"}),
     ],
 )
 def test_all_verbs_know_the_pictures_by_both_words(neuroclip, monkeypatch, verb, words):
     monkeypatch.setenv("COLUMNS", "200")
     assert words <= set(re.split(r"[\s,]+", neuroclip(*verb, "--help").out))
+
+
+@pytest.mark.parametrize("word", ["--images", "--pictures"])
+def test_export_and_import_take_the_same_words(neuroclip, refused, store_folder, tmp_path, word):
+    made = neuroclip("export", store_folder, "--to", tmp_path / "whole", word, "--json").result
+    assert made["images"] is True
+    without = word.replace("--", "--without-")
+    assert neuroclip("export", store_folder, "--to", tmp_path / "bare", without, "--json").result["images"] is False
+    words = ("import", tmp_path / "bare", "--out", tmp_path / "back", word, "nowhere")
+    assert "--pictures nowhere: there is no such folder" in refused(*words)
+    assert not (tmp_path / "back").exists()
 
 
 def test_an_export_is_replaced_when_asked(neuroclip, refused, store_folder, tmp_path):

@@ -40,6 +40,17 @@ def test_train_evaluate_retrieve(neuroclip, store_folder, tiny_words, recording,
         assert picture.format == "PNG"
 
 
+def test_the_same_training_again_does_nothing(neuroclip, refused, store_folder, tiny_words, tmp_path, snapshot):
+    words = ("train", "demo", "--data", store_folder, "--out", tmp_path / "run", *tiny_words, "epochs=1")
+    made = neuroclip(*words, "--json")
+    before = snapshot(tmp_path)
+    again = neuroclip(*words, "--json")
+    assert again.result == made.result
+    assert "is finished: it was trained with the same settings on the same store; nothing is to be done" in again.err
+    assert "training.seed was 0 and is 1" in refused(*words, "seed=1")
+    assert snapshot(tmp_path) == before
+
+
 def test_leaving_one_subject_out(neuroclip, refused, store_folder, tiny_words, tmp_path):
     words = (*tiny_words, "split=leave-one-subject-out")
     places = ("--data", store_folder, "--out", tmp_path / "run")

@@ -261,7 +261,7 @@ def test_without_a_table_pictures_are_those_of_the_folders(copied, stores, tmp_p
     data = copied(name)
     (data / "image_metadata.npy").unlink()
     (data / "test_images").rename(tmp_path / "test_images")
-    with pytest.raises(InputError, match=r"test_images is missing: put test_images there, or name .* --images"):
+    with pytest.raises(InputError, match=r"test_images is missing: put test_images there, or name .* --pictures"):
         prepare_things_eeg2(data, tmp_path / "store", channels=["all"])
     (data / "training_images").rename(tmp_path / "training_images")
     made = TrialStore(prepare_things_eeg2(data, tmp_path / "store", images=tmp_path, channels=["all"]))

@@ -120,7 +120,7 @@ def test_without_pictures_the_store_is_another_that_says_so(store_folder, tmp_pa
     assert store.read([0]).shape == (1, 4, 30)
     with pytest.raises(InputError, match="does not exist"):
         store.open_picture(store.pictures[columns.IMAGE_ID][0])
-    with pytest.raises(InputError, match="came without its pictures: export it with --without-images"):
+    with pytest.raises(InputError, match="came without its pictures: export it with --without-pictures"):
         export_store(store.path, tmp_path / "again")
     again = export_store(store.path, tmp_path / "again", images=False)
     for number, made in enumerate((without, again)):
@@ -130,8 +130,10 @@ def test_without_pictures_the_store_is_another_that_says_so(store_folder, tmp_pa
 
 def test_other_pictures_are_not_taken(store_folder, tmp_path):
     without = export_store(store_folder, tmp_path / "without", images=False)
-    with pytest.raises(InputError, match=r"nowhere.*is missing: --images must have every picture"):
+    with pytest.raises(InputError, match=r"--pictures .*nowhere: there is no such folder"):
         import_store(without, tmp_path / "out", pictures=tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"is missing: --pictures must have every picture"):
+        import_store(without, tmp_path / "out", pictures=tmp_path)
     other = tmp_path / "other"
     for name in TrialStore(store_folder).pictures[columns.PICTURE_FILE]:
         (other / name).parent.mkdir(parents=True, exist_ok=True)

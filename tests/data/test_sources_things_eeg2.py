@@ -214,7 +214,7 @@ def bomb(path: Path) -> None:
         (lambda path: path.write_bytes(b"GIF89a, no more"), "cannot be read as a picture"),
         (lambda path: path.write_bytes(b""), "cannot be read as a picture"),
         (bomb, "has 9000 x 9000 pixels, more than the 64,000,000 that are opened: make it smaller"),
-        (lambda path: path.unlink(), "is missing: put test_images there, or name their folder with --images"),
+        (lambda path: path.unlink(), "is missing: put test_images there, or name their folder with --pictures"),
     ],
 )
 def test_pictures_are_looked_at_before_any_trial(copied: Path, tmp_path: Path, monkeypatch, spoil, message: str):

@@ -5,7 +5,10 @@ import torch
 from neuroclip_hf.losses import gather_with_gradient, softened_contrastive_loss
 
 # Rows of each process: even, uneven, and one process without any.
-PARTS = {"even": {1: [6], 2: [3, 3], 3: [2, 2, 2]}, "uneven": {1: [6], 2: [1, 5], 3: [4, 0, 2]}}
+PARTS = {
+    "even": {1: [6], 2: [3, 3], 3: [2, 2, 2], 4: [2, 1, 2, 1]},
+    "uneven": {1: [6], 2: [1, 5], 3: [4, 0, 2], 4: [0, 3, 1, 2]},
+}
 
 
 def shared_weight(rank, world):
@@ -31,10 +34,10 @@ def test_one_process_gets_its_own_tensor_back():
 
 
 def test_several_processes_equal_one(on_ranks):
-    found = on_ranks(shared_weight, (1, 2, 3))
+    found = on_ranks(shared_weight, (1, 2, 3, 4))
     for parts in PARTS:
         (alone,) = found[1]
-        for world in (2, 3):
+        for world in (2, 3, 4):
             ranks = [rank[parts] for rank in found[world]]
             for rank in ranks:
                 torch.testing.assert_close(rank["loss"], alone[parts]["loss"], rtol=1e-12, atol=0)

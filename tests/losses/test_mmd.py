@@ -85,7 +85,7 @@ def test_shapes_that_do_not_fit(shape, count):
         mmd_between_subjects(torch.ones(shape), torch.zeros(count, dtype=torch.int64))
 
 
-PARTS = {1: [8], 2: [3, 5], 3: [1, 7, 0]}
+PARTS = {1: [8], 2: [3, 5], 3: [1, 7, 0], 4: [2, 1, 0, 5]}
 
 
 def shared_weight(rank, world):
@@ -98,10 +98,10 @@ def shared_weight(rank, world):
 
 
 def test_several_processes_equal_one(on_ranks):
-    found = on_ranks(shared_weight, (1, 2, 3))
+    found = on_ranks(shared_weight, (1, 2, 3, 4))
     (alone,) = found[1]
     assert float(alone["gradient"].norm()) > 0
-    for world in (2, 3):
+    for world in (2, 3, 4):
         for rank in found[world]:
             torch.testing.assert_close(rank["loss"], alone["loss"], rtol=1e-12, atol=0)
         gradient = sum(rank["gradient"] for rank in found[world]) / world

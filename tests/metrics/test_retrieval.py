@@ -198,6 +198,14 @@ def test_shapes_that_do_not_fit_are_named():
         pairwise_identification(torch.zeros(1, 3), torch.ones(1, 3, dtype=torch.bool))
 
 
+@pytest.mark.parametrize(
+    ("ks", "message"), [(1, "ks is 1"), ("15", "ks is '15'"), (None, "ks is None"), ((), "ks is empty")]
+)
+def test_ks_are_several(ks, message):
+    with pytest.raises(ValueError, match=f"{message}: .*as in ks="):
+        retrieval_accuracy(torch.eye(3), torch.eye(3), torch.arange(3), ks=ks)
+
+
 @pytest.mark.parametrize("k", [0, -1, 1.5])
 def test_impossible_ks_are_named(k):
     with pytest.raises(ValueError, match=f"k is {k}"):

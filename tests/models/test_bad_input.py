@@ -30,11 +30,37 @@ from neuroclip_hf.models import NeuroCLIPModel
         ({"image_features": torch.zeros(2, 1, 16)}, "image_features is for 2 pictures, and pixel_values holds 3"),
         ({"image_features": torch.zeros(3, 1, 16).long()}, "image_features is torch.int64: it must be a floating"),
         ({"eeg_values": [1.0]}, "eeg_values is a list: it must be a tensor"),
+        ({"return_loss": "no"}, "return_loss is 'no': it must be true or false"),
+        ({"return_dict": 0}, "return_dict is 0: it must be true or false"),
     ],
 )
 def test_batches(make_model, batch, wrong, message):
     with pytest.raises(InputError, match=re.escape(message)):
         make_model()(**batch | wrong)
+
+
+@pytest.mark.parametrize(
+    "emptied",
+    [["pixel_values"], ["eeg_values", "picture_index", "image_id"]],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_empty_batches(make_model, batch, emptied, training):
+    model = make_model().train(training)
+    for name in emptied:
+        batch[name] = batch[name][:0]
+    with pytest.raises(InputError, match=f"{emptied[0]} holds 0 (recordings|pictures): it must hold at least one"):
+        model(**batch)
+
+
+def test_no_pictures_and_no_recordings(make_model, batch):
+    with pytest.raises(InputError, match="pixel_values holds 0 pictures"):
+        make_model().get_image_features(batch["pixel_values"][:0])
+    assert make_model().get_brain_features(batch["eeg_values"][:0]).shape == (0, 8)  # as every encoder does
+
+
+def test_no_frozen_features(make_model):
+    with pytest.raises(InputError, match="image_features holds 0 pictures: it must hold at least one"):
+        make_model(prompt_config=None)(image_features=torch.zeros(0, 1, 16), return_loss=False)
 
 
 def test_pictures_of_any_size_where_the_tower_takes_them(make_model, any_tower):
@@ -55,6 +81,12 @@ def test_pictures_of_any_size_where_the_tower_takes_them(make_model, any_tower):
         ({"encoder": 4}, "there is no encoder 4: choose one of"),
         ({"revision": "v1"}, "revision is 'v1', but small-clip ships with the package.*leave it out"),
         ({"bogus": 3}, "no setting bogus"),
+        ({"tower": "x"}, "tower is 'x', but it follows from name_or_path here"),
+        ({"tower_revision": "x"}, "tower_revision is 'x', but it follows from revision here"),
+        ({"vision_config": {}}, "vision_config is {}, but it follows from name_or_path here"),
+        ({"tower_fingerprint": "x"}, "tower_fingerprint is 'x', but it follows from name_or_path here"),
+        ({"encoder_config": {}}, "encoder_config is {}, but it follows from encoder and encoder_settings here"),
+        ({"prompt_config": None}, "prompt_config is None, but it follows from prompt here"),
     ],
 )
 def test_new_models(wrong, message):
@@ -79,6 +111,16 @@ def test_a_revision_of_a_folder(make_model, clip_checkpoint, tmp_path):
     [
         ({"bogus": 3, "other": 1}, "NeuroCLIPModel has no setting bogus, other: .*softening"),
         ({"strict": "no"}, "strict is 'no': it must be true or false"),
+        ({"config": 3}, "config is 3: it must be a NeuroCLIPConfig"),
+        ({"encoder_config": 3}, "encoder_config is 3: it must be a dict of settings"),
+        ({"encoder_config": None}, "encoder_config is None: it must be a dict of settings"),
+        ({"vision_config": "x"}, "vision_config is 'x': it must be a dict of settings"),
+        ({"vision_config": {"bogus": 1}}, "CLIPVisionConfig has no setting bogus"),
+        ({"vision_model": 5}, "vision_model is 5: .*leave it out"),
+        ({"stored_towers": 3}, "stored_towers is 3: .*leave it out"),
+        ({"projection_dim": 7}, r"brain_projection\.bias \(mismatched\).*projection_dim is 7\): leave them out"),
+        ({"projection_dim": 7, "strict": False}, r"brain_projection\.bias \(mismatched\).*projection_dim is 7"),
+        ({"encoder_config": {"hidden_size": 9}}, r"brain_projection\.weight \(mismatched\).*'hidden_size': 9"),
     ],
 )
 def test_loading(make_model, tmp_path, wrong, message):
@@ -87,7 +129,63 @@ def test_loading(make_model, tmp_path, wrong, message):
         NeuroCLIPModel.from_pretrained(tmp_path, **wrong)
 
 
-def test_saving(make_model, tmp_path):
-    with pytest.raises(InputError, match="include_backbone is 'yes': it must be true or false"):
-        make_model().save_pretrained(tmp_path / "model", include_backbone="yes")
+def test_loading_with_a_config_and_a_setting(make_model, tmp_path):
+    model = make_model()
+    model.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"softening is 0\.1: config was given too, so set it there"):
+        NeuroCLIPModel.from_pretrained(tmp_path, config=model.config, softening=0.1)
+    assert NeuroCLIPModel.from_pretrained(tmp_path, softening=0.1).config.softening == 0.1
+
+
+def test_sizes_may_differ_if_they_are_let(make_model, tmp_path):
+    make_model().save_pretrained(tmp_path)
+    model = NeuroCLIPModel.from_pretrained(tmp_path, projection_dim=7, strict=False, ignore_mismatched_sizes=True)
+    assert model.brain_projection.weight.shape == (7, 12)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"vision_model": 5}, "vision_model is 5: it must be a vision tower of transformers"),
+        ({"stored_towers": 3}, "stored_towers is 3: it must be a dict of towers"),
+        ({"config": 3}, "config is 3: it must be a NeuroCLIPConfig"),
+    ],
+)
+def test_building(make_config, wrong, message):
+    with pytest.raises(InputError, match=message):
+        NeuroCLIPModel(**{"config": make_config(), **wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"include_backbone": "yes"}, "include_backbone is 'yes': it must be true or false"),
+        ({"bogus": 4}, "save_pretrained has no option bogus=4: its options are .*include_backbone"),
+        ({"safe_serialization": False}, "safe_serialization is False: checkpoints are safetensors only"),
+        ({"save_directory": None}, "save_directory is None: it must be a folder"),
+    ],
+)
+def test_saving(make_model, tmp_path, wrong, message):
+    with pytest.raises(InputError, match=message):
+        make_model().save_pretrained(**{"save_directory": tmp_path / "model", **wrong})
     assert not (tmp_path / "model").exists()
+
+
+def test_saving_into_a_file(make_model, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=r"save_directory is .*file, which is a file: name a folder"):
+        make_model().save_pretrained(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_options_of_older_programs_are_let_pass(make_model, tmp_path):
+    make_model().save_pretrained(tmp_path, safe_serialization=True, save_function=torch.save)
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_a_model_without_a_tower_cannot_include_it(make_model, tmp_path):
+    model = make_model(vision=False)
+    with pytest.raises(InputError, match="include_backbone is True, but this model has vision=False and no tower"):
+        model.save_pretrained(tmp_path / "model", include_backbone=True)
+    model.save_pretrained(tmp_path / "model")
+    assert NeuroCLIPModel.from_pretrained(tmp_path / "model").config.tower_included is False

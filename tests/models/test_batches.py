@@ -4,7 +4,7 @@ import torch
 
 from neuroclip_hf.models.brain_image.batches import weigh_penalties
 
-PARTS = {1: [3], 2: [2, 1]}
+PARTS = {1: [3], 2: [2, 1], 4: [1, 0, 1, 1]}
 
 
 def weighed(rank, world):
@@ -15,9 +15,10 @@ def weighed(rank, world):
 
 
 def test_means_are_those_of_all_rows(on_ranks):
-    found = on_ranks(weighed, (1, 2))
+    found = on_ranks(weighed, PARTS)
     expected = 2 * 3.0 + 0.5 * 41 / 3
     for ranks in found.values():
         torch.testing.assert_close(torch.stack([each["total"] for each in ranks]).mean().item(), expected)
-    alone, shared = (torch.cat([each["gradient"] for each in ranks]) for ranks in found.values())
-    torch.testing.assert_close(shared, alone)
+    alone, *shared = (torch.cat([each["gradient"] for each in ranks]) for ranks in found.values())
+    for each in shared:
+        torch.testing.assert_close(each, alone)

@@ -112,7 +112,10 @@ def test_pictures_of_another_size_for_a_tower_that_takes_any(recipe, trials, tmp
         ({"kind_settings": {"softening": 2.0}}, "softening is 2"),
         ({"kind": "neuroklip"}, "kind is 'neuroklip': there are models of the kinds neuroclip"),
         ({"logit_scale_init_value": 9.0}, "logit_scale_init_value is 9"),
-        ({"lora": {"rank": 3}}, "lora.rank is 3"),
+        (
+            {"lora": {"rank": 3}},
+            r"lora\.rank is 3: lora has no such setting, but alpha_pattern, .*lora_alpha, .*, r, ",
+        ),
         ({"lora": {"r": 0, "target_modules": ["q_proj"]}}, "tower_adapters.lora"),
         ({"lora": {"r": 2, "target_modules": ["query"]}}, "tower_adapters.lora does not fit the model"),
         ({"lora": {"r": 2, "place": "model"}}, "lora.place is 'model'"),

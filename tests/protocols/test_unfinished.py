@@ -16,6 +16,7 @@ from neuroclip_hf.processing.collator import BrainImageCollator
 from neuroclip_hf.protocols import run as protocol
 from neuroclip_hf.protocols.run import train_run
 from neuroclip_hf.sharing.card import write_run_card
+from neuroclip_hf.training import trainer
 from neuroclip_hf.training.settings import load_recipe
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in a fork of this one")
@@ -238,3 +239,68 @@ def test_strange_files_and_other_processes_are_left_alone(small, store, tmp_path
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(InputError, match="run is being made by another process: wait for it"):
             train_run(small, store, tmp_path / "run")
+
+
+@pytest.fixture
+def finished(recipe, store, tmp_path):
+    """A finished run."""
+    return train_run(recipe, store, tmp_path / "run")
+
+
+def test_a_finished_run_is_not_trained_again(finished, recipe, store, snapshot, monkeypatch, caplog):
+    caplog.set_level("INFO", "neuroclip_hf")
+    before = snapshot(finished.parent)
+    monkeypatch.setattr(protocol, "train_on_store", lambda *_, **__: pytest.fail("it was trained"))
+    for same in (recipe, changed(recipe, checkpoint_minutes=3.0, num_workers=1)):
+        caplog.clear()
+        assert train_run(same, store, finished) == finished
+        assert f"{finished} is finished: it was trained with the same settings on the same store" in caplog.text
+        assert snapshot(finished.parent) == before
+
+
+def test_another_run_is_not_taken_for_the_one_asked_for(finished, recipe, store, array_store, snapshot):
+    before = snapshot(finished)
+    random = replace(recipe, model=replace(recipe.model, tower="random"))
+    for asked, trials, control, message in (
+        (changed(recipe, epochs=3), store, False, "training.epochs was 2 and is 3"),
+        (random, store, False, "model.tower was 'small-clip' and is 'random'"),
+        (recipe, array_store(), False, f"store was '{store.info.fingerprint}' and is"),
+        (recipe, store, True, "control was False and is True"),
+    ):
+        with pytest.raises(InputError, match=f"run already exists: pass --overwrite .* asked for: .*{message}"):
+            train_run(asked, trials, finished, control=control)
+    (finished / "recipe.yaml").write_text("epochs: [")
+    with pytest.raises(InputError, match=r"run already exists: pass --overwrite .*recipe\.yaml cannot be read"):
+        train_run(recipe, store, finished)
+    assert {**snapshot(finished), "recipe.yaml": before["recipe.yaml"]} == before
+
+
+def test_a_finished_run_on_another_tower_of_the_same_name(recipe, store, tower, tmp_path):
+    out = train_run(on_tower(recipe, tower), store, tmp_path / "run")
+    assert train_run(on_tower(recipe, tower), store, out) == out
+    change_weights(tower)
+    with pytest.raises(InputError, match=r"tower\.fingerprint was '"):
+        train_run(on_tower(recipe, tower), store, out)
+
+
+def test_a_run_that_was_stopped_says_how_long_all_attempts_took(small, store, tmp_path, monkeypatch):
+    fails_at(5, RuntimeError("stopped"), monkeypatch)
+    monkeypatch.setattr(trainer, "time", Clock())
+    with pytest.raises(RuntimeError, match="stopped"):
+        train_run(small, store, tmp_path / "run")
+    kept = max((tmp_path / ".run.unfinished" / "checkpoints" / "training").iterdir())
+    first = read_json(kept / "state.json")["seconds"]
+    assert first > 0
+    monkeypatch.setattr(trainer, "time", clock := Clock())
+    train_run(small, store, tmp_path / "run")
+    assert read_json(tmp_path / "run" / "run.json")["seconds"] == first + clock.now - 1
+
+
+class Clock:
+    """A second goes by whenever somebody looks at it."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        self.now += 1
+        return self.now

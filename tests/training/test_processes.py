@@ -50,9 +50,10 @@ def validate(model):
 
 
 def trained(rank, world):
-    """In float64, in bfloat16 over float32, and with a distance between the two subjects in the loss."""
+    """In float64, so with pictures in chunks, in bfloat16, and with a distance between the subjects in the loss."""
     return {
         "exact": _train(SETTINGS, torch.float64),
+        "chunks": _train(SETTINGS, torch.float64, chunk=2),
         "half": _train(HALF, torch.float32),
         "between": _train(BETWEEN, torch.float64),
     }
@@ -80,9 +81,10 @@ def _model(dtype):
     return NeuroCLIPModel(config).to(dtype)
 
 
-def _train(settings, dtype):
+def _train(settings, dtype, chunk=None):
     """Weights, losses, and which rows were read in every step of both epochs."""
     model, items, batches = _model(dtype), Recordings(dtype), Shuffled(14, settings.batch_size, 0)
+    model.picture_chunk_size = chunk
     result = train(model, items, items.collate, settings, batches, validate)
     return {
         "state": {name: value for name, value in model.state_dict().items() if "encoder.layers" not in name},
@@ -96,7 +98,8 @@ def test_weights_equal_those_of_one_process(on_ranks):
     ranks = {world: [rank["exact"] for rank in each] for world, each in found.items()}
     (alone,) = ranks[1]
     assert any("running_var" in name for name in alone["state"])
-    for rank in (*ranks[2], *ranks[4]):
+    chunked = [rank["chunks"] for each in found.values() for rank in each]
+    for rank in (*ranks[2], *ranks[4], *chunked):
         torch.testing.assert_close(rank["losses"], alone["losses"], rtol=1e-10, atol=0)
         for name, value in alone["state"].items():
             torch.testing.assert_close(rank["state"][name], value, rtol=1e-7, atol=1e-9, msg=name)

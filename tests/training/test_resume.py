@@ -1,9 +1,11 @@
 """A training that is killed at any moment and started again ends with the same bits."""
 
+import hashlib
 import json
 import math
 import os
 import random
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -181,6 +183,79 @@ def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_used(undisturbed,
         assert run(tmp_path) == undisturbed
     assert seen == ["step-000000005", "step-000000004"]
     assert "step-000000005 is damaged and not used" in caplog.text
+
+
+def cut_in_its_header(tmp_path):
+    """The file ends inside what safetensors says of its tensors."""
+    path = tmp_path / "step-000000005" / "tensors.safetensors"
+    path.write_bytes(path.read_bytes()[:20])
+
+
+def cut_and_signed(tmp_path):
+    """As many bytes as were on the disk before it was full, with checksums that somebody wrote for these."""
+    path = tmp_path / "step-000000005" / "tensors.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    sign(path.parent)
+
+
+def state_of_another_run(tmp_path):
+    """A whole state file, of another training at the same step."""
+    run(tmp_path / "other", seed=7)
+    shutil.copy(tmp_path / "other" / "step-000000009" / "state.json", tmp_path / "step-000000005" / "state.json")
+    shutil.rmtree(tmp_path / "other")
+
+
+def state_of_no_kind(tmp_path):
+    """A whole JSON file that holds no state, with checksums that somebody wrote for it."""
+    path = tmp_path / "step-000000005" / "state.json"
+    path.write_text("[1]")
+    sign(path.parent)
+
+
+def sign(folder):
+    names = ("tensors.safetensors", "state.json")
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    (folder / "checksums.json").write_text(json.dumps(sums))
+
+
+@needs_fork
+@pytest.mark.parametrize("damage", [cut_in_its_header, cut_and_signed, state_of_another_run, state_of_no_kind])
+def test_what_no_training_wrote_is_not_gone_on_with(undisturbed, tmp_path, caplog, damage):
+    caplog.set_level("INFO", "neuroclip_hf")
+    killed(tmp_path, Toy, "forward", 6)
+    damage(tmp_path)
+    assert run(tmp_path) == undisturbed
+    assert "step-000000005 is damaged and not used" in caplog.text
+    assert "step 4 of 9" in caplog.text
+
+
+@needs_fork
+@pytest.mark.parametrize(
+    ("rename", "after", "left", "goes_on_after"),
+    [(12, False, ["tmp"], 3), (12, True, ["old", "tmp"], 2), (13, False, ["old", "tmp"], 2), (13, True, ["old"], 3)],
+)
+def test_killed_between_two_renames(undisturbed, tmp_path, caplog, rename, after, left, goes_on_after):
+    """At the end of an epoch the checkpoint of its last step is moved away, and another moved there.
+
+    Of each checkpoint there are three renames, two of them of its files; these are the eleventh to the thirteenth.
+    """
+    caplog.set_level("INFO", "neuroclip_hf")
+    killed(tmp_path, os, "replace", rename, after)
+    assert sorted(path.suffix.removeprefix(".") for path in tmp_path.glob(".step-000000003.*")) == left
+    assert newest(tmp_path) == goes_on_after
+    assert run(tmp_path) == undisturbed
+    assert f"Going on after step {goes_on_after} of 9" in caplog.text
+    assert not list(tmp_path.glob(".step-*"))
+
+
+@pytest.mark.parametrize("part", ["history", "epoch", "scaler"])
+def test_a_state_that_lacks_a_part_is_named(tmp_path, part):
+    run(tmp_path)
+    path = tmp_path / "step-000000009" / "state.json"
+    path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != part}))
+    sign(path.parent)
+    with pytest.raises(InputError, match=f"checkpoint of step 9 lacks {part}"):
+        run(tmp_path)
 
 
 @pytest.mark.parametrize("file", ["tensors.safetensors", "state.json", "checksums.json"])

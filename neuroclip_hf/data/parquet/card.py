@@ -116,7 +116,7 @@ def _pictures(store: TrialStore, info: ExportInfo) -> str:
 
 
 def _back(info: ExportInfo) -> str:
-    missing = "" if info.images else " With `--images FOLDER` it takes the pictures that were left out from there."
+    missing = "" if info.images else " With `--pictures FOLDER` it takes the pictures that were left out from there."
     return (
         "## Training\n\n`neuroclip import . --out STORE` rebuilds the trial store, to the byte, for training with "
         f"random access.{missing}"

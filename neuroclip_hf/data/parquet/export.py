@@ -53,11 +53,11 @@ def export_store(path: str | Path, out: str | Path, *, images: bool = True, over
     for subject in store.subjects:
         layout.check_subject(subject, store.path)
     if images and WITHOUT_PICTURES in store.info.warnings:
-        raise InputError(f"{store.path} came without its pictures: export it with --without-images.")
+        raise InputError(f"{store.path} came without its pictures: export it with --without-pictures.")
     if images and not store.info.redistribute_pictures:
         get_logger().warning(
             "The pictures of this store may not be redistributed: keep the export to yourself, or leave them out with "
-            "--without-images."
+            "--without-pictures."
         )
     sweep(Path(out), overwrite)
     with new_folder(out, overwrite, EXPORT_FILE) as folder:
@@ -155,7 +155,7 @@ def _picture_parts(store: TrialStore, images: bool) -> list[range]:
     for row, name in enumerate(store.pictures[columns.PICTURE_FILE]):
         path = store.path / name
         if not path.is_file():
-            raise InputError(f"{path} is missing: put the picture there, or export with --without-images.")
+            raise InputError(f"{path} is missing: put the picture there, or export with --without-pictures.")
         size += path.stat().st_size
         if size > layout.SHARD_BYTES and row > first:
             parts.append(range(first, row))

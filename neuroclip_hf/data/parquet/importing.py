@@ -45,10 +45,14 @@ def import_store(
         overwrite (`bool`): replace an existing store.
 
     Raises:
-        InputError: naming the file of the export that is missing, damaged or not of this format; nothing is left
-            under `out`.
+        InputError: naming the file of the export that is missing, damaged or not of this format, or a folder of
+            pictures that is not there; nothing is left under `out`.
     """
     refuse_existing(out, overwrite, STORE_FILE)
+    if pictures is not None and not Path(pictures).is_dir():
+        raise InputError(
+            f"--pictures {pictures}: there is no such folder; name the one that has the store's pictures."
+        )
     sweep(Path(out), overwrite)
     with new_folder(out, overwrite, STORE_FILE) as folder:
         rebuild = _Rebuild.open(Path(export), folder)
@@ -134,7 +138,7 @@ class _Rebuild:
         else:
             get_logger().warning(
                 "The export holds no pictures, so that this is another store than the original and trains no model "
-                "that looks at pictures: name their folder with --images."
+                "that looks at pictures: name their folder with --pictures."
             )
             warnings = list(dict.fromkeys([*self.store_info.warnings, WITHOUT_PICTURES]))
         if warnings != self.store_info.warnings:
@@ -163,7 +167,7 @@ class _Rebuild:
             source = folder / name.removeprefix(f"{PICTURES_FOLDER}/")
             target = self._picture_path(name, self.folder / PICTURES_FILE)
             if not source.is_file():
-                raise InputError(f"{source} is missing: --images must have every picture of the store.")
+                raise InputError(f"{source} is missing: --pictures must have every picture of the store.")
             shutil.copyfile(source, target)
             if self.store_info.checksums.get(name) != sha256(target):
                 raise InputError(f"{source} is not the picture of the store: get the same version of it.")

@@ -225,7 +225,7 @@ def _channels(names: Sequence[str]) -> tuple[str, ...]:
 def _check_picture_folders(images: Path) -> None:
     for name in PICTURE_FOLDERS.values():
         if not (images / name).is_dir():
-            raise InputError(f"{images / name} is missing: put {name} there, or name their folder with --images.")
+            raise InputError(f"{images / name} is missing: put {name} there, or name their folder with --pictures.")
 
 
 def _list_pictures(images: Path, metadata: ImageMetadata) -> list[ShownPicture]:
@@ -250,7 +250,7 @@ def _check_pictures(pictures: Sequence[ShownPicture], allow_missing: bool) -> No
 
 def _refuse_missing(picture: ShownPicture) -> None:
     folder = PICTURE_FOLDERS[picture.gallery]
-    raise InputError(f"{picture.path} is missing: put {folder} there, or name their folder with --images.")
+    raise InputError(f"{picture.path} is missing: put {folder} there, or name their folder with --pictures.")
 
 
 def _write_pictures(writer: StoreWriter, pictures: Sequence[ShownPicture]) -> None:

@@ -7,7 +7,7 @@ from accelerate.state import GradientState
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.losses import gather_with_gradient
-from neuroclip_hf.models.batches import require_places
+from neuroclip_hf.models.batches import require_places, require_whole_numbers
 
 
 def of_rows(pictures: torch.Tensor | None, picture_index: torch.Tensor | None) -> torch.Tensor | None:
@@ -16,6 +16,13 @@ def of_rows(pictures: torch.Tensor | None, picture_index: torch.Tensor | None) -
         return pictures
     require_places("picture_index", picture_index, len(pictures))
     return pictures.index_select(0, picture_index.long())  # whose gradient is deterministic
+
+
+def check_numbers(brain: torch.Tensor | None, **named: torch.Tensor | None) -> None:
+    """Raise [`InputError`] unless whatever is given by these names are whole numbers, one for each recording."""
+    for name, values in named.items():
+        if values is not None:
+            require_whole_numbers(name, values, len(values if brain is None else brain))
 
 
 def check_pairs(brain: torch.Tensor, image: torch.Tensor) -> None:

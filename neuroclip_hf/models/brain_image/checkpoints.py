@@ -13,6 +13,13 @@ from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig, find_structure
 from neuroclip_hf.columns import SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
+from neuroclip_hf.models.brain_image.arguments import (
+    changed_settings,
+    check_against,
+    check_building,
+    check_loading,
+    check_saving,
+)
 from neuroclip_hf.models.brain_image.frozen_towers import FrozenTowers
 from neuroclip_hf.models.brain_image.recorded_adapters import (
     MODEL,
@@ -69,18 +76,24 @@ class SmallCheckpoints(FrozenTowers):
                 `benchmarks/encoders.py` prints both; "eeg_project" is the largest, see there.
 
         Raises:
-            InputError: naming the keys that are missing or unexpected, or both fingerprints if the tower that the
+            InputError: naming the keys that are missing, unexpected or of another size (which `strict=False` beside
+                `ignore_mismatched_sizes=True` lets pass), or both fingerprints if the tower that the
                 checkpoint names, or holds, is not the one that it was saved with; for `use_safetensors=False`,
-                `trust_remote_code=True`, a `revision` of a folder, a setting that does not exist, and a `device_map`
+                `trust_remote_code=True`, a `revision` of a folder, a setting that does not exist or is of the
+                wrong kind, a tower, and a `device_map`
                 that leaves weights on disk or away from their layer.
         """
         require_switch("strict", strict)
         refuse_revision(name_or_path, options.get("revision"))
         wants_report = options.pop("output_loading_info", False)
         refuse_unsafe(options)
+        check_loading(cls.config_class, cls.tower_parts, options)
         refuse_peft_file(name_or_path, options)
         options["use_safetensors"] = True
-        if stored := cls._fetch_named_towers(name_or_path, options):
+        changed = changed_settings(cls.config_class, options)
+        may_differ = options.get("ignore_mismatched_sizes", False) and not strict
+        options["ignore_mismatched_sizes"] = True  # they are refused below, where they can be named
+        if stored := cls._fetch_named_towers(name_or_path, options, strict):
             options["stored_towers"] = stored
         try:
             model, report = super().from_pretrained(name_or_path, *arguments, output_loading_info=True, **options)
@@ -93,10 +106,11 @@ class SmallCheckpoints(FrozenTowers):
             for key in report[f"{kind}_keys"]
         ]
         wrong = sorted([*wrong, *(f"{key} (unexpected)" for key in model._finish_towers(options.get("cache_dir")))])
-        if strict and wrong:
+        if (strict and wrong) or (report["mismatched_keys"] and not may_differ):
+            remedy = "Copy the whole checkpoint, or train it again."
             raise InputError(
                 f"The weights in {name_or_path} do not fit its config: {', '.join(wrong)}. "
-                "Copy the whole checkpoint, or train it again."
+                + (f"It was loaded with other settings ({', '.join(changed)}): leave them out." if changed else remedy)
             )
         if strict:
             refuse_another_tower(model, name_or_path, options)
@@ -126,9 +140,11 @@ class SmallCheckpoints(FrozenTowers):
                 `local_files_only`, `token`, as everywhere in transformers.
 
         Raises:
-            InputError: if the checkpoint cannot be used, or a setting is unknown or impossible.
+            InputError: if the checkpoint cannot be used, or a setting is unknown, impossible, or follows from these
+                arguments.
         """
         hub = {name: settings.pop(name) for name in HUB_OPTIONS if name in settings}
+        check_building(cls.tower_parts, settings)
         location = tower_location(str(name_or_path))
         refuse_revision(str(name_or_path), revision)
         revision = resolve_commit(location, revision, **hub)
@@ -152,12 +168,13 @@ class SmallCheckpoints(FrozenTowers):
         return model
 
     @classmethod
-    def _fetch_named_towers(cls, name_or_path: Any, options: dict[str, Any]) -> dict[str, StoredTower]:
+    def _fetch_named_towers(cls, name_or_path: Any, options: dict[str, Any], strict: bool) -> dict[str, StoredTower]:
         hub = {name: options[name] for name in HUB_OPTIONS if name in options}
         config = options.get("config", name_or_path)
         if not isinstance(config, PretrainedConfig):
             places = {name: options[name] for name in ("revision", "subfolder") if name in options}
             config = cls.config_class.from_pretrained(config, **hub, **places)
+            check_against(config, options, name_or_path, strict)
         if config.tower_included or not options.get("vision", config.vision):
             return {}
         if not can_be_fetched(config.tower, config.tower_revision):
@@ -176,23 +193,30 @@ class SmallCheckpoints(FrozenTowers):
         Args:
             save_directory (`str` or path): a folder.
             arguments: as for `PreTrainedModel.save_pretrained`.
-            include_backbone (`bool`): write the tower too, where it would only be named.
+            include_backbone (`bool`): write the tower too, where it would only be named; not for a model that was
+                loaded with `vision=False` and has none.
             options: as for `PreTrainedModel.save_pretrained`.
 
         Raises:
-            InputError: if `peft` holds what could not be brought back: whole modules beside the adapters
-                (`modules_to_save`), adapters of other methods than LoRA and NeuroPrompt, or one that is switched on in
-                a part of its places.
+            InputError: if the folder is a file, an option does not exist, or `peft` holds what could not be brought
+                back: whole modules beside the adapters (`modules_to_save`), adapters of other methods than LoRA and
+                NeuroPrompt, or one that is switched on in a part of its places.
         """
         require_switch("include_backbone", include_backbone)
+        check_saving(save_directory, options)
+        if include_backbone and self.vision_model is None:
+            raise InputError(
+                "include_backbone is True, but this model has vision=False and no tower to write: leave it out, or "
+                "load the model with its tower."
+            )
         refuse_modules_to_save(self)
         records = record_adapters(self, self.vision_model, self.config.prompt_config is not None)
         active = vision.active_adapters(self)
         refuse_half_active(self, active)
-        included = include_backbone or not self._towers_can_be_left_out()
+        included = self.vision_model is not None and (include_backbone or not self._towers_can_be_left_out())
         with_adapters = bool(getattr(self, "_hf_peft_config_loaded", False))
         self.config.tower_included = included
-        holds_tower = included and self.vision_model is not None and options.get("state_dict") is None
+        holds_tower = included and options.get("state_dict") is None
         self.config.included_fingerprint = included_fingerprint(self) if holds_tower else None
         self.config.tower_adapters = records
         if self.vision_model is not None or records:

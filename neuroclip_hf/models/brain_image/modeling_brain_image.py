@@ -10,12 +10,12 @@ from transformers import PreTrainedModel, initialization
 from neuroclip_hf.adapters.neuro_prompt.structure import find_structure
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import vision
-from neuroclip_hf.models.batches import require_floating, require_pictures
+from neuroclip_hf.models.batches import require_floating, require_pictures, require_rows
+from neuroclip_hf.models.brain_image.arguments import check_model
 from neuroclip_hf.models.brain_image.checkpoints import SmallCheckpoints
 from neuroclip_hf.models.brain_image.configuration_brain_image import BrainImageConfig
 from neuroclip_hf.models.brain_image.frozen_towers import tower_dtype_of
 from neuroclip_hf.models.brain_image.recording_side import RecordingSide
-from neuroclip_hf.models.configuration import setting_names
 from neuroclip_hf.models.initialisation import initialise_as_torch
 from neuroclip_hf.models.projections import ImageProjection, LogitScale, build_projection
 from neuroclip_hf.models.registry import build_encoder
@@ -61,12 +61,7 @@ class BrainImageModel(RecordingSide, SmallCheckpoints):
         stored_towers: Mapping[str, StoredTower] | None = None,
         **towers: Any,
     ) -> None:
-        unknown = set(towers) - {part.name for part in self.tower_parts}
-        if unknown:  # transformers hands on what `from_pretrained` was given and nobody knows
-            raise InputError(
-                f"{type(self).__name__} has no setting {', '.join(sorted(unknown))}: its settings are "
-                f"{', '.join(setting_names(type(config)))}."
-            )
+        check_model(type(self), config, vision_model, stored_towers, towers)
         config.check()
         if vision_model is not None:
             config.vision_config = vision_model.config
@@ -299,3 +294,4 @@ class BrainImageModel(RecordingSide, SmallCheckpoints):
                 f"image_features is {tuple(image_features.shape)}: it must be (pictures, {expected[0]} layers, "
                 f"{expected[1]} wide), as get_frozen_image_features gives it."
             )
+        require_rows("image_features", image_features, "picture")

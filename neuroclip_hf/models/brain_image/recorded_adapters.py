@@ -37,6 +37,11 @@ _NOT_RECORDED = frozenset(
 )
 
 
+def adapter_settings(method: str) -> list[str]:
+    """Names of the settings of an adapter that a config records, sorted; `method` is peft's name of it, as "LORA"."""
+    return sorted(_SETTINGS[method])
+
+
 def check_records(records: Any, active: Any) -> None:
     """Raise [`InputError`] unless `tower_adapters` and `active_adapters` of a config are what they should be."""
     if not isinstance(records, dict):
@@ -66,7 +71,10 @@ def _check_record(name: Any, record: Any) -> None:
         )
     for setting, value in record.items():
         if setting not in _SETTINGS[method] | {"place", "peft_type"}:
-            raise InputError(f"{where}.{setting} is {value!r}: it must not be set in an adapter beside the prompts.")
+            raise InputError(
+                f"{where}.{setting} is {value!r}: it must not be set in an adapter beside the prompts, whose settings "
+                f"are {', '.join(adapter_settings(method))}."
+            )
         if not _is_plain(value):
             raise InputError(f"{where}.{setting} is {value!r}: it must be numbers, texts, lists and dicts alone.")
     _make_config(name, record)

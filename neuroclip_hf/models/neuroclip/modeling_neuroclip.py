@@ -8,9 +8,10 @@ from transformers.utils import ModelOutput
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.losses import contrastive_logits, gather_with_gradient, softened_cross_entropy
-from neuroclip_hf.models.batches import require_whole_numbers
-from neuroclip_hf.models.brain_image.batches import check_pairs, of_rows, refuse_accumulation
+from neuroclip_hf.models.batches import require_rows
+from neuroclip_hf.models.brain_image.batches import check_numbers, check_pairs, of_rows, refuse_accumulation
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
+from neuroclip_hf.models.configuration import require_switch
 from neuroclip_hf.models.neuroclip.configuration_neuroclip import NeuroCLIPConfig
 
 
@@ -110,12 +111,16 @@ class NeuroCLIPModel(BrainImageModel):
                 reads patterns.
 
         Raises:
-            InputError: if a side is missing or of another modality than the encoder's, or sizes do not fit each other.
+            InputError: if a side is missing, empty or of another modality than the encoder's, or sizes do not fit each
+                other.
         """
+        require_switch("return_loss", return_loss)
+        return_dict = self.config.return_dict if return_dict is None else return_dict
+        require_switch("return_dict", return_dict)
         brain, penalties = self.encode_recordings(subject_index, eeg_values=eeg_values, fmri_values=fmri_values)
-        for name, values in (("image_id", image_id), ("picture_index", picture_index)):
-            if values is not None:
-                require_whole_numbers(name, values, len(values if brain is None else brain))
+        if return_loss and brain is not None:
+            require_rows(self.main_input_name, brain, "recording")
+        check_numbers(brain, image_id=image_id, picture_index=picture_index)
         softened = return_loss and self.config.softening > 0
         image, frozen = self.embed_pictures(pixel_values, image_features, needs_frozen=softened)
         image, frozen = (of_rows(each, picture_index) for each in (image, frozen))
@@ -132,7 +137,7 @@ class NeuroCLIPModel(BrainImageModel):
             raise InputError(
                 f"the loss needs {self.main_input_name} and pixel_values: pass both, or return_loss=False."
             )
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+        return output if return_dict else output.to_tuple()
 
     def _loss(
         self,

@@ -21,7 +21,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import REPORT_FILE
 from neuroclip_hf.files import read_json, refuse_existing, write_json
 from neuroclip_hf.protocols.building import to_share
-from neuroclip_hf.protocols.run import LAST_EPOCH
+from neuroclip_hf.protocols.finished import LAST_EPOCH
 from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.settings import Recipe
 

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from neuroclip_hf.models.batches import require_subjects
 from neuroclip_hf.models.encoders.atm_s.configuration_atm_s import ATMSConfig
 from neuroclip_hf.models.encoders.base import EEGEncoder
 from neuroclip_hf.models.encoders.convolution import nice_convolutions
@@ -55,10 +56,11 @@ class ATMSEncoder(EEGEncoder):
     attention mix them, and what the channels have become is read by TSConv's convolutions and projector as if it were
     EEG.
 
-    Subjects: `subject_index` (batch,) counts from 0. `None`, or an index outside of 0 to `num_subjects` - 1 (the
-    processor gives -1 for a subject that was not trained on), is answered with the token of unknown subjects, row by
-    row. That token learns in training: a random `subject_dropout` of the rows is shown as unknown, so it becomes what
-    the subjects have in common. With `num_subjects` 0, or training without `subject_index`, it is the only one.
+    Subjects: `subject_index` (batch,) counts from 0 to `num_subjects` - 1. `None`, or -1, which the processor gives
+    for a subject that was not trained on, is answered with the token of unknown subjects, row by row; any other index
+    is refused. That token learns in training: a random `subject_dropout` of the rows is shown as unknown, so it
+    becomes what the subjects have in common. With `num_subjects` 0, whatever the index, or training without
+    `subject_index`, it is the only one.
 
     Source: ATM-S (Li et al., NeurIPS 2024, "Visual Decoding and Reconstruction via EEG Embeddings with Guided
     Diffusion"), its public code, dongyangli-del/EEG_Image_decode; the attention is that of iTransformer (Liu et al.,
@@ -92,6 +94,8 @@ class ATMSEncoder(EEGEncoder):
 
     def encode(self, values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
         """See [`BrainEncoder`]."""
+        if subject_index is not None and self.config.num_subjects > 0:
+            require_subjects(subject_index, self.config.num_subjects)
         subjects = self.subjects(subject_index, len(values))
         tokens = torch.cat([subjects, self.embedding(values)], dim=1)  # (B, 1 + C, D)
         tokens = self.norm(self.layers(self.embedding_dropout(tokens)))
