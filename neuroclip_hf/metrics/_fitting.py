@@ -22,7 +22,7 @@ def check_sides(vectors: torch.Tensor, gallery: torch.Tensor, name: str = "query
     check_matrix("gallery", gallery)
     if vectors.shape[1] != gallery.shape[1]:
         raise ValueError(
-            f"{name} is {tuple(vectors.shape)} and gallery {tuple(gallery.shape)}: expected (N, D) and (G, D) of one D."
+            f"{name} is {tuple(vectors.shape)} and gallery {tuple(gallery.shape)}: expected matrices of one width."
         )
 
 

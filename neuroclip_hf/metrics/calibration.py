@@ -27,11 +27,10 @@ _HAIR = 1e-9  # of the range of the scores: what decides between assignments tha
 def center(
     query: torch.Tensor, gallery: torch.Tensor, reference: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Subtract each side's mean from its vectors as given, without normalising. Calibrated with `reference`, else
-    transductive.
+    """Subtract each side's mean from its vectors as given, without normalising before or after.
 
-    Removes the gap between the two sides' cones (Liang et al., NeurIPS 2022, "Mind the gap", sec. 4.2, who shift
-    normalised vectors).
+    Calibrated with `reference`, else transductive. Removes the gap between the two sides' cones (Liang et al., NeurIPS
+    2022, "Mind the gap", sec. 4.2, who shift normalised vectors).
 
     Args:
         query: (Q, D).
@@ -119,12 +118,11 @@ def whiten(
 def csls_scores(
     query: torch.Tensor, gallery: torch.Tensor, k: int = 10, reference: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """2 cos(query, gallery) - r_query - r_gallery: cosine less how near everything is to either. Calibrated with
-    `reference`, else transductive.
+    """2 cos(query, gallery) - r_query - r_gallery: cosine less how near everything is to either.
 
-    Cross-domain similarity local scaling of Conneau et al. (ICLR 2018, sec. 2.3), against gallery entries that are
-    near to every query. r_query is the mean of the k highest cosines of the query with the gallery, r_gallery that of
-    the entry with the queries.
+    Calibrated with `reference`, else transductive. Cross-domain similarity local scaling of Conneau et al. (ICLR 2018,
+    sec. 2.3), against gallery entries that are near to every query. r_query is the mean of the k highest cosines of
+    the query with the gallery, r_gallery that of the entry with the queries.
 
     Args:
         query: (Q, D), need not be normalised: cosines are taken inside.
