@@ -14,12 +14,7 @@ import numpy as np
 from accelerate import PartialState
 
 from neuroclip_hf import columns
-from neuroclip_hf.checkpoints import (
-    CONTROL,
-    RUN_FILE,
-    TRAINED_ON_FILE,
-    trained_on,
-)
+from neuroclip_hf.checkpoints import trained_on
 from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
@@ -38,6 +33,7 @@ from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
+from neuroclip_hf.run_files import CONTROL, HISTORY_FILE, RECIPE_FILE, RUN_FILE, TRAINED_ON_FILE
 from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
 from neuroclip_hf.training.sections import OF_THE_MACHINE, TARGETS
@@ -250,12 +246,12 @@ def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
     with without_weight_bars():
         trained.model.save_pretrained(folder)
     trained.processor.save_pretrained(folder)
-    to_share(recipe).save(folder / "recipe.yaml")
+    to_share(recipe).save(folder / RECIPE_FILE)
     write_json(folder / RUN_FILE, trained.facts)
     write_json(folder / TRAINED_ON_FILE, trained.seen)
     for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for their owner alone
         shutil.copymode(folder / "config.json", weights)
-    write_text(folder / "training.jsonl", "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
+    write_text(folder / HISTORY_FILE, "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
 
 
 def _view(recipe: Recipe, store: TrialStore) -> TrainingView:

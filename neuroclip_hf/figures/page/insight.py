@@ -8,6 +8,7 @@ import numpy as np
 
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import load_run
+from neuroclip_hf.data.rankings import SavedRanking, read_ranking
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.figures.attention import attention_figure
 from neuroclip_hf.figures.filters import amplification, filter_figure
@@ -16,11 +17,11 @@ from neuroclip_hf.figures.inspection.pictures import filter_pictures, look_at_pi
 from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
 from neuroclip_hf.figures.page.reading import ABLATION, Result
 from neuroclip_hf.figures.page.shared import CHOSEN_EPOCH, caption, percent, readable, recorded_words
-from neuroclip_hf.figures.ranking import SavedRanking, read_ranking
 from neuroclip_hf.figures.scalp import placed_channels, scalp_map, why_no_map
 from neuroclip_hf.figures.sheets import NUM_FOUND, SHEET_DOTS_PER_INCH, Found, SheetRow, draw_sheet
 from neuroclip_hf.figures.style import to_png
 from neuroclip_hf.processing.collator import PictureSet
+from neuroclip_hf.run_files import RANKING_FILE
 
 PICTURES = 4
 SHEET_QUERIES = 8
@@ -51,7 +52,7 @@ def add_insight(section: Section, result: Result, store: TrialStore, *, pictures
     recorded = caption(first, recorded_words(store.info.data))
     ranking = read_ranking(folder)
     if ranking is None:
-        section.left_out.append("retrieval sheet: no ranking.safetensors; evaluate again with this version.")
+        section.left_out.append(f"retrieval sheet: no {RANKING_FILE}; evaluate again with this version.")
     else:
         _add_sheet(section, ranking, store, pictures, recorded)
     if not (folder / "model.safetensors").is_file():
