@@ -159,9 +159,11 @@ def _add_pictures(
     layer, looked = look_at_pictures(model, processor, pixel_values)
     shares = [one.share for one in looked if one.share is not None]
     text = caption(
-        "Where CATF (how much the patches of the filtered picture are attended to), the prompts and the class token "
-        f"look; the latter two in layer {layer}, the highest that is read. Above each map: its least and most "
-        "attended patch, in multiples of an even attention.",
+        "Where CATF looks: how much the patches of the filtered picture are attended to."
+        if looked[0].fusion is not None
+        else "",
+        f"Where prompts and class token look in layer {layer}, the highest that is read. Above each map: its least "
+        "and most attended patch, in multiples of an even attention.",
         f"Prompts take {percent(float(np.mean(shares)))} of the class token's attention." if shares else "",
         of_pictures,
         recorded,
@@ -199,7 +201,7 @@ def _add_scalp(
         f"Without a place on the scalp, and left out: {', '.join(lacking)}." if lacking else "",
         recorded,
     )
-    label = "fall of the right score" if method == "occlusion" else "gradient x input"
+    label = "fall of the right score (cosine)" if method == "occlusion" else "gradient x input (cosine)"
     png = to_png(scalp_map(found.channels, list(found.values), label))
     section.figures.append(PageFigure("scalp", "Channels that carry the signal", text, png))
 

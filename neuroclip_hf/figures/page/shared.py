@@ -60,6 +60,8 @@ def facts_table(facts: Mapping[str, Any]) -> PageTable:
 
 
 def _text(value: Any) -> str:
+    if not value and isinstance(value, (Mapping, list, tuple)):
+        return "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_text(entry)}" for name, entry in value.items())
     if isinstance(value, (list, tuple)):
