@@ -21,8 +21,9 @@ from typing import Any
 
 import torch
 from _stores import CHANNELS, SAMPLES, make_store
-from measuring import choose_device, describe_device, print_line
+from measuring import choose_device, describe_device
 from model import TOWERS
+from printing import print_line
 
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.protocols.run import train_on_store
@@ -67,6 +68,7 @@ class Clock:
 
     @staticmethod
     def now() -> float:
+        """By the clock."""
         return 1e3 * time.perf_counter()
 
 
@@ -187,9 +189,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, help="items a step (256 on a GPU or an imitated one, 64 on a CPU)")
     parser.add_argument("--workers", type=int, default=0, help="processes that load data")
     parser.add_argument("--imitated-step", type=float, metavar="MS", help="milliseconds of a wait instead of a step")
-    parser.add_argument(
-        "--folder", type=Path, help="where the store is made; the system's temporary folder by default"
-    )
+    parser.add_argument("--folder", type=Path, help="where the store is made; by default the system's temporary one")
     arguments = parser.parse_args(words)
     device = choose_device()
     place = describe_device(device)

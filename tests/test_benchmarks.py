@@ -12,7 +12,7 @@ import torch
 def benchmark_module(project, monkeypatch):
     """Import a file of benchmarks/ as Python does when it is started."""
     monkeypatch.syspath_prepend(str(project / "benchmarks"))
-    names = ("encoders", "measuring", "model", "model_flops", "model_frozen")
+    names = ("encoders", "measuring", "model", "model_flops", "model_frozen", "printing", "data_time", "_stores")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)

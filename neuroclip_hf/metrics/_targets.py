@@ -68,7 +68,7 @@ def whole_number(name: str, value: Any, least: int) -> int:
     """`value` as an int, where it is a whole number of `least` or more."""
     number: Any = value if isinstance(value, numbers.Real) else math.nan
     if not math.isfinite(number) or number != int(number) or number < least:
-        raise ValueError(f"{name} is {value}: expected a whole number of {least} or more.")
+        raise ValueError(f"{name} is {value!r}: expected a whole number of {least} or more.")
     return int(number)
 
 
