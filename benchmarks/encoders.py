@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import describe_device, print_line
+from measuring import describe_device
+from printing import print_line
 
 from neuroclip_hf.models import ENCODERS, NeuroCLIPModel, build_encoder, encoder_config
 from neuroclip_hf.models.encoders.base import BrainEncoder

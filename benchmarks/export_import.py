@@ -11,7 +11,6 @@ use, the figures by second of the processor say what the clock cannot.
 """
 
 import argparse
-import json
 import os
 import resource
 import shutil
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from _stores import CHANNELS, SAMPLES, make_store
+from printing import describe_cpu, print_line
 
 from neuroclip_hf.data.parquet.export import export_store
 from neuroclip_hf.data.parquet.importing import import_store
@@ -78,7 +78,6 @@ def measure(folder: Path, megabytes: float) -> dict[str, Any]:
     disk = min(statistics.mean(size / one for one, _ in runs) for runs in (writing, reading))
     target = min(TARGET, disk)
     return {
-        "benchmark": "export_import",
         "megabytes": round(size),
         "export_mb_per_s": round(size / exporting[0], 1),
         "import_mb_per_s": round(size / importing[0], 1),
@@ -99,8 +98,9 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=1000.0)
     parser.add_argument("--folder", type=Path, help="where to measure; the system's temporary folder by default")
     arguments = parser.parse_args()
+    place = describe_cpu()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        print(json.dumps(measure(Path(folder), arguments.megabytes)))
+        print_line("export_import", place, measure(Path(folder), arguments.megabytes))
 
 
 if __name__ == "__main__":

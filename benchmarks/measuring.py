@@ -1,8 +1,5 @@
-"""What the benchmarks of models share: training steps, their time, their memory, and the line that says so."""
+"""What the benchmarks of models share: training steps, their time and their memory."""
 
-import json
-import os
-import platform
 import statistics
 import time
 import weakref
@@ -10,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from printing import describe_cpu
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -25,16 +23,7 @@ def describe_device(device: torch.device) -> dict[str, Any]:
     """The device by name, and on a CPU who else is using it."""
     if device.type == "cuda":
         return {"device": torch.cuda.get_device_name(device)}
-    return {
-        "device": f"CPU ({platform.processor() or platform.machine()})",
-        "threads": torch.get_num_threads(),
-        "load_before": round(os.getloadavg()[0], 1),
-    }
-
-
-def print_line(benchmark: str, place: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """The result, as one line of JSON."""
-    print(json.dumps({"benchmark": benchmark, **facts, **place, "torch": torch.__version__}))
+    return {**describe_cpu(), "threads": torch.get_num_threads()}
 
 
 class TrainingStep:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from measuring import choose_device, describe_device, milliseconds, print_line, ratio
+from measuring import choose_device, describe_device, milliseconds, ratio
+from printing import print_line
 
 from neuroclip_hf.metrics import (
     accuracy_from_scores,

@@ -27,9 +27,9 @@ from measuring import (
     describe_device,
     milliseconds,
     peak_mebibytes,
-    print_line,
     ratio,
 )
+from printing import print_line
 
 from neuroclip_hf import NeuroCLIPConfig, NeuroCLIPModel
 from neuroclip_hf.columns import SMALL_CLIP

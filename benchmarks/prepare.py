@@ -37,6 +37,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from printing import describe_cpu, print_line
 
 from neuroclip_hf.columns import SAMPLE, TRAIN
 from neuroclip_hf.data.simulation import simulate_things_eeg2
@@ -63,9 +64,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child:
         return run_child(*arguments.child)
+    place = describe_cpu()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         measure = memory if arguments.memory else speed
-        print(json.dumps(measure(Path(folder), arguments)))
+        print_line("prepare_memory" if arguments.memory else "prepare_speed", place, measure(Path(folder), arguments))
 
 
 def speed(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -81,7 +83,6 @@ def speed(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     values = {way: np.load(folder / f"{way}.npy", mmap_mode="r") for way in found}
     difference = np.abs(values["ours"] - values["reference"]).max() / np.abs(values["reference"]).max()
     return {
-        "benchmark": "prepare_speed",
         "epochs": len(values["ours"]),
         "raw_files_mb": round(sum(path.stat().st_size for path in session.iterdir()) / 1e6, 1),
         "threads": os.environ.get("OMP_NUM_THREADS", "default"),
@@ -137,7 +138,6 @@ def memory(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     found = call("prepare", folder / "raw", folder / "store")
     allowed = 1.5 * largest + ALLOWED
     return {
-        "benchmark": "prepare_memory",
         "sessions": arguments.sessions,
         "epochs": found["epochs"],
         "largest_file_gb": round(largest / 1e9, 3),

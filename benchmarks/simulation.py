@@ -15,7 +15,6 @@ Top-1 among the test pictures, mean of the subjects, from single trials and from
 """
 
 import argparse
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ import mne
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from printing import describe_cpu, print_line
 from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import RidgeCV
 from transformers import AutoImageProcessor, CLIPVisionModel
@@ -244,15 +244,16 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--snr", type=float, help="instead of the frozen one")
     arguments = parser.parse_args()
+    place = describe_cpu()
     for name in arguments.settings:
         settings = SETTINGS[name]
         if arguments.snr is not None:
             settings = replace(settings, snr=arguments.snr)
         with tempfile.TemporaryDirectory() as folder:
             found = measure(settings, Path(folder))
-        line = {"benchmark": "simulation", "settings": name, "simulated": True, "snr": settings.snr}
+        line = {"settings": name, "simulated": True, "snr": settings.snr}
         counts = {"chance": 1 / settings.test_concepts, "repeats": settings.test_repeats}
-        print(json.dumps({**line, **counts, **found}), flush=True)
+        print_line("simulation", place, {**line, **counts, **found})
 
 
 if __name__ == "__main__":

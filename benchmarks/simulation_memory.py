@@ -7,11 +7,12 @@ channels, 1000 Hz. On Linux. It writes about three gigabytes to a folder of its 
 """
 
 import argparse
-import json
 import resource
 import tempfile
 import time
 from pathlib import Path
+
+from printing import describe_cpu, print_line
 
 from neuroclip_hf.data.simulation import simulate_things_eeg2
 from neuroclip_hf.data.simulation.formats import FORMATS
@@ -26,6 +27,7 @@ def main() -> None:
     )
     parser.add_argument("--format", choices=FORMATS, default="raw")
     arguments = parser.parse_args()
+    place = describe_cpu()
     started, before = time.perf_counter(), _peak()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         simulate_things_eeg2(
@@ -41,19 +43,18 @@ def main() -> None:
         )
         recordings = (Path(folder) / "simulated").rglob("sub-*/**/*")
         largest = max(path.stat().st_size for path in recordings if path.is_file())
-    print(
-        json.dumps(
-            {
-                "benchmark": "simulation_memory",
-                "format": arguments.format,
-                "trials": arguments.concepts * 10,
-                "largest_file_gb": round(largest / 1e9, 3),
-                "peak_gb": round(_peak() / 1e9, 3),
-                "peak_before_gb": round(before / 1e9, 3),
-                "ratio": round(_peak() / largest, 3),
-                "seconds": round(time.perf_counter() - started, 1),
-            }
-        )
+    print_line(
+        "simulation_memory",
+        place,
+        {
+            "format": arguments.format,
+            "trials": arguments.concepts * 10,
+            "largest_file_gb": round(largest / 1e9, 3),
+            "peak_gb": round(_peak() / 1e9, 3),
+            "peak_before_gb": round(before / 1e9, 3),
+            "ratio": round(_peak() / largest, 3),
+            "seconds": round(time.perf_counter() - started, 1),
+        },
     )
 
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from measuring import describe_device, print_line
+from measuring import describe_device
+from printing import print_line
 
 from neuroclip_hf import NeuroCLIPModel
 

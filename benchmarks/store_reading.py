@@ -20,7 +20,6 @@ for a batch, float32 and with all that belongs to an item; `means_rows_per_s` co
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ import numpy as np
 import threadpoolctl
 import torch
 from _stores import CHANNELS, SAMPLES, make_store
+from printing import describe_cpu, print_line
 
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
@@ -72,7 +72,7 @@ def measure(folder: Path, trials: int, batch: int, batches: int, rounds: int) ->
     ways["means"] = lambda rows: torch.from_numpy(store.read_means(rows.reshape(-1, AVERAGED)))
     check(ways, trials, batch)
     wall, processor = seconds(ways, trials, batch, batches, rounds)
-    result: dict[str, Any] = {"benchmark": "store_reading", "trials": trials, "batch": batch, "threads": threads()}
+    result: dict[str, Any] = {"trials": trials, "batch": batch, "threads": threads()}
     for dtype in reads:
         ratios = wall[f"array2d_{dtype}"] / wall[f"store_{dtype}"]
         cpu = processor[f"array2d_{dtype}"] / processor[f"store_{dtype}"]
@@ -130,9 +130,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to measure; the system's temporary folder by default")
     arguments = parser.parse_args()
     datasets.disable_progress_bars()
+    place = describe_cpu()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         found = measure(Path(folder), arguments.trials, arguments.batch, arguments.batches, arguments.rounds)
-        print(json.dumps(found))
+        print_line("store_reading", place, found)
 
 
 if __name__ == "__main__":

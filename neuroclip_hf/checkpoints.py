@@ -16,10 +16,8 @@ from neuroclip_hf.kinds import KINDS
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
+from neuroclip_hf.run_files import RUN_FILE, TRAINED_ON_FILE
 
-RUN_FILE = "run.json"
-CONTROL = "control"
-TRAINED_ON_FILE = "trained_on.json"
 FACTS = (
     "recipe",
     "seed",

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+import time
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import torch
 def benchmark_module(project, monkeypatch):
     """Import a file of benchmarks/ as Python does when it is started."""
     monkeypatch.syspath_prepend(str(project / "benchmarks"))
-    names = ("encoders", "measuring", "model", "model_flops", "model_frozen")
+    names = ("encoders", "measuring", "model", "model_flops", "model_frozen", "printing", "data_time", "_stores")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -109,3 +110,26 @@ def test_the_peak_of_memory_is_known_by_hand(benchmark_module):
     # Weight and AdamW's two moments; the product, which is gone before there is a gradient.
     assert measuring.peak_mebibytes(step) == pytest.approx(0.75 + 1, abs=0.01)
     assert measuring.peak_mebibytes(step) == measuring.peak_mebibytes(step)
+
+
+def test_waiting_for_data_is_what_a_device_that_works_on_alone_is_left_without(benchmark_module):
+    clock = benchmark_module("data_time").ImitatedClock(20.0)
+    clock.begin_epoch()
+    for load in (0.02, 0.005, 0.04):  # seconds: before the first step, hidden behind it, longer than the second
+        time.sleep(load)
+        clock.begin_step()
+        clock.end_step()
+    first, hidden, late = clock.idle
+    assert first >= 20
+    assert hidden < 10 < 15 < late
+    assert clock.waiting() == pytest.approx(sum(clock.idle) / sum(clock.whole))
+
+
+def test_a_training_waits_for_its_data(benchmark_module, monkeypatch, capsys):
+    module = benchmark_module("data_time")
+    monkeypatch.setattr(module, "choose_device", lambda: torch.device("cpu"))
+    assert module.main(["--trials", "1200", "--batch", "64", "--imitated-step", "1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["benchmark"], found["step"]) == ("data_time", "imitated by waiting")
+    assert found["waiting_ms"] < found["step_ms"]
+    assert 0 < found["waiting"] < 1

@@ -34,8 +34,8 @@ def evaluate(
 
     store, other = TrialStore(data), None if also is None else TrialStore(also)
 
-    from neuroclip_hf.checkpoints import RUN_FILE
     from neuroclip_hf.protocols.evaluating import evaluate_run
+    from neuroclip_hf.run_files import RUN_FILE
     from neuroclip_hf.sharing.card import write_run_card
 
     report = evaluate_run(

@@ -43,9 +43,9 @@ def train(
     settings = load_recipe(recipe, parse_overrides(overrides or []))
     store = TrialStore(data)
 
-    from neuroclip_hf.checkpoints import RUN_FILE
     from neuroclip_hf.protocols.finished import is_finished
     from neuroclip_hf.protocols.run import train_run
+    from neuroclip_hf.run_files import RUN_FILE
     from neuroclip_hf.sharing.card import write_run_card
     from neuroclip_hf.training.processes import this_process
 

@@ -7,17 +7,16 @@ neither the model nor the recordings.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.queries import Query, make_queries, target_mask
+from neuroclip_hf.data.rankings import read_ranking
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_file
@@ -26,8 +25,7 @@ from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_queries
 from neuroclip_hf.processing.fitting import fitting_part
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
-
-RANKING_FILE = "ranking.safetensors"
+from neuroclip_hf.run_files import RANKING_FILE
 
 
 @dataclass(frozen=True)
@@ -173,24 +171,11 @@ def load_ranking(folder: str | Path) -> Ranking:
     Raises:
         InputError: if the run was not evaluated, or the file is damaged or its parts do not fit each other.
     """
-    path = Path(folder) / RANKING_FILE
-    if not path.is_file():
+    saved = read_ranking(folder)
+    if saved is None:
         raise InputError(f"{folder} holds no {RANKING_FILE}: evaluate the run first.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            words = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
-            scores, mask, trials, repeats = map(file.get_tensor, ("scores", "mask", "trials", "repeats"))
-        counts = [int(one["trials"]) for one in words["queries"]]
-        keys = (columns.SUBJECT, columns.IMAGE_ID, columns.CONCEPT)
-        queries = [
-            Query(rows, *(str(one[key]) for key in keys))
-            for rows, one in zip(_parted(trials, counts), words["queries"], strict=True)
-        ]
-        found = Ranking(queries, words["image_ids"], scores, mask, words["concepts"], _parted(repeats, counts))
-        _check_parts(found)
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} cannot be read ({error}): evaluate the run again.") from None
-    return found
+    scores, mask = torch.from_numpy(saved.scores), torch.from_numpy(saved.mask)
+    return Ranking(list(saved.queries), list(saved.image_ids), scores, mask, list(saved.concepts), list(saved.repeats))
 
 
 def _repeats(store: TrialStore, queries: Sequence[Query]) -> list[tuple[int, ...]]:
@@ -200,25 +185,3 @@ def _repeats(store: TrialStore, queries: Sequence[Query]) -> list[tuple[int, ...
 
 def _one_after_the_other(rows: Sequence[tuple[int, ...]]) -> torch.Tensor:
     return torch.tensor(list(chain.from_iterable(rows)), dtype=torch.int32)
-
-
-def _parted(values: torch.Tensor, counts: Sequence[int]) -> list[tuple[int, ...]]:
-    edges = [0, *np.cumsum(counts).tolist()]
-    if values.shape != (edges[-1],):
-        raise ValueError(f"{tuple(values.shape)} numbers of trials for queries of {edges[-1]} in all")
-    flat = values.tolist()
-    return [tuple(flat[start:stop]) for start, stop in pairwise(edges)]
-
-
-def _check_parts(ranking: Ranking) -> None:
-    shape = (len(ranking.queries), len(ranking.image_ids))
-    given = (tuple(ranking.scores.shape), tuple(ranking.mask.shape))
-    if given != (shape, shape) or 0 in shape or len(ranking.concepts) != shape[1]:
-        raise ValueError(
-            f"scores {given[0]}, mask {given[1]} and {len(ranking.concepts)} concepts for {shape[0]} queries and "
-            f"{shape[1]} pictures"
-        )
-    if ranking.mask.dtype != torch.bool or not ranking.scores.is_floating_point():
-        raise ValueError(f"scores are {ranking.scores.dtype} and mask is {ranking.mask.dtype}")
-    if not ranking.mask.any(dim=1).all():
-        raise ValueError("a query has no right picture")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from neuroclip_hf.files import read_json, write_json
+from neuroclip_hf.run_files import REPORT_FILE
 
-REPORT_FILE = "report.json"
 SCHEMA = 2
 
 

@@ -193,8 +193,7 @@ def _standardised(query: torch.Tensor, gallery: torch.Tensor, reference: torch.T
 
 
 def _centred(query: torch.Tensor, gallery: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
-    centred, centred_gallery = center(query, gallery)
-    return similarity(centred if reference is None else query - reference.mean(dim=0), centred_gallery)
+    return similarity(*center(query, gallery, reference))
 
 
 def _whitened(query: torch.Tensor, gallery: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
@@ -207,11 +206,7 @@ def _both_whitened(query: torch.Tensor, gallery: torch.Tensor, reference: torch.
 
 
 def _csls(query: torch.Tensor, gallery: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
-    """With a reference, how near a picture is to everything is judged by its cosines with that."""
-    if reference is None:
-        return csls_scores(query, gallery, NEIGHBOURS)
-    near = similarity(gallery, reference).topk(min(NEIGHBOURS, len(reference)), dim=1).values.mean(dim=1)
-    return 2 * similarity(query, gallery) - near  # what CSLS takes off a whole row changes no rank
+    return csls_scores(query, gallery, NEIGHBOURS, reference)
 
 
 def _aligned(query: torch.Tensor, gallery: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:

@@ -8,7 +8,7 @@ from neuroclip_hf.figures.attention import attention_figure
 from neuroclip_hf.figures.bars import Difference, Panel, accuracy_bars, difference_plot
 from neuroclip_hf.figures.filters import filter_figure
 from neuroclip_hf.figures.matrices import confusion_matrix, similarity_matrix
-from neuroclip_hf.figures.ranking import SavedRanking, confusion, read_ranking, sorted_scores
+from neuroclip_hf.figures.ranking import confusion, sorted_scores
 from neuroclip_hf.figures.repeats import RepeatPoint, repeats_curve
 from neuroclip_hf.figures.scalp import scalp_map
 from neuroclip_hf.figures.scores import Accuracies, Score
@@ -25,7 +25,6 @@ __all__ = [
     "Found",
     "Panel",
     "RepeatPoint",
-    "SavedRanking",
     "Score",
     "Segment",
     "SheetRow",
@@ -36,7 +35,6 @@ __all__ = [
     "difference_plot",
     "draw_sheet",
     "filter_figure",
-    "read_ranking",
     "repeats_curve",
     "retrieval_sheet",
     "scalp_map",

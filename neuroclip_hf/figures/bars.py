@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures.scores import Accuracies, Score
@@ -110,7 +111,10 @@ def _draw_bar(axes: Axes, place: float, score: Score, color: str, hatch: str, hi
         xerr=error,
         error_kw=_ERROR,
     )
-    axes.text(score.top + 0.015 * highest, place, f"{100 * score.mean:.1f}", va="center", fontsize=9, color=INK)
+    number = axes.text(
+        score.top + 0.015 * highest, place, f"{100 * score.mean:.1f}", va="center", fontsize=9, color=INK
+    )
+    number.set_path_effects([withStroke(linewidth=2.5, foreground="white")])  # a line of chance may pass behind it
 
 
 @dataclass(frozen=True)

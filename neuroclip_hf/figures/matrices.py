@@ -12,6 +12,8 @@ from neuroclip_hf.figures.ranking import Confusion, SortedScores
 from neuroclip_hf.figures.style import INK, SEQUENTIAL, SHORT, new_figure, shortened, styled
 
 MAX_FAMILIES = 30
+_NAME_SIZE, _LEAST_SIZE = 9.0, 5.5  # points
+_ROOM = 26  # names of that size that have room beside each other under a matrix
 _WITH_NUMBERS = 14  # more families leave no room for numbers in their cells
 
 
@@ -87,12 +89,11 @@ def similarity_matrix(scores: SortedScores, groups: Sequence[str] | None = None)
 
 def _write_groups(axes: Axes, scores: SortedScores, groups: Sequence[str]) -> None:
     starts = [place for place, name in enumerate(groups) if place == 0 or groups[place - 1] != name]
-    ends = [*starts[1:], len(groups)]
-    axes.set_xticks(
-        [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)],
-        [shortened(groups[start], SHORT) for start in starts],
-        rotation=90,
-    )
+    middles = [(start + end - 1) / 2 for start, end in zip(starts, [*starts[1:], len(groups)], strict=True)]
+    nearest = min(np.diff(middles), default=len(groups))
+    size = _NAME_SIZE * min(1.0, nearest * _ROOM / len(groups))
+    names = [shortened(groups[start], SHORT) for start in starts]
+    axes.set_xticks(middles, names, rotation=90, fontsize=max(_LEAST_SIZE, size))
     axes.tick_params(length=0)
     for start in starts[1:]:
         axes.axvline(start - 0.5, color="white", linewidth=0.6)

@@ -1,93 +1,13 @@
-"""Scores of queries against a gallery as a run's folder holds them, and tables made of them. No torch."""
+"""Tables made of scores of queries against a gallery. No torch."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
+from neuroclip_hf.data.rankings import SavedRanking
 from neuroclip_hf.errors import InputError
-
-RANKING_FILE = "ranking.safetensors"
-
-
-@dataclass(frozen=True)
-class RankedQuery:
-    """Who was asked for what.
-
-    Args:
-        subject (`str`): whose trials they are.
-        image_id (`str`): the picture that was shown; empty where only the concept is known.
-        concept (`str`): what it showed.
-        trials (`int`): how many were averaged.
-    """
-
-    subject: str
-    image_id: str
-    concept: str
-    trials: int
-
-
-@dataclass(frozen=True)
-class SavedRanking:
-    """Scores of every query against every gallery picture.
-
-    Args:
-        scores (`numpy.ndarray`): (queries, gallery), cosines.
-        mask (`numpy.ndarray` of `bool`): (queries, gallery), what is right.
-        queries (sequence of `RankedQuery`): the rows.
-        image_ids (sequence of `str`): the columns.
-        concepts (sequence of `str`): what they show.
-    """
-
-    scores: NDArray[np.floating]
-    mask: NDArray[np.bool_]
-    queries: Sequence[RankedQuery]
-    image_ids: Sequence[str]
-    concepts: Sequence[str]
-
-    def __post_init__(self) -> None:
-        shape = (len(self.queries), len(self.image_ids))
-        if not self.scores.shape == self.mask.shape == shape or len(self.concepts) != shape[1] or 0 in shape:
-            raise InputError(
-                f"A ranking of {shape[0]} queries and {shape[1]} pictures with scores {self.scores.shape}, mask "
-                f"{self.mask.shape} and {len(self.concepts)} concepts: they must fit each other, and hold something."
-            )
-
-    def found(self, number: int) -> NDArray[np.int64]:
-        """Columns of the first pictures found, (queries, number), best first.
-
-        As in the accuracy, ties and NaN count against the model.
-        """
-        scores = self.scores.astype(np.float64)
-        scores = np.where(np.isnan(scores), np.where(self.mask, -np.inf, np.inf), scores)
-        return np.stack([np.lexsort((right, -row))[:number] for row, right in zip(scores, self.mask, strict=True)])
-
-
-def read_ranking(folder: str | Path) -> SavedRanking | None:
-    """Read the ranking of a run's folder; None if there is none.
-
-    Raises:
-        InputError: if the file is damaged.
-    """
-    path = Path(folder) / RANKING_FILE
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="numpy") as file:
-            words = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
-            scores, mask = file.get_tensor("scores"), file.get_tensor("mask")
-        queries = [
-            RankedQuery(str(one["subject"]), str(one["image_id"]), str(one["concept"]), int(one["trials"]))
-            for one in words["queries"]
-        ]
-        image_ids, concepts = (list(map(str, words[name])) for name in ("image_ids", "concepts"))
-        return SavedRanking(scores, mask, queries, image_ids, concepts)
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} cannot be read ({error}): evaluate the run again.") from None
 
 
 @dataclass(frozen=True)
@@ -192,6 +112,7 @@ def joined(rankings: Sequence[SavedRanking]) -> tuple[SavedRanking, int]:
             [query for one in same for query in one.queries],
             rankings[0].image_ids,
             rankings[0].concepts,
+            [repeats for one in same for repeats in one.repeats],
         ),
         len(same),
     )

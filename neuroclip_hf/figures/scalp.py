@@ -1,6 +1,7 @@
 """Where on the scalp a value is high: MNE's topographies."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ FEWEST = 8
 METHODS = ("occlusion", "gradient")
 """How it can be asked which channels a model listens to."""
 _WITH_NAMES = 32
+_OUTLINE = ("Fpz", "Oz", "T7", "T8")
 
 
 def placed_channels(channels: Sequence[str]) -> dict[str, str]:
@@ -34,6 +36,25 @@ def why_no_map(channels: Sequence[str]) -> str | None:
     if not placed:
         return f"none of the {len(channels)} channels has a place on the scalp in MNE's 10-05 montage"
     return f"{len(placed)} of the {len(channels)} channels have a place on the scalp; a map needs {FEWEST}"
+
+
+@cache
+def _head() -> tuple[float, float, float, float]:
+    """Centre and radius in metres of a sphere on whose equator Fpz, Oz, T7 and T8 lie, or above it (ours).
+
+    MNE's own sphere lies well behind and below this montage: electrodes of the forehead would be outside the outline,
+    and occipital ones in the middle of the head.
+    """
+    import mne
+
+    from neuroclip_hf.data.things_eeg2 import FACTS
+
+    info = mne.create_info(list(_OUTLINE), 1.0, "eeg", verbose="error")
+    info.set_montage(FACTS.montage, verbose="error")
+    front, back, left, right = (channel["loc"][:3] for channel in info["chs"])
+    lowest = min(place[2] for place in (front, back, left, right))
+    radius = max(right[0] - left[0], front[1] - back[1]) / 2
+    return float(left[0] + right[0]) / 2, float(front[1] + back[1]) / 2, float(lowest), float(radius)
 
 
 @styled
@@ -72,13 +93,14 @@ def scalp_map(channels: Sequence[str], values: Sequence[float], label: str) -> F
         show=False,
         extrapolate="local",
         names=list(placed) if named else None,
+        sphere=_head(),
         sensors="," if named else True,  # a dot would stand on each name; without any there are no names
         vlim=(-limit, limit),
         cmap=DIVERGING,
         contours=0,
     )
     for text in axes.texts:
-        text.set(fontsize=8.5, color="black", path_effects=[withStroke(linewidth=2, foreground="white")])
+        text.set(fontsize=7.5, color="black", path_effects=[withStroke(linewidth=2, foreground="white")])
     bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.8, aspect=30, label=label)
     bar.set_ticks([-limit, 0, limit], labels=[f"{value:.2g}" for value in (-limit, 0, limit)])
     return figure

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True)
 class Score:
@@ -11,12 +13,14 @@ class Score:
         mean (`float`): the accuracy.
         low, high (`float` or None): its ends.
         spread (`str`): what the error bar is, in words: "95 % interval over queries".
+        deviation (`float` or None): the standard deviation that the error bar is; None where it is an interval.
     """
 
     mean: float
     low: float | None = None
     high: float | None = None
     spread: str = ""
+    deviation: float | None = None
 
     @property
     def has_error(self) -> bool:
@@ -36,9 +40,12 @@ class Score:
         return max(0.0, self.mean - self.low), max(0.0, self.high - self.mean)
 
     def __str__(self) -> str:
+        """An interval stands in brackets, a standard deviation behind ±; the words keep together on one line."""
+        if self.deviation is not None:
+            return f"{self.mean:.3f} ± {self.deviation:.3f}".replace(" ", NO_BREAK)
         if self.low is None or self.high is None:
             return f"{self.mean:.3f}"
-        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return f"{self.mean:.3f} " + f"({self.low:.3f} to {self.high:.3f})".replace(" ", NO_BREAK)
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,17 @@ def like(result: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return result.to(values.device, torch.promote_types(values.dtype, torch.float32))
 
 
-def check_sides(query: torch.Tensor, gallery: torch.Tensor) -> None:
-    """Raise unless the two are matrices of one width."""
-    check_matrix("query", query)
+def check_sides(vectors: torch.Tensor, gallery: torch.Tensor, name: str = "query") -> None:
+    """Raise unless the two are matrices of one width; `name` is what the first is called."""
+    check_matrix(name, vectors)
     check_matrix("gallery", gallery)
-    if query.shape[1] != gallery.shape[1]:
+    if vectors.shape[1] != gallery.shape[1]:
         raise ValueError(
-            f"query is {tuple(query.shape)} and gallery {tuple(gallery.shape)}: expected (Q, D) and (G, D) of one D."
+            f"{name} is {tuple(vectors.shape)} and gallery {tuple(gallery.shape)}: expected matrices of one width."
         )
 
 
-def finite_rows(name: str, values: torch.Tensor) -> torch.Tensor:
+def _finite_rows(name: str, values: torch.Tensor) -> torch.Tensor:
     """The rows in float64 that hold only finite numbers; raises if there is none."""
     values = as_double(values)
     finite = values.isfinite().all(dim=1)
@@ -35,15 +35,15 @@ def finite_rows(name: str, values: torch.Tensor) -> torch.Tensor:
     return values[finite]
 
 
-def fitted_on(values: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
-    """The finite rows of `reference`, or else of `values`, in float64; checks both."""
-    check_matrix("values", values)
+def fitted_on(values: torch.Tensor, reference: torch.Tensor | None, name: str = "values") -> torch.Tensor:
+    """The finite rows of `reference`, or else of `values`, called `name`, in float64; checks both."""
+    check_matrix(name, values)
     if reference is None:
-        return finite_rows("values", values)
+        return _finite_rows(name, values)
     check_matrix("reference", reference)
     if reference.shape[1] != values.shape[1]:
         raise ValueError(
-            f"values are {tuple(values.shape)} and reference {tuple(reference.shape)}: expected (N, D) and (R, D) of "
+            f"{name} are {tuple(values.shape)} and reference {tuple(reference.shape)}: expected (N, D) and (R, D) of "
             "one D."
         )
-    return finite_rows("reference", reference)
+    return _finite_rows("reference", reference)

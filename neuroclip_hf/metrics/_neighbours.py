@@ -7,7 +7,7 @@ AT_ONCE = 2**23  # numbers that are copied at a time
 
 def mean_of_highest(scores: torch.Tensor, k: int, dim: int) -> torch.Tensor:
     """Mean of the k highest along `dim`, of as many as there are without NaN; 0 where all are NaN."""
-    blocks = scores.split(rows_at_once(scores))
+    blocks = scores.split(_rows_at_once(scores))
     if dim == 1:
         top = torch.cat([_highest(block, k, dim) for block in blocks])
     else:
@@ -36,6 +36,13 @@ def mutual_nearest(scores: torch.Tensor) -> torch.Tensor:
     return torch.stack([rows, of_row], dim=1)[mutual]
 
 
-def rows_at_once(matrix: torch.Tensor) -> int:
+def less_mass(logits: torch.Tensor, potential: torch.Tensor) -> torch.Tensor:
+    """Logarithm of what to multiply each row with for its sum to be 1; 0 for a row without anything."""
+    blocks = logits.split(_rows_at_once(logits))
+    mass = torch.cat([torch.logsumexp(block + potential, dim=1) for block in blocks])
+    return (-mass).masked_fill(mass.isneginf(), 0)
+
+
+def _rows_at_once(matrix: torch.Tensor) -> int:
     """How many rows of `matrix` are copied at a time."""
     return max(1, AT_ONCE // matrix.shape[1])

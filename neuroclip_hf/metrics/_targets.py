@@ -57,11 +57,18 @@ def check_matrix(name: str, value: torch.Tensor) -> None:
         )
 
 
+def check_scores(scores: torch.Tensor) -> None:
+    """Raise for whatever is no matrix, or holds +inf."""
+    check_matrix("scores", scores)
+    if scores.isposinf().any():
+        raise ValueError("scores hold inf: expected finite numbers, or NaN and -inf for what can never be right.")
+
+
 def whole_number(name: str, value: Any, least: int) -> int:
     """`value` as an int, where it is a whole number of `least` or more."""
     number: Any = value if isinstance(value, numbers.Real) else math.nan
     if not math.isfinite(number) or number != int(number) or number < least:
-        raise ValueError(f"{name} is {value}: expected a whole number of {least} or more.")
+        raise ValueError(f"{name} is {value!r}: expected a whole number of {least} or more.")
     return int(number)
 
 

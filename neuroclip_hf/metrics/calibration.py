@@ -5,7 +5,7 @@ function here was fitted on decides the heading of its number:
 
 - **calibrated**: fitted on unlabelled trials of the subject's training split, given as `reference`;
 - **transductive**: fitted on the test queries themselves, which is what happens without `reference`, and always in
-  [`center`], [`csls_scores`] and [`sinkhorn_scores`];
+  [`sinkhorn_scores`];
 - **matching**: [`one_to_one_assignment`] knows that every picture was shown once, and answers another question than
   retrieval does.
 
@@ -16,32 +16,37 @@ stay NaN, which never wins a ranking. Means, covariances and the like are comput
 
 import torch
 
-from neuroclip_hf.metrics._fitting import as_double, check_sides, finite_rows, fitted_on, like
-from neuroclip_hf.metrics._neighbours import mean_of_highest, mutual_nearest, rows_at_once
-from neuroclip_hf.metrics._targets import check_matrix, target_mask, whole_number
+from neuroclip_hf.metrics._fitting import as_double, check_sides, fitted_on, like
+from neuroclip_hf.metrics._neighbours import less_mass, mean_of_highest, mutual_nearest
+from neuroclip_hf.metrics._targets import check_scores, target_mask, whole_number
 from neuroclip_hf.metrics.retrieval import similarity
 
 _HAIR = 1e-9  # of the range of the scores: what decides between assignments that are equally good
 
 
-def center(query: torch.Tensor, gallery: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Subtract each side's mean from its vectors as given, without normalising before or after. Transductive.
+def center(
+    query: torch.Tensor, gallery: torch.Tensor, reference: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Subtract each side's mean from its vectors as given, without normalising before or after.
 
-    Removes the gap between the two sides' cones (Liang et al., NeurIPS 2022, "Mind the gap", sec. 4.2, who shift
-    normalised vectors).
+    Calibrated with `reference`, else transductive. Removes the gap between the two sides' cones (Liang et al., NeurIPS
+    2022, "Mind the gap", sec. 4.2, who shift normalised vectors).
 
     Args:
         query: (Q, D).
-        gallery: (G, D).
+        gallery: (G, D), centred on its own mean in either case.
+        reference: (R, D) vectors of the training split whose mean is subtracted from the queries; `None` takes that of
+            `query`.
 
     Returns:
         Both, centred, in float32 or wider.
 
     Raises:
-        TypeError, ValueError: if the two are not matrices of one width, or one has no row of finite numbers.
+        TypeError, ValueError: if the matrices are not of one width, or what is fitted on has no row of finite numbers.
     """
     check_sides(query, gallery)
-    query_mean, gallery_mean = finite_rows("query", query).mean(dim=0), finite_rows("gallery", gallery).mean(dim=0)
+    query_mean = fitted_on(query, reference, "query").mean(dim=0)
+    gallery_mean = fitted_on(gallery, None, "gallery").mean(dim=0)
     return like(as_double(query) - query_mean, query), like(as_double(gallery) - gallery_mean, gallery)
 
 
@@ -110,29 +115,37 @@ def whiten(
     return like((as_double(values) - mean) @ (axes / sizes.sqrt()) @ axes.T, values)
 
 
-def csls_scores(query: torch.Tensor, gallery: torch.Tensor, k: int = 10) -> torch.Tensor:
-    """2 cos(query, gallery) - r_query - r_gallery: cosine less how near everything is to either. Transductive.
+def csls_scores(
+    query: torch.Tensor, gallery: torch.Tensor, k: int = 10, reference: torch.Tensor | None = None
+) -> torch.Tensor:
+    """2 cos(query, gallery) - r_query - r_gallery: cosine less how near everything is to either.
 
-    Cross-domain similarity local scaling of Conneau et al. (ICLR 2018, sec. 2.3), against gallery entries that are
-    near to every query. r_query is the mean of the k highest cosines of the query with the gallery, r_gallery that of
-    the entry with the queries.
+    Calibrated with `reference`, else transductive. Cross-domain similarity local scaling of Conneau et al. (ICLR 2018,
+    sec. 2.3), against gallery entries that are near to every query. r_query is the mean of the k highest cosines of
+    the query with the gallery, r_gallery that of the entry with the queries.
 
     Args:
         query: (Q, D), need not be normalised: cosines are taken inside.
         gallery: (G, D).
         k: neighbours on each side; where a side has fewer, all of them (the field does the same with the gallery).
+        reference: (R, D) vectors of the training split that stand in the queries' place in r_gallery (ours), so that a
+            query's scores do not depend on the other queries; `None` takes the queries.
 
     Returns:
         (Q, G), in float32 or wider, for [`accuracy_from_scores`] and its like.
 
     Raises:
-        TypeError, ValueError: if the two are not matrices of one width with a row each, or k is no whole number of 1
-            or more.
+        TypeError, ValueError: if the matrices are not of one width with a row each, or k is no whole number of 1 or
+            more.
     """
     k = whole_number("k", k, 1)
     check_sides(query, gallery)
     scores = similarity(query.detach(), gallery.detach())
-    near_query, near_gallery = mean_of_highest(scores, k, dim=1), mean_of_highest(scores, k, dim=0)
+    others = scores
+    if reference is not None:
+        check_sides(reference, gallery, "reference")
+        others = similarity(reference.detach(), gallery.detach())
+    near_query, near_gallery = mean_of_highest(scores, k, dim=1), mean_of_highest(others, k, dim=0)
     return scores.mul_(2).sub_(near_query[:, None]).sub_(near_gallery)
 
 
@@ -173,7 +186,7 @@ def orthogonal_alignment(
         raise ValueError(f"identity_weight is {identity_weight}: expected a finite number of 0 or more.")
     check_sides(query, gallery)
     if reference is not None:
-        check_sides(reference, gallery)
+        check_sides(reference, gallery, "reference")
     sought = torch.nn.functional.normalize(as_double(query if reference is None else reference), dim=1)
     entries = torch.nn.functional.normalize(as_double(gallery), dim=1)
     width = entries.shape[1]
@@ -210,14 +223,14 @@ def sinkhorn_scores(scores: torch.Tensor, temperature: float = 0.05, iterations:
     iterations = whole_number("iterations", iterations, 1)
     if not 0 < temperature < torch.inf:
         raise ValueError(f"temperature is {temperature}: expected a finite number above 0.")
-    _check_scores(scores)
+    check_scores(scores)
     logits = as_double(scores) / temperature
     unknown = logits.isnan()
     logits.masked_fill_(unknown, -torch.inf)
     row, column = logits.new_zeros(logits.shape[0]), logits.new_zeros(logits.shape[1])
     for _ in range(iterations):
-        column = _less_mass(logits.T, row)  # Q / G for each is a constant, which the rows undo
-        row = _less_mass(logits, column)
+        column = less_mass(logits.T, row)  # Q / G for each is a constant, which the rows undo
+        row = less_mass(logits, column)
     return like(logits.add_(row[:, None]).add_(column).masked_fill_(unknown, torch.nan), scores)
 
 
@@ -238,7 +251,7 @@ def one_to_one_assignment(scores: torch.Tensor) -> torch.Tensor:
     """
     from scipy.optimize import linear_sum_assignment
 
-    _check_scores(scores)
+    check_scores(scores)
     queries, entries = scores.shape
     if queries > entries:
         raise ValueError(f"scores are of {queries} queries and {entries} entries: match one subject at a time.")
@@ -278,16 +291,3 @@ def matching_accuracy(scores: torch.Tensor, target: torch.Tensor) -> float:
     assigned = one_to_one_assignment(values - hair * right)
     found = right.gather(1, assigned.clamp(min=0)[:, None])[:, 0] & (assigned >= 0)
     return int(found.sum()) / len(found)
-
-
-def _less_mass(logits: torch.Tensor, potential: torch.Tensor) -> torch.Tensor:
-    """Logarithm of what to multiply each row with for its sum to be 1; 0 for a row without anything."""
-    blocks = logits.split(rows_at_once(logits))
-    mass = torch.cat([torch.logsumexp(block + potential, dim=1) for block in blocks])
-    return (-mass).masked_fill(mass.isneginf(), 0)
-
-
-def _check_scores(scores: torch.Tensor) -> None:
-    check_matrix("scores", scores)
-    if scores.isposinf().any():
-        raise ValueError("scores hold inf: expected finite numbers, or NaN and -inf for what can never be right.")

@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.encoders.atm_s import ATMSConfig, ATMSEncoder
-from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig
+from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig, TrialFacts
 from neuroclip_hf.models.encoders.braindecode import BraindecodeConfig, BraindecodeEncoder
 from neuroclip_hf.models.encoders.eeg_conformer import EEGConformerConfig, EEGConformerEncoder
 from neuroclip_hf.models.encoders.eeg_project import EEGProjectConfig, EEGProjectEncoder
@@ -58,6 +58,29 @@ def encoder_config_class(name: str) -> type[BrainEncoderConfig]:
         InputError: for an unknown encoder.
     """
     return _find(name)[0]
+
+
+def encoders_for(trials: TrialFacts) -> tuple[list[str], dict[str, str]]:
+    """Which encoders read trials like these with their own defaults; models of braindecode are not looked at.
+
+    Args:
+        trials (`TrialFacts`): of a store, or of the part of it that is used.
+
+    Returns:
+        Their names, and of each other encoder's name why it does not: another kind of recording, or too few samples.
+    """
+    fitting: list[str] = []
+    others: dict[str, str] = {}
+    for name, (config_class, _) in ENCODERS.items():
+        if name == BraindecodeConfig.model_type:
+            continue
+        try:
+            config_class(**config_class.sizes(trials)).check()
+        except InputError as error:
+            others[name] = str(error)
+        else:
+            fitting.append(name)
+    return fitting, others
 
 
 def build_encoder(config: BrainEncoderConfig) -> BrainEncoder:

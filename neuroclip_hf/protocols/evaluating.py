@@ -5,11 +5,10 @@ from functools import partial
 from pathlib import Path
 
 from neuroclip_hf import columns
-from neuroclip_hf.checkpoints import CONTROL, TRAINED_ON_FILE, load_run, protocol_held, read_facts
+from neuroclip_hf.checkpoints import load_run, protocol_held, read_facts
 from neuroclip_hf.data.rewhitened import can_be_rewhitened, whitened_by
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.evaluation import (
-    REPORT_FILE,
     Report,
     accuracy_by_repeats,
     embed_unlabelled,
@@ -22,6 +21,7 @@ from neuroclip_hf.evaluation import (
     write_report,
 )
 from neuroclip_hf.files import read_json, refuse_existing
+from neuroclip_hf.run_files import CONTROL, REPORT_FILE, TRAINED_ON_FILE
 
 
 def evaluate_run(

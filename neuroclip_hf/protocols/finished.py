@@ -3,17 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from neuroclip_hf.checkpoints import CONTROL, RUN_FILE, read_facts
+from neuroclip_hf.checkpoints import read_facts
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.protocols.unfinished import differences
+from neuroclip_hf.run_files import CONTROL, RECIPE_FILE, RUN_FILE
 from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.settings import Recipe, load_recipe
 
-LAST_EPOCH = "last_epoch"
-"""Folder of a run that holds the same training after its last epoch."""
-RECIPE_FILE = "recipe.yaml"
 _FINGERPRINT = "fingerprint"
 
 

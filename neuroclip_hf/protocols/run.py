@@ -14,12 +14,7 @@ import numpy as np
 from accelerate import PartialState
 
 from neuroclip_hf import columns
-from neuroclip_hf.checkpoints import (
-    CONTROL,
-    RUN_FILE,
-    TRAINED_ON_FILE,
-    trained_on,
-)
+from neuroclip_hf.checkpoints import trained_on
 from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
@@ -34,11 +29,12 @@ from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtract
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.protocols.building import build_model, build_processor, to_share, tower_facts
-from neuroclip_hf.protocols.finished import LAST_EPOCH, RECIPE_FILE, already_trained, job_settings
+from neuroclip_hf.protocols.finished import already_trained, job_settings
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
+from neuroclip_hf.run_files import CONTROL, HISTORY_FILE, LAST_EPOCH, RECIPE_FILE, RUN_FILE, TRAINED_ON_FILE
 from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
 from neuroclip_hf.training.sections import TARGETS
@@ -256,7 +252,7 @@ def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
     write_json(folder / TRAINED_ON_FILE, trained.seen)
     for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for their owner alone
         shutil.copymode(folder / "config.json", weights)
-    write_text(folder / "training.jsonl", "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
+    write_text(folder / HISTORY_FILE, "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
 
 
 def _view(recipe: Recipe, store: TrialStore) -> TrainingView:

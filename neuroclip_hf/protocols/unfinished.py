@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from neuroclip_hf.checkpoints import CONTROL, RUN_FILE
 from neuroclip_hf.data.leftovers import sweep, unfinished_folder
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import locked_folder, new_folder, read_json, refuse_existing, write_json
 from neuroclip_hf.logging import get_logger
+from neuroclip_hf.run_files import CONTROL, RUN_FILE
 from neuroclip_hf.training.checkpoints import has_checkpoint
 
 _JOB, _OUTPUT, _CHECKPOINTS, _LOG = "job.json", "output", "checkpoints", "log"

@@ -11,6 +11,7 @@ from neuroclip_hf.evaluation import read_report
 from neuroclip_hf.files import read_json, write_text
 from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.towers import describe_tower
+from neuroclip_hf.run_files import RUN_FILE
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -43,7 +44,7 @@ def _render(run: Path, folder: str) -> str:
     config = read_json(run / "config.json")
     kind = find_kind(config["model_type"])
     trials = read_json(run / "processor_config.json")["feature_extractor"]
-    facts, report = read_json(run / "run.json"), read_report(run)
+    facts, report = read_json(run / RUN_FILE), read_report(run)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True
     )

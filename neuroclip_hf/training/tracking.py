@@ -1,13 +1,16 @@
 """Where a training says how it goes, epoch by epoch: JSON lines always, TensorBoard or trackio where asked for."""
 
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_text
+from neuroclip_hf.logging import get_logger
 
 NONE, TENSORBOARD, TRACKIO = "none", "tensorboard", "trackio"
 TRACKINGS = (NONE, TENSORBOARD, TRACKIO)
@@ -46,7 +49,8 @@ class JsonLines:
 class AccelerateTracker:
     """One of Accelerate's trackers, told each epoch once by each process that trains.
 
-    A training that goes on after a stop tells the epochs before it again, at the steps where they were.
+    A training that goes on after a stop tells the epochs before it again, at the steps where they were. What the
+    tracker prints is logged instead: standard output is for results.
 
     Args:
         tracker (`accelerate.tracking.GeneralTracker`): already opened.
@@ -55,18 +59,30 @@ class AccelerateTracker:
 
     def __init__(self, tracker: Any, settings: Mapping[str, Any]) -> None:
         self._tracker, self._told = tracker, 0
-        tracker.store_init_configuration(dict(settings))
+        with redirect_stdout(_ToLogger()):
+            tracker.store_init_configuration(dict(settings))
 
     def log(self, history: History) -> None:
         """See [`Tracker`]."""
         for entry in history[self._told :]:
             values = {name: value for name, value in entry.items() if name != "epoch"}
-            self._tracker.log(values, step=int(entry["epoch"]))
+            with redirect_stdout(_ToLogger()):
+                self._tracker.log(values, step=int(entry["epoch"]))
         self._told = len(history)
 
     def close(self) -> None:
         """See [`Tracker`]."""
-        self._tracker.finish()
+        with redirect_stdout(_ToLogger()):
+            self._tracker.finish()
+
+
+class _ToLogger(io.TextIOBase):
+    """A stream whose lines go to the package's logger, and so obey its one switch."""
+
+    def write(self, text: str) -> int:
+        for line in filter(str.strip, text.splitlines()):
+            get_logger().info("%s", line)
+        return len(text)
 
 
 def open_tracker(kind: str, name: str, folder: Path, settings: Mapping[str, Any]) -> Tracker | None:
@@ -97,10 +113,14 @@ def _tensorboard(name: str, folder: Path) -> Any:
 
 
 def _trackio(name: str, folder: Path) -> Any:
-    import trackio  # noqa: F401 - Accelerate's tracker would fail later, and in other words
+    import trackio  # here, since Accelerate's tracker would fail later, and in other words
     from accelerate.tracking import TrackioTracker
 
-    return _opened(TrackioTracker(PROJECT, name=name))
+    class Tracker(TrackioTracker):
+        def finish(self) -> None:
+            trackio.finish()  # Accelerate's finishes the run alone, and trackio would do it again at exit, with words
+
+    return _opened(Tracker(PROJECT, name=name))
 
 
 PROJECT = "neuroclip"
@@ -108,7 +128,8 @@ PROJECT = "neuroclip"
 
 
 def _opened(tracker: Any) -> Any:
-    tracker.start()
+    with redirect_stdout(_ToLogger()):
+        tracker.start()
     return tracker
 
 

@@ -106,8 +106,8 @@ POINTS = [
     (StoreWriter, "add_trials", 2, False, 8),  # all of the first session, without its record
     (StoreWriter, "add_trials", 4, False, 6),  # all of the second, likewise
     (StoreWriter, "add_trials", 6, False, 4),  # in the middle of the third session
-    (resume, "write_json", 2, True, 8),  # after job.json, before the first record
-    (resume, "write_json", 3, False, 4),  # after the second
+    (resume, "write_json", 1, True, 8),  # after job.json, before the first record
+    (resume, "write_json", 2, False, 4),  # after the second
     (StoreWriter, "add_covariances", 2, True, 0),
     (StoreWriter, "add_picture", 5, False, 0),
     (StoreWriter, "finish", 1, True, 0),
@@ -209,7 +209,7 @@ def test_a_store_of_another_version_is_not_taken_either(sources, tmp_path, monke
 def test_other_preparations_go_on_too(sources, tmp_path, snapshot, opened, name, options, count):
     whole = prepare(sources[name], tmp_path / "whole" / "store", **options)
     out = tmp_path / "killed" / "store"
-    killed(lambda: prepare(sources[name], out, **options), resume, "write_json", count + 1, False)
+    killed(lambda: prepare(sources[name], out, **options), resume, "write_json", count, False)
     opened.clear()
     prepare(sources[name], out, **options)
     assert snapshot(out) == snapshot(whole)
@@ -253,7 +253,7 @@ def test_another_command_starts_anew(sources, tmp_path, snapshot, caplog):
     out = tmp_path / "killed" / "store"
     for options in ({"channels": ["P7", "Oz", "O2"]}, {"subjects": [1]}, {"whitening": "none"}, {}):
         whole = prepare(sources["raw"], tmp_path / str(len(options)) / "store", overwrite=True, **options)
-        killed(lambda: prepare(sources["raw"], out), resume, "write_json", 4, False)
+        killed(lambda: prepare(sources["raw"], out), resume, "write_json", 3, False)
         caplog.clear()
         prepare(sources["raw"], out, **options)
         assert ("was left by a preparation with other settings" in caplog.text) == ("whitening" in options)
@@ -356,7 +356,7 @@ def test_the_log_lies_beside_the_store_and_has_the_times(sources, tmp_path):
 @needs_fork
 def test_a_damaged_leftover_is_named_and_goes_where_it_may(sources, tmp_path, opened, snapshot, caplog):
     out = tmp_path / "killed" / "store"
-    killed(lambda: prepare(sources["raw"], out), resume, "write_json", 3, False)
+    killed(lambda: prepare(sources["raw"], out), resume, "write_json", 2, False)
     array = out.parent / ".store.unfinished" / "store" / "sub-01" / "train.npy"
     array.write_bytes(array.read_bytes()[:-1000])
     message = r"\.store\.unfinished is damaged .*train.npy holds fewer than \d+ rows.*: remove it, or pass --overwrite"

@@ -103,13 +103,15 @@ def ranking(folder: Path, concepts, subjects=("sub-01",), noise=0.3, seed=0, ima
         "image_ids": image_ids,
         "concepts": list(concepts),
         "queries": [
-            {"subject": subject, "image_id": image_id, "concept": concept, "trials": 80}
+            {"subject": subject, "image_id": image_id, "concept": concept, "trials": 2}
             for subject in subjects
             for image_id, concept in zip(image_ids, concepts, strict=True)
         ],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {"scores": scores.astype(np.float32), "mask": np.tile(np.eye(size, dtype=bool), (len(subjects), 1))}
+    rows = np.arange(2 * size * len(subjects), dtype=np.int32)
+    mask = np.tile(np.eye(size, dtype=bool), (len(subjects), 1))
+    tensors = {"scores": scores.astype(np.float32), "mask": mask, "trials": rows, "repeats": rows % 2}
     save_file(tensors, folder / "ranking.safetensors", {name: json.dumps(value) for name, value in words.items()})
 
 

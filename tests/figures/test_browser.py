@@ -28,7 +28,8 @@ frame.onload = () => {{
   const title = document.createElement("pre");
   title.id = "found";
   title.textContent = [root.scrollWidth, outside.length, inside.images.length, broken.length, widest,
-    inside.querySelectorAll(".scroll").length].join(" ");
+    inside.querySelectorAll(".scroll").length,
+    [...inside.querySelectorAll(".scroll")].filter((one) => one.scrollWidth > one.clientWidth + 1).length].join(" ");
   document.body.append(title);
 }};
 </script>"""
@@ -44,7 +45,10 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, tmp_path):
-    """Open a page at a width: scroll width, elements beyond the edge, pictures, broken ones, widest one, boxes."""
+    """Open a page at a width.
+
+    Scroll width, elements beyond the edge, pictures, broken ones, widest one, boxes, boxes that hold more than shows.
+    """
 
     def measure(page, width):
         document = tmp_path / f"measure-{width}.html"
@@ -75,13 +79,25 @@ def everything(made, tmp_path):
 
 @pytest.mark.parametrize("width", [LAPTOP, TELEPHONE])
 def test_the_page_never_scrolls_sideways(everything, open_page, width):
-    scroll_width, outside, pictures, broken, widest, boxes = open_page(everything, width)
+    scroll_width, outside, pictures, broken, widest, boxes, _ = open_page(everything, width)
     assert scroll_width <= width
     assert outside == 0
     assert pictures == everything.read_text(encoding="utf-8").count("data:image/png") > 15
     assert broken == 0
     assert widest <= min(width, 560)
     assert boxes > pictures
+
+
+def test_a_laptop_shows_whole_tables(made, open_page, tmp_path):
+    run = made.run_report()
+    words = "the test queries themselves, each picture given to one query of a subject at most"
+    method, whitening = "whitening of both sides", "own-session whitening"
+    tiers = [{**tier, "fitted_on": words, "method": method, "whitening": whitening} for tier in run["tiers"]]
+    made.make_run(tmp_path / "all" / "run", tiers=tiers)
+    made.make_reproduction(tmp_path / "all" / "nice", recipe="nice")
+    made.make_ablation(tmp_path / "all" / "segments", over="segments", names=made.segments())
+    write_page(tmp_path / "all", tmp_path / "page.html")
+    assert open_page(tmp_path / "page.html", LAPTOP)[-1] == 0
 
 
 @pytest.mark.parametrize("width", [LAPTOP, TELEPHONE])

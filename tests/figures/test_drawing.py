@@ -187,6 +187,16 @@ def test_channels_are_placed_by_name_whatever_their_capitals():
         figures.scalp_map(["voxel"], [1.0], "fall")
 
 
+def test_occipital_electrodes_lie_at_the_back_of_the_head():
+    axes = figures.scalp_map(POSTERIOR, np.arange(8) / 8, "fall").axes[0]
+    outline = max((line.get_xydata() for line in axes.lines), key=len)
+    radius, centre = np.ptp(outline[:, 0]) / 2, (outline.max(axis=0) + outline.min(axis=0)) / 2
+    places = {text.get_text(): (np.array(text.get_position()) - centre) / radius for text in axes.texts}
+    assert -0.95 < places["Oz"][1] < -0.8
+    assert abs(places["Oz"][0]) < 0.02
+    assert all(np.linalg.norm(place) < 1 for place in places.values())
+
+
 def test_the_scalp_map_leaves_out_what_has_no_place_and_is_symmetric_about_zero():
     axes = figures.scalp_map([*POSTERIOR, "EOG"], [*np.full(8, -0.5), 9.0], "fall").axes[0]
     assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == (-0.5, 0.5)

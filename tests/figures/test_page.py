@@ -10,7 +10,10 @@ import pytest
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures.page import PageSettings, write_page
-from neuroclip_hf.figures.page.numbers import repeat_points, score, segment
+from neuroclip_hf.figures.page.content import PageTable, Section
+from neuroclip_hf.figures.page.html import render
+from neuroclip_hf.figures.page.numbers import notation, p_value, repeat_points, score, segment
+from neuroclip_hf.figures.scores import NO_BREAK
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">&"\''
 
@@ -21,7 +24,8 @@ def page(folder, **settings):
 
 
 def words(text):
-    return html.unescape(re.sub(r"<[^>]*>", " ", re.sub(r"<style>.*</style>", "", text, flags=re.DOTALL)))
+    said = html.unescape(re.sub(r"<[^>]*>", " ", re.sub(r"<style>.*</style>", "", text, flags=re.DOTALL)))
+    return said.replace(NO_BREAK, " ")
 
 
 def test_a_run(made, tmp_path):
@@ -61,6 +65,30 @@ def test_a_reproduction(made, tmp_path):
     assert "2 runs together" in said
     assert said.index("inductive") < said.index("calibrated") < said.index("matching")
     assert "0.460 ± 0.010" in said
+    assert "In brackets: 95 % interval over queries; 95 % interval over subjects." in said
+    assert "±: one standard deviation over seeds." in said
+
+
+def test_an_interval_and_a_deviation_are_told_apart():
+    interval = score({"mean": 0.5, "std": 0.1, "interval": {"low": 0.4, "high": 0.7, "over": "queries"}})
+    deviation = score({"mean": 0.5, "std": 0.125})
+    assert [str(one).replace(NO_BREAK, " ") for one in (interval, deviation)] == [
+        "0.500 (0.400 to 0.700)",
+        "0.500 ± 0.125",
+    ]
+    assert notation([deviation, None]) == "±: one standard deviation over seeds."
+    assert notation([interval]) == "In brackets: 95 % interval over queries."
+    assert notation([score(0.5), None]) == ""
+
+
+def test_no_p_is_zero():
+    assert [p_value(p) for p in (0.0004, 0.0005, 0.25)] == ["< 0.001", "0.001", "0.250"]
+
+
+def test_columns_of_words_stand_left_and_those_of_numbers_right():
+    table = PageTable("t", ("a", "b", "c"), [("1", "x", "0.1"), ("2", "", "-0.2")])
+    text = render("title", "lead", [], [], [Section("s", "l", simulated=False, tables=[table])])
+    assert re.findall(r'<t[hd][^>]*class="(\w+)"', text) == ["words", "words", "numbers"] * 3
 
 
 def test_ablations(made, tmp_path):

@@ -1,21 +1,26 @@
 """Tables made of rankings, against answers known by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from neuroclip_hf.data.queries import Query
+from neuroclip_hf.data.rankings import SavedRanking, read_ranking
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures.families import concept_families, read_families
-from neuroclip_hf.figures.ranking import RankedQuery, SavedRanking, confusion, joined, read_ranking, sorted_scores
+from neuroclip_hf.figures.ranking import confusion, joined, sorted_scores
 
 CONCEPTS = ["cat", "axe", "dog"]
 FAMILIES = {"cat": "animal", "dog": "animal", "axe": "tool"}
 
 
 def ranking(scores, shown=("cat", "dog", "axe", "axe"), subject="sub-01"):
-    queries = [RankedQuery(subject, f"{name}.jpg", name, 4) for name in shown]
+    queries = [Query((row,), subject, f"{name}.jpg", name) for row, name in enumerate(shown)]
     mask = np.array([[concept == name for concept in CONCEPTS] for name in shown])
-    return SavedRanking(np.array(scores, dtype=np.float32), mask, queries, [f"{c}.jpg" for c in CONCEPTS], CONCEPTS)
+    scores, image_ids = np.array(scores, dtype=np.float32), [f"{name}.jpg" for name in CONCEPTS]
+    return SavedRanking(scores, mask, queries, image_ids, CONCEPTS, [(0,)] * len(shown))
 
 
 SCORES = [[0.9, 0.1, 0.2], [0.8, 0.1, 0.2], [0.1, 0.9, 0.2], [0.5, 0.4, 0.3]]
@@ -50,7 +55,7 @@ def test_scores_are_averaged_and_sorted_by_family_and_concept():
 
 def test_rankings_of_one_gallery_are_joined():
     one, other = ranking(SCORES), ranking(SCORES, subject="sub-02")
-    elsewhere = SavedRanking(one.scores, one.mask, one.queries, ["a", "b", "c"], CONCEPTS)
+    elsewhere = replace(one, image_ids=["a", "b", "c"])
     whole, runs = joined([one, other, elsewhere])
     assert (len(whole.queries), whole.scores.shape, runs) == (8, (8, 3), 2)
     assert whole.queries[7].subject == "sub-02"
@@ -60,7 +65,8 @@ def test_it_is_read_as_it_was_written(made, tmp_path):
     made.ranking(tmp_path, CONCEPTS, subjects=("sub-01", "sub-02"))
     found = read_ranking(tmp_path)
     assert (found.scores.shape, found.mask.sum()) == ((6, 3), 6)
-    assert found.queries[3] == RankedQuery("sub-02", "cat/cat.jpg", "cat", 80)
+    assert found.queries[3] == Query((6, 7), "sub-02", "cat/cat.jpg", "cat")
+    assert found.repeats == [(0, 1)] * 6
     assert found.concepts == CONCEPTS
     assert read_ranking(tmp_path / "elsewhere") is None
 
@@ -70,7 +76,8 @@ def test_a_damaged_ranking_is_named(made, tmp_path, damage):
     made.ranking(tmp_path, CONCEPTS)
     path = tmp_path / "ranking.safetensors"
     words = {"queries": "[]", "image_ids": "[]", "concepts": "[]"}
-    tensors = {"scores": np.zeros((3, 3), np.float32), "mask": np.eye(3, dtype=bool)}
+    none = np.zeros(0, np.int32)
+    tensors = {"scores": np.zeros((3, 3), np.float32), "mask": np.eye(3, dtype=bool), "trials": none, "repeats": none}
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:50])
     elif damage == "words":

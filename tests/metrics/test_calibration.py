@@ -49,6 +49,14 @@ def test_centring_by_hand_without_normalising():
     assert query.tolist() == [[1, 2], [3, 8]]  # as it was
 
 
+def test_a_reference_centres_the_queries_and_not_the_gallery():
+    query, gallery, reference = normal(3, 4), normal(5, 4, seed=1), 7 + normal(9, 4, seed=2)
+    reference[4] = NAN
+    centred, centred_gallery = center(query, gallery, reference)
+    torch.testing.assert_close(centred, query - reference[[0, 1, 2, 3, 5, 6, 7, 8]].mean(dim=0))
+    torch.testing.assert_close(centred_gallery, center(query, gallery)[1], rtol=0, atol=0)
+
+
 def test_centring_finds_what_a_shift_had_hidden():
     gallery = normal(50, 20)
     query = gallery + 5 * normal(1, 20, seed=1)
@@ -106,14 +114,18 @@ def test_fewer_rows_than_features_are_whitened_by_shrinkage_only():
 # CSLS
 
 
-def csls_by_definition(query, gallery, k):
-    cosines = [[float(torch.cosine_similarity(one, entry, dim=0)) for entry in gallery] for one in query]
+def csls_by_definition(query, gallery, k, reference=None):
+    def to_gallery(vectors):
+        return [[float(torch.cosine_similarity(one, entry, dim=0)) for entry in gallery] for one in vectors]
+
+    cosines = to_gallery(query)
+    columns = zip(*(cosines if reference is None else to_gallery(reference)), strict=True)
 
     def nearness(values):
         highest = sorted(values, reverse=True)[:k]
         return sum(highest) / len(highest)
 
-    of_query, of_entry = [nearness(row) for row in cosines], [nearness(c) for c in zip(*cosines, strict=True)]
+    of_query, of_entry = [nearness(row) for row in cosines], [nearness(column) for column in columns]
     return torch.tensor(
         [
             [2 * cosine - of_query[row] - of_entry[column] for column, cosine in enumerate(cosines[row])]
@@ -137,6 +149,14 @@ def test_csls_by_hand():
 def test_csls_is_its_definition(queries, entries, width, k, seed):
     query, gallery = 3 * normal(queries, width, seed=seed), normal(entries, width, seed=seed + 1)
     torch.testing.assert_close(csls_scores(query, gallery, k), csls_by_definition(query, gallery, k))
+
+
+@given(SIZES, SIZES, SIZES, st.integers(1, 9), st.integers(0, 99))
+def test_csls_with_a_reference_asks_it_how_near_entries_are_to_everything(queries, entries, width, k, seed):
+    query, gallery, reference = (3 * normal(rows, width, seed=seed + rows) for rows in (queries, entries, queries + 4))
+    found = csls_scores(query, gallery, k, reference)
+    torch.testing.assert_close(found, csls_by_definition(query, gallery, k, reference))
+    torch.testing.assert_close(csls_scores(query[:1], gallery, k, reference), found[:1])  # no query asks the others
 
 
 def test_csls_in_pieces_is_the_same(monkeypatch):
@@ -338,10 +358,15 @@ def test_sides_that_do_not_fit_are_named(function):
         (lambda: whiten(torch.full((2, 3), NAN)), r"values \(2, 3\) have NaN or inf in every row"),
         (lambda: center(normal(2, 3), torch.full((1, 3), INF)), r"gallery \(1, 3\) have NaN or inf in every row"),
         (lambda: whiten(normal(9, 3), shrinkage=1.5), r"shrinkage is 1\.5: expected a number from 0 to 1"),
+        (
+            lambda: csls_scores(normal(2, 3), normal(2, 3), reference=normal(4, 2)),
+            r"reference is \(4, 2\) and gallery",
+        ),
+        (lambda: center(normal(2, 3), normal(2, 3), normal(4, 2)), r"reference \(4, 2\)"),
         (lambda: csls_scores(normal(2, 3), normal(2, 3), k=0), "k is 0: expected a whole number of 1 or more"),
         (lambda: orthogonal_alignment(normal(2, 3), normal(2, 3), iterations=0), "iterations is 0"),
         (lambda: orthogonal_alignment(normal(2, 3), normal(2, 3), identity_weight=-1), "identity_weight is -1"),
-        (lambda: orthogonal_alignment(normal(2, 3), normal(2, 3), normal(2, 4)), r"query is \(2, 4\) and gallery"),
+        (lambda: orthogonal_alignment(normal(2, 3), normal(2, 3), normal(2, 4)), r"reference is \(2, 4\) and gallery"),
         (lambda: sinkhorn_scores(normal(2, 3), temperature=0), "temperature is 0: expected a finite number above 0"),
         (lambda: sinkhorn_scores(normal(2, 3), iterations=0), "iterations is 0"),
         (lambda: sinkhorn_scores(torch.full((2, 2), INF)), "scores hold inf"),

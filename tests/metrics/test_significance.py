@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from neuroclip_hf.metrics import (
+    _every_target,
     accuracy_from_scores,
     bootstrap_interval,
     compare_paired,
@@ -188,7 +189,7 @@ def test_every_target_is_ranked_as_ranks_are(data):
     scores = torch.tensor([[data.draw(LEVELS) for _ in range(entries)] for _ in range(queries)])
     right = [data.draw(st.sets(st.integers(0, entries - 1), min_size=1)) for _ in range(queries)]
     mask = torch.tensor([[entry in some for entry in range(entries)] for some in right])
-    hits, shown = significance._hits_of_every_target(scores, mask, k)
+    hits, shown = _every_target.hits_of_every_target(scores, mask, k)
     for query in range(queries):
         given_to_all = mask[query].expand(queries, -1)
         expected = (ranks_from_scores(scores, given_to_all) < k).tolist()
@@ -202,6 +203,7 @@ def test_a_mask_and_rows_give_the_same_p_and_so_do_pieces(monkeypatch):
     assert permutation_test(scores, mask, k=2, groups=subjects(6, 10)).statistic == rows.statistic
     assert rows.statistic == accuracy_from_scores(scores, target, ks=(2,))["top2"]
     monkeypatch.setattr(significance, "_AT_ONCE", 50)
+    monkeypatch.setattr(_every_target, "AT_ONCE", 50)
     assert permutation_test(scores, mask, k=2, groups=subjects(6, 10)).p == pytest.approx(rows.p, abs=0.06)
 
 

@@ -1,7 +1,11 @@
 """Every epoch is told once, also after a stop, and a missing library is named."""
 
 import json
+import os
+import sqlite3
+import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -68,6 +72,45 @@ def test_tensorboard_gets_the_curves_of_a_training(recipe, store, tmp_path):
     history = [json.loads(line) for line in (run / "training.jsonl").read_text().splitlines()]
     for name in ("loss", "validation_loss", "validation_top1"):
         assert [one.value for one in events.Scalars(name)] == pytest.approx([entry[name] for entry in history])
+
+
+def test_what_a_tracker_prints_is_logged_and_leaves_stdout_to_results(capsys, caplog):
+    class Talking(Told):
+        def store_init_configuration(self, values):
+            sys.stdout.write("opened\nfor you\n")
+
+        def log(self, values, step):
+            sys.stdout.write(f"logged {step}\n")
+
+        def finish(self):
+            sys.stdout.write("finished\n")
+
+    with caplog.at_level("INFO", logger="neuroclip_hf"):
+        tracker = AccelerateTracker(Talking(), {})
+        tracker.log(HISTORY)
+        tracker.close()
+    assert capsys.readouterr().out == ""
+    assert caplog.messages == ["opened", "for you", "logged 1", "logged 2", "finished"]
+
+
+def test_trackio_gets_the_curves_of_a_training_and_prints_no_word(tmp_path):
+    pytest.importorskip("trackio")
+    script = (
+        "import sys; from pathlib import Path; from accelerate import PartialState\n"
+        "from neuroclip_hf.training.tracking import open_tracker\n"
+        "PartialState(); tracker = open_tracker('trackio', 'a-run', Path(sys.argv[1]), {'epochs': 2})\n"
+        f"tracker.log({HISTORY!r}); tracker.close()"
+    )
+    environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")}
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    with closing(sqlite3.connect(tmp_path / "trackio" / "neuroclip.db")) as database:
+        rows = database.execute("select run_name, step, metrics from metrics order by step").fetchall()
+    assert [(name, step, json.loads(values)) for name, step, values in rows] == [
+        ("a-run", 1, {"loss": 2.0, "validation_top1": 0.1}),
+        ("a-run", 2, {"loss": 1.0, "validation_top1": 0.2}),
+    ]
 
 
 def test_another_tracking_is_refused(recipe):

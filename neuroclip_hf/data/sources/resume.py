@@ -3,8 +3,6 @@
 How it lies on disk: [`neuroclip_hf.data.sources.parts`].
 """
 
-import hashlib
-import json
 import shutil
 import time
 from collections import Counter
@@ -22,15 +20,14 @@ from numpy.typing import NDArray
 from neuroclip_hf import columns
 from neuroclip_hf.data._threads import one_blas_thread
 from neuroclip_hf.data.leftovers import PARTS, sweep, unfinished_folder
+from neuroclip_hf.data.sources.going_on import begin, check_left, job_of
 from neuroclip_hf.data.sources.parts import (
-    JOB,
     LEFT,
     SCRATCH,
     STORE,
     Part,
     Record,
     Result,
-    empty,
     part_file,
     read_part_table,
     read_records,
@@ -38,13 +35,12 @@ from neuroclip_hf.data.sources.parts import (
 )
 from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_layout import STORE_FILE
-from neuroclip_hf.data.store_writer import StoreWriter, library_versions
+from neuroclip_hf.data.store_writer import StoreWriter
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import (
     is_disk_full,
     locked_folder,
     new_folder,
-    read_json,
     refuse_existing,
     sha256,
     write_array,
@@ -208,8 +204,8 @@ def unfinished_store(
     path, folder = out.resolve(), unfinished_folder(out)
     with one_blas_thread(), locked_folder(folder, out, LEFT, "preparation"):
         sweep(out, overwrite)
-        _begin(folder, _job(info, depends_on))
-        _check_left(folder, info, overwrite)
+        begin(folder, job_of(info, depends_on))
+        check_left(folder, info, overwrite)
         store = UnfinishedStore(folder, info, source, path.parent / f"{path.name}.log")
         try:
             yield store
@@ -226,42 +222,6 @@ def unfinished_store(
             _leave(store)
 
 
-def _begin(folder: Path, job: str) -> None:
-    known = read_json(folder / JOB) if (folder / JOB).is_file() else None
-    if known != {"job": job} or not (folder / STORE).is_dir():
-        if known is not None:
-            get_logger().warning(
-                "%s was left by a preparation with other settings, or by other versions of the libraries: it is "
-                "removed, and everything done anew.",
-                folder,
-            )
-        empty(folder)
-        write_json(folder / JOB, {"job": job})
-    for name in (PARTS, STORE):
-        (folder / name).mkdir(exist_ok=True)
-
-
-def _check_left(folder: Path, info: StoreInfo, overwrite: bool) -> None:
-    """Whether one can go on from what was left; what is damaged goes where the store may be overwritten."""
-    records = list(read_records(folder))
-    if not records:
-        return
-    get_logger().info("%s keeps %d finished parts; going on after them.", folder, len(records))
-    writer = StoreWriter(folder / STORE, info)
-    try:
-        writer.restore(records[-1].rows, [read_part_table(folder, place) for place in range(len(records))])
-    except (OSError, ValueError) as error:
-        if not overwrite:
-            raise InputError(
-                f"{folder} is damaged ({error}): remove it, or pass --overwrite, and start again."
-            ) from None
-        get_logger().warning("%s is damaged (%s): it is removed, and everything done anew.", folder, error)
-        for name in (PARTS, STORE):
-            empty(folder / name)
-    finally:
-        writer.close()
-
-
 def discard_finished(out: Path) -> None:
     """Remove what was left beside a store that is whole: its process was killed between its last two steps.
 
@@ -272,11 +232,6 @@ def discard_finished(out: Path) -> None:
     if folder.is_dir():
         with locked_folder(folder, out, LEFT, "preparation"):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _job(info: StoreInfo, depends_on: Any) -> str:
-    content = [info.to_dict(), library_versions(), depends_on]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _finish(store: UnfinishedStore, out: Path, overwrite: bool) -> None:

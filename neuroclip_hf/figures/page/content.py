@@ -25,7 +25,7 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table; the first column is aligned left, the others right.
+    """A table; columns of words are aligned left, those of numbers right.
 
     Args:
         title (`str`): what it is.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from neuroclip_hf.figures.page.content import PageFigure, Section
+from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -34,6 +34,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["inlined"] = _inlined
+    environment.filters["columns"] = _columns
     environment.filters["width"] = lambda png: _size(png)[0]
     environment.filters["height"] = lambda png: _size(png)[1]
     page = environment.get_template("page.html")
@@ -42,6 +43,15 @@ def render(
 
 def _inlined(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _columns(table: PageTable) -> list[str]:
+    """Of each column what it holds: "words", where a cell begins with a letter, or else "numbers"."""
+    rows = list(zip(*table.rows, strict=True)) or [() for _ in table.header]
+    return [
+        "words" if place == 0 or any(cell[:1].isalpha() for cell in cells) else "numbers"
+        for place, cells in enumerate(rows)
+    ]
 
 
 def _size(png: bytes) -> tuple[int, int]:

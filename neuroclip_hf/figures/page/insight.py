@@ -8,6 +8,7 @@ import numpy as np
 
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import load_run
+from neuroclip_hf.data.rankings import SavedRanking, read_ranking
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.figures.attention import attention_figure
 from neuroclip_hf.figures.filters import amplification, filter_figure
@@ -16,11 +17,11 @@ from neuroclip_hf.figures.inspection.pictures import filter_pictures, look_at_pi
 from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
 from neuroclip_hf.figures.page.reading import ABLATION, Result
 from neuroclip_hf.figures.page.shared import CHOSEN_EPOCH, caption, percent, readable, recorded_words
-from neuroclip_hf.figures.ranking import SavedRanking, read_ranking
 from neuroclip_hf.figures.scalp import placed_channels, scalp_map, why_no_map
 from neuroclip_hf.figures.sheets import NUM_FOUND, SHEET_DOTS_PER_INCH, Found, SheetRow, draw_sheet
 from neuroclip_hf.figures.style import to_png
 from neuroclip_hf.processing.collator import PictureSet
+from neuroclip_hf.run_files import RANKING_FILE
 
 PICTURES = 4
 SHEET_QUERIES = 8
@@ -51,7 +52,7 @@ def add_insight(section: Section, result: Result, store: TrialStore, *, pictures
     recorded = caption(first, recorded_words(store.info.data))
     ranking = read_ranking(folder)
     if ranking is None:
-        section.left_out.append("retrieval sheet: no ranking.safetensors; evaluate again with this version.")
+        section.left_out.append(f"retrieval sheet: no {RANKING_FILE}; evaluate again with this version.")
     else:
         _add_sheet(section, ranking, store, pictures, recorded)
     if not (folder / "model.safetensors").is_file():
@@ -158,9 +159,11 @@ def _add_pictures(
     layer, looked = look_at_pictures(model, processor, pixel_values)
     shares = [one.share for one in looked if one.share is not None]
     text = caption(
-        "Where CATF (how much the patches of the filtered picture are attended to), the prompts and the class token "
-        f"look; the latter two in layer {layer}, the highest that is read. Above each map: its least and most "
-        "attended patch, in multiples of an even attention.",
+        "Where CATF looks: how much the patches of the filtered picture are attended to."
+        if looked[0].fusion is not None
+        else "",
+        f"Where prompts and class token look in layer {layer}, the highest that is read. Above each map: its least "
+        "and most attended patch, in multiples of an even attention.",
         f"Prompts take {percent(float(np.mean(shares)))} of the class token's attention." if shares else "",
         of_pictures,
         recorded,
@@ -198,7 +201,7 @@ def _add_scalp(
         f"Without a place on the scalp, and left out: {', '.join(lacking)}." if lacking else "",
         recorded,
     )
-    label = "fall of the right score" if method == "occlusion" else "gradient x input"
+    label = "fall of the right score (cosine)" if method == "occlusion" else "gradient x input (cosine)"
     png = to_png(scalp_map(found.channels, list(found.values), label))
     section.figures.append(PageFigure("scalp", "Channels that carry the signal", text, png))
 

@@ -43,7 +43,8 @@ def score(value: Any, interval: Any = None) -> Score:
         words = f"{100 * number(level):g} % interval" + (f" over {what}" if what else "")
         return Score(mean, number(interval["low"]), number(interval["high"]), words)
     if deviation is not None:
-        return Score(mean, mean - number(deviation), mean + number(deviation), "one standard deviation over seeds")
+        spread = number(deviation)
+        return Score(mean, mean - spread, mean + spread, "one standard deviation over seeds", spread)
     return Score(mean)
 
 
@@ -100,6 +101,24 @@ def segment(row: dict[str, Any]) -> tuple[str, Segment] | None:
         raise ValueError(f"{row['name']!r} is neither {SLIDING} nor {GROWING}")
     scores = accuracies(str(row["name"]), row)
     return kind, Segment(start, stop, scores.top1, scores.top5)
+
+
+def notation(scores: Sequence[Score | None]) -> str:
+    """What stands in brackets and behind ± in a table of these scores, as sentences; empty where neither does."""
+    known = [one for one in scores if one is not None and one.has_error]
+    intervals = sorted({one.spread for one in known if one.deviation is None})
+    deviations = sorted({one.spread for one in known if one.deviation is not None})
+    words = [
+        f"In brackets: {'; '.join(intervals)}." if intervals else "",
+        f"±: {'; '.join(deviations)}." if deviations else "",
+    ]
+    return " ".join(word for word in words if word)
+
+
+def p_value(value: Any) -> str:
+    """A p with three digits; what would be 0.000 is "< 0.001"."""
+    p = number(value)
+    return f"{p:.3f}" if p >= 0.0005 else "< 0.001"
 
 
 def spreads(scores: Sequence[Score | None]) -> str:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neuroclip_hf.data.rankings import SavedRanking, read_ranking
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.figures.ranking import SavedRanking, read_ranking
 from neuroclip_hf.figures.training import History
 from neuroclip_hf.files import read_json
+from neuroclip_hf.run_files import HISTORY_FILE, REPORT_FILE, RUN_FILE
 
-# Said here again, since what writes them brings torch along, which a page of files alone does not need.
-REPORT_FILE, RUN_FILE = "report.json", "run.json"
-HISTORY_FILE = "training.jsonl"
 RUN, REPRODUCTION, ABLATION = "run", "reproduction", "ablation"
 SCHEMA = 2
 DEPTH = 3

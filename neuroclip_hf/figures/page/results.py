@@ -5,8 +5,18 @@ from typing import Any
 
 from neuroclip_hf import columns
 from neuroclip_hf.figures.bars import Difference, Panel, accuracy_bars, difference_plot
-from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
-from neuroclip_hf.figures.page.numbers import GROWING, SLIDING, accuracies, difference, number, score, segment, spreads
+from neuroclip_hf.figures.page.content import PageFigure, Section
+from neuroclip_hf.figures.page.numbers import (
+    GROWING,
+    SLIDING,
+    accuracies,
+    difference,
+    notation,
+    number,
+    score,
+    segment,
+    spreads,
+)
 from neuroclip_hf.figures.page.reading import ABLATION, REPRODUCTION, Result
 from neuroclip_hf.figures.page.shared import (
     Families,
@@ -19,6 +29,7 @@ from neuroclip_hf.figures.page.shared import (
     n_way_table,
     recorded_words,
 )
+from neuroclip_hf.figures.page.tables import both, by_subject_table, results_table, rows_table, run_table, tiers_table
 from neuroclip_hf.figures.scores import Accuracies
 from neuroclip_hf.figures.segments import Segment, segment_curves
 from neuroclip_hf.figures.style import to_png
@@ -63,12 +74,13 @@ def _run(result: Result, report: dict[str, Any], families: Families) -> Section:
     intervals = report.get("intervals") or {}
     top1, top5 = (score(report[name], intervals.get(name)) for name in ("top1", "top5"))
     recipe = report["run"].get("recipe") or "a checkpoint"
-    lead = caption(recorded_words(report["data"]), f"Top-1 {top1}, top-5 {top5}.", chance_words(report))
+    found = caption(f"Top-1 {top1}, top-5 {top5}.", notation([top1, top5]))
+    lead = caption(recorded_words(report["data"]), found, chance_words(report))
     section = Section(f"{recipe}, one run ({result.name})", lead, report["data"] == columns.SIMULATED)
     section.flags += map(str, report.get("flags") or ())
-    section.tables.append(_run_table(report))
+    section.tables.append(run_table(report))
     if report.get("tiers"):
-        section.tables.append(_tiers_table(report["tiers"]))
+        section.tables.append(tiers_table(report["tiers"]))
     if report.get("n_way"):
         section.tables.append(n_way_table(report["n_way"]))
     facts = {name: report.get(name) for name in _RUN_FACTS}
@@ -119,40 +131,9 @@ def _training_facts(run: Mapping[str, Any]) -> dict[str, Any]:
     return {name: run.get(name) for name in (*names, "validation", "sampling", "versions")}
 
 
-def _run_table(report: dict[str, Any]) -> PageTable:
-    names = ("top1", "top5", "pairwise")
-    rows = [
-        (name, *(f"{number(entry[key]):.3f}" for key in names), str(entry["num_queries"]))
-        for name, entry in report["subjects"].items()
-    ]
-    rows.append(("all queries", *(f"{number(report[key]):.3f}" for key in names), str(report["num_queries"])))
-    rows.append(("chance", f"{number(report['chance']):.3f}", f"{number(report['chance_top5']):.3f}", "0.500", ""))
-    if report.get("control_top1") is not None:
-        rows.append(("control (shuffled pairs)", f"{number(report['control_top1']):.3f}", "", "", ""))
-    words = ("", "top-1", "top-5", "pairwise", "queries")
-    return PageTable("Accuracy", words, rows, recorded_words(report["data"]))
-
-
-def _tiers_table(tiers: Sequence[dict[str, Any]]) -> PageTable:
-    rows = []
-    for tier in tiers:
-        top1, top5 = score(tier["top1"], tier.get("interval")), tier.get("top5")
-        numbers = [str(top1), "" if top5 is None else f"{number(top5):.3f}", _word(tier, "num_trials")]
-        # What takes most room comes last: a narrow screen shows the numbers first.
-        words = [_word(tier, name) for name in ("whitening", "fitted_on")]
-        rows.append((_word(tier, "tier"), _word(tier, "method"), *numbers, *words))
-    header = ("tier", "method", "top-1", "top-5", "trials", "whitening", "fitted on")
-    note = "Inductive numbers first. Calibrated and transductive ones use no label; matching is never retrieval."
-    return PageTable("Tiers", header, rows, note)
-
-
-def _word(entry: Mapping[str, Any], name: str) -> str:
-    return "" if entry.get(name) is None else str(entry[name])
-
-
 def _subjects_figure(rows: Sequence[Accuracies], report: dict[str, Any], n: str) -> PageFigure:
     panel = Panel("By subject", rows, number(report["chance"]), report.get("chance_top5"))
-    spread = spreads([one for row in rows for one in (row.top1, row.top5)])
+    spread = spreads(both(rows))
     text = caption(
         "Queries whose picture was found, by subject.", spread, chance_words(report), n, recorded_words(report["data"])
     )
@@ -164,15 +145,16 @@ def _reproduction(result: Result, report: dict[str, Any], families: Families) ->
     mean = accuracies("mean", main["mean"])
     lead = caption(
         recorded_words(report["data"]),
-        f"Top-1 {mean.top1}, top-5 {mean.top5}, {main['selection']}, {main['whitening']}: "
-        f"{mean.top1.spread or 'mean over seeds'}.",
+        f"Top-1 {mean.top1}, top-5 {mean.top5}, mean over subjects and seeds, {main['selection']}, "
+        f"{main['whitening']}.",
+        notation([mean.top1, mean.top5]),
         chance_words(report),
     )
     title = f"{report['recipe']}, {report['subject_protocol']}-subject ({result.name})"
     section = Section(title, lead, report["data"] == columns.SIMULATED)
     section.flags += map(str, report.get("flags") or ())
-    section.tables.append(_results_table(report["results"]))
-    section.tables.append(_by_subject_table(main, seeds))
+    section.tables.append(results_table(report["results"]))
+    section.tables.append(by_subject_table(main, seeds))
     if main.get("n_way"):
         section.tables.append(n_way_table(main["n_way"]))
     section.tables.append(facts_table({name: report.get(name) for name in _REPRODUCTION_FACTS}))
@@ -184,33 +166,6 @@ def _reproduction(result: Result, report: dict[str, Any], families: Families) ->
     return section
 
 
-def _results_table(results: Sequence[dict[str, Any]]) -> PageTable:
-    rows = []
-    for row in results:
-        mean = accuracies("", row["mean"])
-        words = [str(row.get(name) or "") for name in ("tier", "method", "whitening", "selection")]
-        rows.append((*words, str(mean.top1), str(mean.top5 or "")))
-    header = ("tier", "method", "whitening", "epoch by", "top-1", "top-5")
-    note = "Means over subjects. Inductive numbers first; matching is never retrieval."
-    return PageTable("Results", header, rows, note)
-
-
-def _by_subject_table(main: dict[str, Any], seeds: Sequence[Any]) -> PageTable:
-    rows = []
-    for name, entry in main["subjects"].items():
-        cells = [_mean_and_deviation(entry.get(key)) for key in ("top1", "top5", "pairwise")]
-        rows.append((name, *cells))
-    words = f"Means and standard deviations over {len(seeds)} seeds."
-    return PageTable("By subject", ("subject", "top-1", "top-5", "pairwise"), rows, words)
-
-
-def _mean_and_deviation(entry: Any) -> str:
-    if entry is None:
-        return ""
-    deviation = entry.get("std")
-    return f"{number(entry['mean']):.3f}" + ("" if deviation is None else f" ± {number(deviation):.3f}")
-
-
 def _ablation(result: Result, report: dict[str, Any]) -> Section:
     over, rows = report["over"], report["rows"]
     scores = [accuracies(str(row["name"]), row) for row in rows]
@@ -219,7 +174,7 @@ def _ablation(result: Result, report: dict[str, Any]) -> Section:
     lead = caption(recorded_words(report["data"]), f"{len(rows)} variants of {recipe}.", chance_words(report))
     section = Section(f"Ablation over {over} ({result.name})", lead, report["data"] == columns.SIMULATED)
     section.flags += map(str, report.get("flags") or ())
-    section.tables.append(_rows_table(rows, scores))
+    section.tables.append(rows_table(rows, scores))
     facts = (
         "recipe",
         "over",
@@ -241,17 +196,6 @@ def _ablation(result: Result, report: dict[str, Any]) -> Section:
     if differences:
         section.figures.append(_differences_figure(differences, str(rows[0]["name"]), report))
     return section
-
-
-def _rows_table(rows: Sequence[dict[str, Any]], scores: Sequence[Accuracies]) -> PageTable:
-    cells = []
-    for row, one in zip(rows, scores, strict=True):
-        found = difference(row)
-        p = "" if found is None or found.p is None else f"{found.p:.3f}"
-        gap = "" if found is None else str(found.score)
-        cells.append((one.label, str(one.top1), str(one.top5 or ""), gap, p, f"{number(row.get('seconds') or 0):.0f}"))
-    header = ("variant", "top-1", "top-5", "difference in top-1", "p", "seconds")
-    return PageTable("Variants", header, cells, "Differences are paired, on the same queries, against the first row.")
 
 
 def _segments_figure(found: Sequence[tuple[str, Segment]], report: dict[str, Any]) -> PageFigure:
@@ -279,7 +223,7 @@ def _rows_figure(scores: Sequence[Accuracies], report: dict[str, Any]) -> PageFi
     panel = Panel(title, scores, number(report["chance"]), report.get("chance_top5"))
     text = caption(
         f"Queries whose picture was found, by variant ({over}).",
-        spreads([one for row in scores for one in (row.top1, row.top5)]),
+        spreads(both(scores)),
         chance_words(report),
         recorded_words(report["data"]),
     )

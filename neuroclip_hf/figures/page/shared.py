@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.rankings import SavedRanking
 from neuroclip_hf.figures.families import concept_families
 from neuroclip_hf.figures.matrices import MAX_FAMILIES, confusion_matrix, similarity_matrix
 from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
 from neuroclip_hf.figures.page.numbers import number, repeat_points, spreads
 from neuroclip_hf.figures.page.reading import RUN, Result
-from neuroclip_hf.figures.ranking import SavedRanking, confusion, joined, sorted_scores
+from neuroclip_hf.figures.ranking import confusion, joined, sorted_scores
 from neuroclip_hf.figures.repeats import repeats_curve
 from neuroclip_hf.figures.style import to_png
 from neuroclip_hf.figures.training import training_curves
+from neuroclip_hf.run_files import HISTORY_FILE, RANKING_FILE
 
 _RECORDED_WORDS = {
     columns.SIMULATED: "Simulated recordings: these numbers say nothing about real brains.",
@@ -58,6 +60,8 @@ def facts_table(facts: Mapping[str, Any]) -> PageTable:
 
 
 def _text(value: Any) -> str:
+    if not value and isinstance(value, (Mapping, list, tuple)):
+        return "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_text(entry)}" for name, entry in value.items())
     if isinstance(value, (list, tuple)):
@@ -105,7 +109,7 @@ def add_training(section: Section, result: Result, data: Any) -> None:
     """Training curves of all runs of a result."""
     histories = [history for history in result.histories() if history]
     if not histories:
-        section.left_out.append("training curves: no training.jsonl lies there.")
+        section.left_out.append(f"training curves: no {HISTORY_FILE} lies there.")
         return
     best = [result.facts["best_epoch"]] if result.facts.get("best_epoch") else []
     best += [run["best_epoch"] for run in (result.report or {}).get("runs", ()) if run.get("best_epoch")]
@@ -122,7 +126,7 @@ def add_rankings(section: Section, result: Result, given: Families, data: Any) -
     rankings = result.rankings()
     if not rankings:
         section.left_out.append(
-            "confusion and similarity: no ranking.safetensors lies there; evaluate again with this version."
+            f"confusion and similarity: no {RANKING_FILE} lies there; evaluate again with this version."
         )
         return
     used, runs = joined(rankings)

@@ -11,15 +11,15 @@ from neuroclip_hf.figures.families import read_families
 from neuroclip_hf.figures.page.content import PageFigure, Section
 from neuroclip_hf.figures.page.html import render
 from neuroclip_hf.figures.page.overview import methods_figure
-from neuroclip_hf.figures.page.reading import REPORT_FILE, Result, find_results
+from neuroclip_hf.figures.page.reading import Result, find_results
 from neuroclip_hf.figures.page.results import build_section
 from neuroclip_hf.figures.scalp import METHODS
 from neuroclip_hf.files import new_file, refuse_existing
+from neuroclip_hf.run_files import PAGE_FILE, REPORT_FILE
 
 if TYPE_CHECKING:
     from neuroclip_hf.data.store import TrialStore
 
-PAGE_FILE = "report.html"
 _PRIVATE = (
     "This page shows pictures that may not be redistributed: keep it to yourself, or make it again with "
     "--without-pictures, which shows names in their place."

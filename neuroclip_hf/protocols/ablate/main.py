@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.evaluation import REPORT_FILE
 from neuroclip_hf.evaluation.report import SCHEMA
 from neuroclip_hf.files import write_json
 from neuroclip_hf.metrics.significance import compare_paired
@@ -23,6 +22,7 @@ from neuroclip_hf.protocols.reproduce.summary import (
     summarise,
 )
 from neuroclip_hf.protocols.reproduce.work import Work
+from neuroclip_hf.run_files import REPORT_FILE
 from neuroclip_hf.training.processes import this_process
 from neuroclip_hf.training.settings import Recipe
 

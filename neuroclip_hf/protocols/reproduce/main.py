@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.evaluation import REPORT_FILE
 from neuroclip_hf.files import write_json
 from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
 from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder
 from neuroclip_hf.protocols.reproduce.summary import ReproductionReport, summarise
 from neuroclip_hf.protocols.reproduce.work import Work
+from neuroclip_hf.run_files import REPORT_FILE
 from neuroclip_hf.training.processes import this_process
 from neuroclip_hf.training.settings import Recipe
 

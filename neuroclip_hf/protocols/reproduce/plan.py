@@ -18,10 +18,9 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.subjects import SubjectSplit, subject_splits
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation import REPORT_FILE
 from neuroclip_hf.files import read_json, refuse_existing, write_json
 from neuroclip_hf.protocols.building import to_share
-from neuroclip_hf.protocols.finished import LAST_EPOCH
+from neuroclip_hf.run_files import LAST_EPOCH, REPORT_FILE
 from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.settings import Recipe
 

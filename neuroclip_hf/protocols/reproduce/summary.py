@@ -13,8 +13,8 @@ from neuroclip_hf.evaluation import load_ranking, read_report
 from neuroclip_hf.evaluation.report import SCHEMA
 from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
-from neuroclip_hf.protocols.finished import LAST_EPOCH
 from neuroclip_hf.protocols.reproduce.plan import COST_FILE, Plan, PlannedRun, run_folder
+from neuroclip_hf.run_files import LAST_EPOCH
 
 KIND = "reproduction"
 FIXED_EPOCH, BY_VALIDATION = "fixed epoch", "validation"

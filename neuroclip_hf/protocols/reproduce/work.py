@@ -15,13 +15,12 @@ import torch
 from filelock import FileLock, Timeout
 
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.evaluation import REPORT_FILE
 from neuroclip_hf.files import write_json, write_text
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.protocols.evaluating import evaluate_run
-from neuroclip_hf.protocols.finished import LAST_EPOCH
 from neuroclip_hf.protocols.reproduce.plan import COST_FILE, Plan, PlannedRun, is_done, run_folder
 from neuroclip_hf.protocols.run import train_run
+from neuroclip_hf.run_files import LAST_EPOCH, REPORT_FILE
 from neuroclip_hf.training.processes import of_first_process, this_process
 
 _LOCKS = ".locks"

@@ -1,0 +1,95 @@
+"""Scores of queries against a gallery, as a run's folder holds them. No torch."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from neuroclip_hf import columns
+from neuroclip_hf.data.queries import Query
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.run_files import RANKING_FILE
+
+
+@dataclass(frozen=True)
+class SavedRanking:
+    """Scores of every query against every gallery picture.
+
+    Args:
+        scores (`numpy.ndarray`): (queries, gallery), cosines.
+        mask (`numpy.ndarray` of `bool`): (queries, gallery), what is right.
+        queries (sequence of `Query`): the rows.
+        image_ids (sequence of `str`): the columns.
+        concepts (sequence of `str`): what they show.
+        repeats (sequence of `tuple[int, ...]`): of each query's trials, how many times the target had been shown
+            before.
+
+    Raises:
+        InputError: if the parts do not fit each other, or a query has no right picture.
+    """
+
+    scores: NDArray[np.floating]
+    mask: NDArray[np.bool_]
+    queries: Sequence[Query]
+    image_ids: Sequence[str]
+    concepts: Sequence[str]
+    repeats: Sequence[tuple[int, ...]]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.queries), len(self.image_ids))
+        if not self.scores.shape == self.mask.shape == shape or len(self.concepts) != shape[1] or 0 in shape:
+            raise InputError(
+                f"a ranking of {shape[0]} queries and {shape[1]} pictures has scores {self.scores.shape}, mask "
+                f"{self.mask.shape} and {len(self.concepts)} concepts"
+            )
+        if self.mask.dtype != bool or not np.issubdtype(self.scores.dtype, np.floating):
+            raise InputError(f"scores are {self.scores.dtype} and mask is {self.mask.dtype}")
+        if not self.mask.any(axis=1).all():
+            raise InputError("a query has no right picture")
+
+    def found(self, number: int) -> NDArray[np.int64]:
+        """Columns of the first pictures found, (queries, number), best first.
+
+        As in the accuracy, ties and NaN count against the model.
+        """
+        scores = self.scores.astype(np.float64)
+        scores = np.where(np.isnan(scores), np.where(self.mask, -np.inf, np.inf), scores)
+        return np.stack([np.lexsort((right, -row))[:number] for row, right in zip(scores, self.mask, strict=True)])
+
+
+def read_ranking(folder: str | Path) -> SavedRanking | None:
+    """Read the ranking of a run's folder; None if there is none.
+
+    Raises:
+        InputError: if the file is damaged, or its parts do not fit each other.
+    """
+    path = Path(folder) / RANKING_FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            words = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+            scores, mask, trials, repeats = map(file.get_tensor, ("scores", "mask", "trials", "repeats"))
+        counts = [int(one["trials"]) for one in words["queries"]]
+        keys = (columns.SUBJECT, columns.IMAGE_ID, columns.CONCEPT)
+        queries = [
+            Query(rows, *(str(one[key]) for key in keys))
+            for rows, one in zip(_parted(trials, counts), words["queries"], strict=True)
+        ]
+        image_ids, concepts = (list(map(str, words[name])) for name in ("image_ids", "concepts"))
+        return SavedRanking(scores, mask, queries, image_ids, concepts, _parted(repeats, counts))
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, InputError) as error:
+        raise InputError(f"{path} cannot be read ({error}): evaluate the run again.") from None
+
+
+def _parted(values: NDArray[np.integer], counts: Sequence[int]) -> list[tuple[int, ...]]:
+    edges = [0, *np.cumsum(counts).tolist()]
+    if values.shape != (edges[-1],):
+        raise ValueError(f"{values.shape} numbers of trials for queries of {edges[-1]} in all")
+    flat = values.tolist()
+    return [tuple(flat[start:stop]) for start, stop in pairwise(edges)]
