@@ -28,6 +28,8 @@ from neuroclip_hf.processing.fitting import fitting_part
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 RANKING_FILE = "ranking.safetensors"
+OTHER_RANKING_FILE = "ranking_other_whitening.safetensors"
+"""The same queries as another whitening has them: the second inductive row of a report."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ def rank_test_split(
     )
 
 
-def save_ranking(ranking: Ranking, folder: str | Path) -> Path:
-    """Write `ranking.safetensors` into a run's folder and return its path.
+def save_ranking(ranking: Ranking, folder: str | Path, name: str = RANKING_FILE) -> Path:
+    """Write `ranking.safetensors`, or a file of another name, into a run's folder and return its path.
 
     Its tensors are `scores` (queries, gallery) float32, `mask` (queries, gallery) bool, and the rows of the trial
     table and the repeats of all queries one after the other, `trials` and `repeats`, int32. Its metadata are JSON
@@ -160,22 +162,22 @@ def save_ranking(ranking: Ranking, folder: str | Path) -> Path:
         for query in ranking.queries
     ]
     words = {"image_ids": ranking.image_ids, "concepts": ranking.concepts, "queries": queries}
-    path = Path(folder) / RANKING_FILE
+    path = Path(folder) / name
     with new_file(path) as temporary:
         # `save_file` would make it readable for its owner alone.
         temporary.write_bytes(save(tensors, {name: json.dumps(value) for name, value in words.items()}))
     return path
 
 
-def load_ranking(folder: str | Path) -> Ranking:
-    """Read `ranking.safetensors` of a run's folder.
+def load_ranking(folder: str | Path, name: str = RANKING_FILE) -> Ranking:
+    """Read `ranking.safetensors`, or a file of another name, of a run's folder.
 
     Raises:
         InputError: if the run was not evaluated, or the file is damaged or its parts do not fit each other.
     """
-    path = Path(folder) / RANKING_FILE
+    path = Path(folder) / name
     if not path.is_file():
-        raise InputError(f"{folder} holds no {RANKING_FILE}: evaluate the run first.")
+        raise InputError(f"{folder} holds no {name}: evaluate the run first.")
     try:
         with safe_open(path, framework="pt") as file:
             words = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
