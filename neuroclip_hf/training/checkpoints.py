@@ -64,6 +64,13 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> Path:
     return path
 
 
+def remove_later_checkpoints(folder: Path, step: int) -> None:
+    """Remove the checkpoints that were written after a step: what they hold may be lost already."""
+    for path in _checkpoints(folder):
+        if _step(path) > step:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 class _DamagedError(Exception):
     """A checkpoint is not what was written."""
 
@@ -105,6 +112,10 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"), key=lambda path: path.name, reverse=True)
 
 
+def _step(path: Path) -> int:
+    return int(path.name.partition("-")[2])
+
+
 def _read(path: Path) -> Snapshot:
     try:
         checksums = json.loads((path / _CHECKSUMS).read_bytes())
@@ -114,7 +125,7 @@ def _read(path: Path) -> Snapshot:
     if checksums != found:
         raise _DamagedError("its files are not what their checksums say")
     state = json.loads((path / _STATE).read_bytes())
-    return Snapshot(int(path.name.partition("-")[2]), load_file(path / _TENSORS), state)
+    return Snapshot(_step(path), load_file(path / _TENSORS), state)
 
 
 def _sha256(path: Path) -> str:

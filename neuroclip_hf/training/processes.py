@@ -44,9 +44,10 @@ def make_accelerator(settings: TrainingSettings) -> Accelerator:
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != settings.mixed_precision:
         AcceleratorState._reset_state()
     try:
-        accelerator = Accelerator(mixed_precision=settings.mixed_precision, kwargs_handlers=[_OwnBuffers()])
+        accelerator = Accelerator(mixed_precision=settings.mixed_precision)
     except (ValueError, ImportError) as error:
         raise InputError(f"mixed_precision={settings.mixed_precision} cannot be used here: {error}") from None
+    accelerator.ddp_handler = _OwnBuffers()  # among kwargs_handlers it takes its own class alone
     if settings.mixed_precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would take float32
         raise InputError("mixed_precision is fp16: it needs a GPU; on a CPU choose bf16 or no.")
     if accelerator.gradient_accumulation_steps != 1:

@@ -58,11 +58,24 @@ def test_a_checkpoint_that_does_not_say_what_it_saw(flags):
 
 def test_test_concepts_that_training_or_validation_saw(flags, opened):
     concepts = sorted(set(opened.trials[columns.CONCEPT][opened.trials[columns.SPLIT] == "test"]))
-    seen = {columns.DIGEST: [], columns.CONCEPT: [*concepts[:2], "unheard of"]}
+    seen = {columns.DIGEST: [], "training_concept": [], "validation_concept": [*concepts[:2], "unheard of"]}
     (found,) = flags(seen=seen, protocol="new-pictures")
-    assert "declares new-concepts, and what holds is new-pictures" in found
-    assert "the validation that chose the epoch, saw 2 of the 6 test concepts" in found
-    assert concepts[0] in found
+    assert found == (
+        "The store declares new-concepts, and what holds is new-pictures: training saw none of the test concepts, the "
+        f"validation that chose the epoch saw 2 of the 6 test concepts ({concepts[0]}, {concepts[1]})."
+    )
+    (found,) = flags(seen=seen | {"training_concept": concepts, "validation_concept": []}, protocol="new-pictures")
+    assert "training saw 6 of the 6 test concepts" in found
+    assert "the validation that chose the epoch saw none" in found
+
+
+def test_a_training_that_lost_its_numbers(flags):
+    lost = {"why": "The loss is nan in epoch 4.", "batch": ["a"]}
+    (found,) = flags(lost=lost, best_epoch=3, epochs=9)
+    assert found == (
+        "The training lost its numbers, and this is its last good epoch, 3 of the 9 that were asked for. The loss is "
+        "nan in epoch 4."
+    )
 
 
 def test_a_new_subject_that_trained_under_another_name(flags, opened, trained):
