@@ -1,7 +1,7 @@
 """Whose trials of a store are tested, and what a reader must be told of the store and a checkpoint."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from neuroclip_hf import columns
@@ -121,13 +121,15 @@ def _flags_of_what_was_seen(
     if seen is None:
         return ["The checkpoint does not say what it was trained on: whether the test is new to it is not known."]
     flags = []
+    concepts = set(store.trials[columns.CONCEPT].to_numpy()[store.select(columns.TEST, tested)])
     if protocol != store.info.protocol:
-        concepts = set(store.trials[columns.CONCEPT].to_numpy()[store.select(columns.TEST, tested)])
         saw = [
             f"{who} saw {_some_of(concepts, seen[f'{part}_{columns.CONCEPT}'])}"
             for part, who in (("training", "training"), ("validation", "the validation that chose the epoch"))
         ]
         flags.append(f"The store declares {store.info.protocol}, and what holds is {protocol}: {', '.join(saw)}.")
+    elif chosen := concepts & set(seen["validation_concept"]) - set(seen["training_concept"]):
+        flags.append(f"The validation that chose the epoch saw {_some_of(concepts, chosen)}, which training did not.")
     digests, split = store.trials[columns.DIGEST], store.trials[columns.SPLIT]
     for name in sorted(set(tested) - set(run.get("subjects", tested))):
         own = digests[(store.trials[columns.SUBJECT] == name) & (split != columns.TEST)]
@@ -137,7 +139,7 @@ def _flags_of_what_was_seen(
     return flags
 
 
-def _some_of(concepts: set[str], seen: Sequence[str]) -> str:
+def _some_of(concepts: set[str], seen: Iterable[str]) -> str:
     shared = sorted(concepts & set(seen))
     if not shared:
         return "none of the test concepts"

@@ -140,9 +140,10 @@ class _Training:
             self._seed(record.step)
             scores = self._validate()
             refuse_broken(self.model, scores, epoch)
-        except LostNumbersError as error:
-            self._keep_good(error)
-            raise
+        except FloatingPointError as error:
+            lost = error if isinstance(error, LostNumbersError) else LostNumbersError(str(error))
+            self._keep_good(lost)
+            raise lost from error.__cause__
         entry = {"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}}
         record.close_epoch(self.model, entry, _score(scores, settings.selection, epoch))
         self._keep()

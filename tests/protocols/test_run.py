@@ -1,7 +1,6 @@
 """Recipe and store to a run: never a look at test, equal bits for equal seeds, and whole folders or none."""
 
 import json
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +8,14 @@ import pytest
 import torch
 
 from neuroclip_hf import NeuroCLIPModel, NeuroCLIPProcessor, TrialStore
-from neuroclip_hf.checkpoints import load_run, read_facts
+from neuroclip_hf.checkpoints import load_run
 from neuroclip_hf.data.sources.arrays import prepare_arrays
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import accuracy_of, rank_test_split
 from neuroclip_hf.protocols import parts, run
 from neuroclip_hf.protocols.evaluating import evaluate_run
 from neuroclip_hf.protocols.run import save_run, train_on_store, train_run
-from neuroclip_hf.training import objective, trainer
 from neuroclip_hf.training.settings import load_recipe
-
-STEPS = 4
-"""Of an epoch of the tiny recipe on `store`."""
 
 
 def state(trained) -> dict[str, torch.Tensor]:
@@ -383,42 +378,3 @@ def test_pictures_in_chunks_give_the_same_training(store, recipe, trained):
     assert chunked.model.picture_chunk_size == 3
     for mine, theirs in zip(chunked.result.history, trained.result.history, strict=True):
         assert mine == pytest.approx(theirs, rel=1e-3)
-
-
-class LosesNumbers:
-    """A training loss that is not finite from some step on."""
-
-    def __init__(self, monkeypatch, step):
-        self.count, self.step, self.real = 0, step, objective.training_loss
-        monkeypatch.setattr(trainer, "training_loss", self)
-
-    def __call__(self, *args):
-        self.count += 1
-        return self.real(*args) * (math.nan if self.count >= self.step else 1.0)
-
-
-def test_the_last_good_epoch_is_kept_as_a_run(recipe, store, tmp_path, monkeypatch):
-    longer = replace(recipe, training=replace(recipe.training, epochs=4))
-    LosesNumbers(monkeypatch, 2 * STEPS + 2)
-    place = tmp_path / "run-last-good"
-    with pytest.raises(FloatingPointError, match=r"epoch 3, step 2, whose batch of 16 held .*sub-0") as caught:
-        train_run(longer, store, tmp_path / "run")
-    assert str(caught.value).endswith(f"Epoch 2, the last good one, is kept as a run: {place}.")
-    assert not (tmp_path / "run").exists()
-    facts = read_facts(place)
-    assert (facts["best_epoch"], facts["epochs"], facts["selection"]) == (2, 4, "last")
-    assert len(facts["lost"]["batch"]) == 16
-    assert facts["lost"]["why"].startswith("The loss is nan in epoch 3, step 2")
-    report = evaluate_run(place, store)
-    assert [flag for flag in report.flags if "lost its numbers" in flag]
-    again = LosesNumbers(monkeypatch, 2)  # it goes on where all was good
-    with pytest.raises(FloatingPointError, match="epoch 3, step 2"):
-        train_run(longer, store, tmp_path / "run")
-    assert again.count == 2
-
-
-def test_where_no_epoch_was_good_nothing_is_kept(recipe, store, tmp_path, monkeypatch):
-    LosesNumbers(monkeypatch, 2)
-    with pytest.raises(FloatingPointError, match="No epoch had ended before, so that nothing is kept"):
-        train_run(recipe, store, tmp_path / "run")
-    assert not list(tmp_path.iterdir())

@@ -14,7 +14,12 @@ from neuroclip_hf.metrics.significance import compare_paired
 from neuroclip_hf.protocols.ablate.variations import Variation, variations
 from neuroclip_hf.protocols.reproduce.claims import at_work
 from neuroclip_hf.protocols.reproduce.engine import Engine, check_engine, make_runs
-from neuroclip_hf.protocols.reproduce.main import IMAGE_FEATURES, refuse_failures, with_finished_runs
+from neuroclip_hf.protocols.reproduce.main import (
+    IMAGE_FEATURES,
+    flags_of_subjects,
+    refuse_failures,
+    with_finished_runs,
+)
 from neuroclip_hf.protocols.reproduce.plan import Plan, make_plan, open_folder
 from neuroclip_hf.protocols.reproduce.summary import (
     BY_VALIDATION,
@@ -128,7 +133,8 @@ def ablate(
         return None
     refuse_failures(trained)
     works, left_out = with_finished_runs(works, store)
-    report = _summarise(recipe, over, varied, works, folder, left_out)
+    flags = [*left_out, *flags_of_subjects(store, works[0].plan.subjects)]
+    report = _summarise(recipe, over, varied, works, folder, flags)
     write_json(folder / REPORT_FILE, report.to_dict())
     return report
 
@@ -148,7 +154,7 @@ def _summarise(
     varied: Sequence[Variation],
     works: Sequence[Work],
     folder: Path,
-    left_out: Sequence[str],
+    flags: Sequence[str],
 ) -> AblationReport:
     selection = FIXED_EPOCH if recipe.training.selection == "last" else BY_VALIDATION
     made = {work.folder: summarise(work.plan, work.folder) for work in works}
@@ -157,14 +163,13 @@ def _summarise(
         _row(one, report, work, works[0], selection, folder)
         for one, report, work in zip(varied, reports, works, strict=True)
     ]
-    flags = dict.fromkeys([*left_out, *(flag for report in reports for flag in report.flags)])
     return AblationReport(
         over=over,
         **{name: getattr(reports[0], name) for name in _SHARED},
         selection=selection,
         rows=rows,
         seconds=round(sum(report.seconds for report in made.values()), 1),
-        flags=list(flags),
+        flags=list(dict.fromkeys([*flags, *(flag for report in reports for flag in report.flags)])),
     )
 
 

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
+from neuroclip_hf import columns
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.evaluation import REPORT_FILE
 from neuroclip_hf.files import write_json
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.protocols.reproduce.claims import at_work
 from neuroclip_hf.protocols.reproduce.engine import Engine, check_engine, make_runs
-from neuroclip_hf.protocols.reproduce.plan import finished_runs, make_plan, open_folder, widened
+from neuroclip_hf.protocols.reproduce.plan import finished_runs, make_plan, open_folder, run_folder, widened
 from neuroclip_hf.protocols.reproduce.summary import ReproductionReport, summarise
 from neuroclip_hf.protocols.reproduce.work import Work
 from neuroclip_hf.training.processes import this_process
@@ -70,9 +72,20 @@ def reproduce(
         return None
     refuse_failures([work])
     [whole], left_out = with_finished_runs([work], store)
-    report = summarise(whole.plan, folder, left_out)
+    report = summarise(whole.plan, folder, [*left_out, *flags_of_subjects(store, whole.plan.subjects)])
     write_json(folder / REPORT_FILE, report.to_dict())
     return report
+
+
+def flags_of_subjects(store: TrialStore, subjects: Sequence[str]) -> list[str]:
+    """A sentence for each pair of subjects that hold the same recordings: a mean counts them as two persons."""
+    table = store.trials
+    digests = {name: set(table[columns.DIGEST][table[columns.SUBJECT] == name]) for name in subjects}
+    return [
+        f"{one} and {other} share {len(both)} recordings of trials: they are not two persons, and count as two."
+        for one, other in combinations(subjects, 2)
+        if (both := digests[one] & digests[other])
+    ]
 
 
 def with_finished_runs(works: Sequence[Work], store: TrialStore) -> tuple[list[Work], list[str]]:
@@ -101,7 +114,12 @@ def refuse_failures(works: Sequence[Work]) -> None:
     Raises:
         FloatingPointError: naming the first one.
     """
-    failed = [(work.folder / name, why) for work in works for name, why in work.failures().items()]
+    failed = [
+        (run_folder(work.folder, run), work.failures()[run.name])
+        for work in works
+        for run in work.plan.runs
+        if run.name in work.failures()
+    ]
     if failed:
         path, why = failed[0]
         raise FloatingPointError(

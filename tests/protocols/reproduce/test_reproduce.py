@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from neuroclip_hf.cli.main import main
+from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.evaluation import load_ranking, read_report
 from neuroclip_hf.files import read_json
 from neuroclip_hf.protocols.reproduce import work as working
-from neuroclip_hf.protocols.reproduce.main import reproduce
+from neuroclip_hf.protocols.reproduce.main import flags_of_subjects, reproduce
 from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder, run_folder
 from neuroclip_hf.protocols.reproduce.summary import BY_VALIDATION, FIXED_EPOCH, SELECTIONS, seed_averaged_hits
 from neuroclip_hf.protocols.reproduce.work import Work, make_missing
@@ -188,3 +189,15 @@ def test_a_run_whose_cost_was_not_noted_is_finished(intra, quick, store, tmp_pat
     again = reproduce(plan.recipe, store, folder, protocol="intra", seeds=2)
     assert again.results == report.results
     assert cost.is_file()
+
+
+def test_one_person_under_two_names_is_flagged(store_folder):
+    opened = TrialStore(store_folder)
+    assert flags_of_subjects(opened, opened.subjects) == []
+    digests = opened.trials["digest"].to_numpy().copy()
+    mine, theirs = (np.flatnonzero(opened.trials["subject"] == name)[:3] for name in ("sub-01", "sub-02"))
+    digests[mine] = digests[theirs]
+    opened.trials["digest"] = digests
+    assert flags_of_subjects(opened, opened.subjects) == [
+        "sub-01 and sub-02 share 3 recordings of trials: they are not two persons, and count as two."
+    ]
