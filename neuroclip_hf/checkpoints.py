@@ -18,6 +18,7 @@ from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.run_files import RUN_FILE, TRAINED_ON_FILE
 
+TRAINING_CONCEPT, VALIDATION_CONCEPT = (f"{part}_{columns.CONCEPT}" for part in ("training", "validation"))
 FACTS = (
     "recipe",
     "seed",
@@ -92,17 +93,30 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     return facts
 
 
-def trained_on(store: TrialStore, rows: NDArray[np.int64]) -> dict[str, list[str]]:
+def trained_on(
+    store: TrialStore, train: NDArray[np.int64], validation: NDArray[np.int64] | None = None
+) -> dict[str, list[str]]:
     """What training and validation saw of a store: digests of the trials, pictures and concepts.
 
     It goes with the run, so that no later evaluation takes for new what was trained on.
+
+    Args:
+        store (`TrialStore`): that they saw.
+        train (`numpy.ndarray` of `int`): rows of the trials that trained.
+        validation (`numpy.ndarray` of `int`, *optional*): rows of those that chose the epoch.
+
+    Returns:
+        `digest`, `image_id` and `concept` of both together, and `validation_concept`, `training_concept` of each.
     """
-    table = store.trials.iloc[rows]
+    both = train if validation is None else np.concatenate([train, validation])
+    table, concepts = store.trials.iloc[both], store.trials[columns.CONCEPT].to_numpy()
     pictures = store.gallery(columns.TRAIN)[columns.IMAGE_ID] if store.concepts_only else table[columns.IMAGE_ID]
     names = {
         columns.DIGEST: table[columns.DIGEST],
         columns.IMAGE_ID: pictures,
         columns.CONCEPT: table[columns.CONCEPT],
+        TRAINING_CONCEPT: concepts[train],
+        VALIDATION_CONCEPT: concepts[both[len(train) :]],
     }
     return {name: sorted(set(values)) for name, values in names.items()}
 

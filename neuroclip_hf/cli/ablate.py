@@ -5,37 +5,49 @@ from typing import Any
 
 import typer
 
-from neuroclip_hf.cli.options import as_job_parameters, as_list, print_result, spread, table
+from neuroclip_hf.cli.options import (
+    AsJson,
+    Data,
+    EngineName,
+    Job,
+    Overrides,
+    Processes,
+    RecipeName,
+    Seeds,
+    Subjects,
+    as_job_parameters,
+    as_list,
+    open_recipe_and_store,
+    print_result,
+    spread,
+    table,
+)
 
 
 def ablate(
-    recipe: str = typer.Argument(..., help="Name of a recipe, or a .yaml file."),
-    overrides: list[str] | None = typer.Argument(None, help="Settings to change in all variations, as in epochs=20."),
+    recipe: RecipeName,
+    data: Data,
+    overrides: Overrides = None,
     over: str = typer.Option(
         ...,
         "--over",
         help="What is varied: parts, segments (of the epoch), channels (scalp regions), encoders, prompts, layers.",
     ),
-    data: Path = typer.Option(..., "--data", help="The trial store."),
     protocol: str = typer.Option("intra", "--protocol", help="intra, or inter; as for `reproduce`."),
-    seeds: int = typer.Option(3, "--seeds", help="Trainings a subject and variation."),
+    seeds: Seeds = 3,
     out: Path = typer.Option(..., "--out", help="Folder of the ablation: variations/, report.json."),
-    subjects: str | None = typer.Option(None, "--subjects", help="With commas; all of the store by default."),
-    engine: str = typer.Option("local", "--engine", help="local, or slurm."),
-    processes: int = typer.Option(1, "--processes", help="Runs that are made at once."),
-    job: str | None = typer.Option(None, "--job", help="Of a submitted job, as for `reproduce`."),
+    subjects: Subjects = None,
+    engine: EngineName = "local",
+    processes: Processes = 1,
+    job: Job = None,
     overwrite: bool = typer.Option(False, "--overwrite", help="Remove an earlier ablation first."),
-    as_json: bool = typer.Option(False, "--json", help="Print the report as one JSON line."),
+    as_json: AsJson = False,
 ) -> None:
     """Train and test a recipe in several variations, and compare each with the recipe on the same queries.
 
     Stopped at any point, the same command goes on.
     """
-    from neuroclip_hf.data.store import TrialStore
-    from neuroclip_hf.training.settings import load_recipe, parse_overrides
-
-    settings = load_recipe(recipe, parse_overrides(overrides or []))
-    store = TrialStore(data)
+    settings, store = open_recipe_and_store(recipe, overrides, data)
 
     from neuroclip_hf.protocols.ablate.main import ablate as run_all
     from neuroclip_hf.protocols.reproduce.engine import Engine
@@ -58,6 +70,8 @@ def ablate(
 
 def ablation_table(report: dict[str, Any]) -> Any:
     """A row a variation, the recipe itself first."""
+    from rich.console import Group
+
     rows = [
         (
             row["name"],
@@ -74,7 +88,8 @@ def ablation_table(report: dict[str, Any]) -> Any:
         f"{len(report['seeds'])} seeds, epoch: {report['selection']}, gallery of {report['gallery_size']}, tower: "
         f"{report['tower']}"
     )
-    return table(("", "top-1", "top-5", "top-1 minus the first (95 %)", "seconds"), rows, title)
+    made = table(("", "top-1", "top-5", "top-1 minus the first (95 %)", "seconds"), rows, title)
+    return Group(made, *(f"Note: {flag}" for flag in report["flags"]))
 
 
 def _difference(found: dict[str, float] | None) -> str:

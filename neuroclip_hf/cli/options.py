@@ -1,13 +1,48 @@
-"""What several verbs share: reading lists and ranges, printing results."""
+"""What several verbs share: options, reading lists and ranges, printing results."""
 
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from neuroclip_hf.errors import InputError
 
+if TYPE_CHECKING:
+    from neuroclip_hf.data.store import TrialStore
+    from neuroclip_hf.training.settings import Recipe
+
 NOTHING = ("none", "off")
+
+RecipeName = Annotated[str, typer.Argument(help="Name of a recipe, or a .yaml file.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Settings to change in all runs, as in epochs=20.")]
+Data = Annotated[Path, typer.Option("--data", help="The trial store.")]
+Seeds = Annotated[int, typer.Option("--seeds", help="Trainings of each subject; the first has the recipe's seed.")]
+Subjects = Annotated[str | None, typer.Option("--subjects", help="With commas; all of the store by default.")]
+EngineName = Annotated[str, typer.Option("--engine", help="local, or slurm.")]
+Processes = Annotated[
+    int, typer.Option("--processes", help="Runs that are made at once; local ones as far as memory allows.")
+]
+Job = Annotated[
+    str | None,
+    typer.Option("--job", help="Of a submitted job, as in slurm_partition=gpu,gpus_per_node=1,timeout_min=600."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as one JSON line.")]
+
+
+def open_recipe_and_store(recipe: str, overrides: list[str] | None, data: Path) -> "tuple[Recipe, TrialStore]":
+    """What is trained and on what, before anything that takes long is imported.
+
+    Raises:
+        InputError: if one of them cannot be read.
+    """
+    from neuroclip_hf.data.store import TrialStore
+    from neuroclip_hf.training.settings import load_recipe, parse_overrides
+
+    settings = load_recipe(recipe, parse_overrides(overrides or []))
+    return settings, TrialStore(data)
 
 
 def as_list(text: str | None, option: str) -> tuple[str, ...]:

@@ -62,13 +62,13 @@ class SavedRanking:
         return np.stack([np.lexsort((right, -row))[:number] for row, right in zip(scores, self.mask, strict=True)])
 
 
-def read_ranking(folder: str | Path) -> SavedRanking | None:
+def read_ranking(folder: str | Path, name: str = RANKING_FILE) -> SavedRanking | None:
     """Read the ranking of a run's folder; None if there is none.
 
     Raises:
         InputError: if the file is damaged, or its parts do not fit each other.
     """
-    path = Path(folder) / RANKING_FILE
+    path = Path(folder) / name
     if not path.is_file():
         return None
     try:

@@ -32,7 +32,7 @@ def evaluate(
     protocol: str | None = None,
     repeats: Sequence[dict[str, float]] = (),
     unlabelled: Mapping[str, torch.Tensor] | None = None,
-    also: tuple[Ranking, TrialStore] | None = None,
+    also: tuple[Ranking, TrialStore, Sequence[dict[str, float]]] | None = None,
     flags: Sequence[str] = (),
 ) -> Report:
     """Turn rankings into a report.
@@ -46,8 +46,8 @@ def evaluate(
         protocol (`str`, *optional*): what training and test really shared; by default what the store declares.
         repeats (sequence of `dict`, *optional*): from [`accuracy_by_repeats`].
         unlabelled (mapping, *optional*): from [`embed_unlabelled`], for the calibrated rows.
-        also (`tuple[Ranking, TrialStore]`, *optional*): the same queries of the same model, from a store of the same
-            recordings that were whitened otherwise: a second inductive row.
+        also (`tuple`, *optional*): the same queries of the same model, the store of the same recordings, whitened
+            otherwise, that they come from, and what [`accuracy_by_repeats`] says of it: a second inductive row.
         flags (sequence of `str`): from [`flags_of`].
 
     Raises:
@@ -97,14 +97,18 @@ def accuracy_of(ranking: Ranking) -> dict[str, float]:
     return {**found, "pairwise": pairwise_identification(ranking.scores, ranking.mask)}
 
 
-def _other_whitening(ranking: Ranking, store: TrialStore, also: Ranking, other: TrialStore) -> dict[str, Any]:
+def _other_whitening(
+    ranking: Ranking, store: TrialStore, also: Ranking, other: TrialStore, repeats: Sequence[dict[str, float]]
+) -> dict[str, Any]:
+    """A row that says all that the report says of the first one."""
     if whitening_of(other) == whitening_of(store):
         raise InputError(
             f"{other.path} and {store.path} were whitened alike ({whitening_of(store)}): name a store of the same "
             "recordings that was prepared with another --whitening."
         )
     check_same_queries(ranking, also, (str(store.path), str(other.path)))
-    return inductive_row(also, whitening_words(whitening_of(other)))
+    row = inductive_row(also, whitening_words(whitening_of(other)))
+    return {**row, "pairwise": accuracy_of(also)["pairwise"], "n_way": _n_way(also), "repeats": list(repeats)}
 
 
 def _averaged(ranking: Ranking) -> float:

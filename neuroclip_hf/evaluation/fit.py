@@ -1,7 +1,7 @@
 """Whose trials of a store are tested, and what a reader must be told of the store and a checkpoint."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from neuroclip_hf import columns
@@ -77,10 +77,11 @@ def flags_of(
         protocol (`str`): what training and test really share.
 
     Returns:
-        A sentence each: another store than the one trained on, subjects that the checkpoint does not know (the one
-        that the run held out is meant to be new), test targets that training or validation saw although the store
-        parts them, a new subject whose recordings were trained on under another name, one recording in several test
-        trials, one picture under several names in the gallery, and whitening that this package did not do.
+        A sentence each: a training that lost its numbers, another store than the one trained on, subjects that the
+        checkpoint does not know (the one that the run held out is meant to be new), test targets that training or
+        validation saw although the store parts them, a new subject whose recordings were trained on under another
+        name, one recording in several test trials, one picture under several names in the gallery, and whitening that
+        this package did not do.
     """
     tested = store.subjects if subjects is None else list(subjects)
     return [
@@ -94,6 +95,11 @@ def _flags_of_run(
     store: TrialStore, tested: Sequence[str], run: Mapping[str, Any], processor: BrainImageProcessor
 ) -> list[str]:
     flags = []
+    if "lost" in run:
+        flags.append(
+            f"The training lost its numbers, and this is its last good epoch, {run['best_epoch']} of the "
+            f"{run['epochs']} that were asked for. {run['lost']['why']}"
+        )
     if run and run["store"] != store.info.fingerprint:
         flags.append(
             f"The store ({store.info.fingerprint}) is not the one that the run was trained on ({run['store']})."
@@ -115,14 +121,15 @@ def _flags_of_what_was_seen(
     if seen is None:
         return ["The checkpoint does not say what it was trained on: whether the test is new to it is not known."]
     flags = []
+    concepts = set(store.trials[columns.CONCEPT].to_numpy()[store.select(columns.TEST, tested)])
     if protocol != store.info.protocol:
-        concepts = set(store.trials[columns.CONCEPT].to_numpy()[store.select(columns.TEST, tested)])
-        shared = sorted(concepts & set(seen[columns.CONCEPT]))
-        flags.append(
-            f"The store declares {store.info.protocol}, and what holds is {protocol}: training, or the validation "
-            f"that chose the epoch, saw {len(shared)} of the {len(concepts)} test concepts ({', '.join(shared[:3])}"
-            f"{', ...' if len(shared) > 3 else ''})."
-        )
+        saw = [
+            f"{who} saw {_some_of(concepts, seen[f'{part}_{columns.CONCEPT}'])}"
+            for part, who in (("training", "training"), ("validation", "the validation that chose the epoch"))
+        ]
+        flags.append(f"The store declares {store.info.protocol}, and what holds is {protocol}: {', '.join(saw)}.")
+    elif chosen := concepts & set(seen["validation_concept"]) - set(seen["training_concept"]):
+        flags.append(f"The validation that chose the epoch saw {_some_of(concepts, chosen)}, which training did not.")
     digests, split = store.trials[columns.DIGEST], store.trials[columns.SPLIT]
     for name in sorted(set(tested) - set(run.get("subjects", tested))):
         own = digests[(store.trials[columns.SUBJECT] == name) & (split != columns.TEST)]
@@ -130,6 +137,13 @@ def _flags_of_what_was_seen(
         if known:
             flags.append(f"{name} is not new: {known} of its training trials were trained on under another name.")
     return flags
+
+
+def _some_of(concepts: set[str], seen: Iterable[str]) -> str:
+    shared = sorted(concepts & set(seen))
+    if not shared:
+        return "none of the test concepts"
+    return f"{len(shared)} of the {len(concepts)} test concepts ({', '.join(shared[:3])}{', ...' * (len(shared) > 3)})"
 
 
 def _flags_of_store(store: TrialStore, tested: Sequence[str]) -> list[str]:

@@ -134,8 +134,8 @@ def rank_test_split(
     )
 
 
-def save_ranking(ranking: Ranking, folder: str | Path) -> Path:
-    """Write `ranking.safetensors` into a run's folder and return its path.
+def save_ranking(ranking: Ranking, folder: str | Path, name: str = RANKING_FILE) -> Path:
+    """Write `ranking.safetensors`, or a file of another name, into a run's folder and return its path.
 
     Its tensors are `scores` (queries, gallery) float32, `mask` (queries, gallery) bool, and the rows of the trial
     table and the repeats of all queries one after the other, `trials` and `repeats`, int32. Its metadata are JSON
@@ -158,22 +158,22 @@ def save_ranking(ranking: Ranking, folder: str | Path) -> Path:
         for query in ranking.queries
     ]
     words = {"image_ids": ranking.image_ids, "concepts": ranking.concepts, "queries": queries}
-    path = Path(folder) / RANKING_FILE
+    path = Path(folder) / name
     with new_file(path) as temporary:
         # `save_file` would make it readable for its owner alone.
         temporary.write_bytes(save(tensors, {name: json.dumps(value) for name, value in words.items()}))
     return path
 
 
-def load_ranking(folder: str | Path) -> Ranking:
-    """Read `ranking.safetensors` of a run's folder.
+def load_ranking(folder: str | Path, name: str = RANKING_FILE) -> Ranking:
+    """Read `ranking.safetensors`, or a file of another name, of a run's folder.
 
     Raises:
         InputError: if the run was not evaluated, or the file is damaged or its parts do not fit each other.
     """
-    saved = read_ranking(folder)
+    saved = read_ranking(folder, name)
     if saved is None:
-        raise InputError(f"{folder} holds no {RANKING_FILE}: evaluate the run first.")
+        raise InputError(f"{folder} holds no {name}: evaluate the run first.")
     scores, mask = torch.from_numpy(saved.scores), torch.from_numpy(saved.mask)
     return Ranking(list(saved.queries), list(saved.image_ids), scores, mask, list(saved.concepts), list(saved.repeats))
 

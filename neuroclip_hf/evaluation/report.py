@@ -42,7 +42,8 @@ class Report:
         intervals (`dict`): "top1" and "top5" -> `low`, `high`, `level`, `resamples` and what was resampled, `over`;
             see [`bootstrap_interval`].
         permutation (`dict`): `p`, `permutations` and `statistic` of [`permutation_test`].
-        tiers (`list[dict]`): the inductive row, then those that use more than the query itself, see
+        tiers (`list[dict]`): the inductive row, where there is another whitening a second one (with its `pairwise`,
+            `n_way` and `repeats`), then those that use more than the query itself, see
             [`neuroclip_hf.evaluation.tiers`].
         whitening_fit (`str`): what the recordings were whitened by: "own session", "training subjects", "none",
             "unknown (done before)", or in the words of whoever did it before.

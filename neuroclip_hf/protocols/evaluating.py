@@ -21,7 +21,7 @@ from neuroclip_hf.evaluation import (
     write_report,
 )
 from neuroclip_hf.files import read_json, refuse_existing
-from neuroclip_hf.run_files import CONTROL, REPORT_FILE, TRAINED_ON_FILE
+from neuroclip_hf.run_files import CONTROL, OTHER_RANKING_FILE, REPORT_FILE, TRAINED_ON_FILE
 
 
 def evaluate_run(
@@ -64,6 +64,7 @@ def evaluate_run(
     protocols = [protocol_held(folder, one, one.select(columns.TEST, subjects)) for one in stores]  # refuses, too
     model, processor = load_run(folder)
     control = load_run(folder / CONTROL) if (folder / CONTROL).is_dir() else None
+    curve = partial(accuracy_by_repeats, model, processor)
     read = fitting_part(processor, store)
     rank = partial(rank_test_split, average=average, draws=draws, subjects=subjects, seed=facts.get("seed", 0))
     ranking, *others = (rank(model, processor, one) for one in stores)
@@ -75,11 +76,14 @@ def evaluate_run(
         model.config.tower,
         None if control is None else rank(*control, store),
         protocol=protocols[0],
-        repeats=accuracy_by_repeats(model, processor, read, ranking),
+        repeats=curve(read, ranking),
         unlabelled=embed_unlabelled(model, processor, read, ranking.subjects),
-        also=None if also is None else (others[0], also),
+        also=None if also is None else (others[0], also, curve(fitting_part(processor, also), others[0])),
         flags=flags_of(store, subjects, facts, processor, seen, protocols[0]),
     )
     save_ranking(ranking, folder)
+    (folder / OTHER_RANKING_FILE).unlink(missing_ok=True)  # of an earlier evaluation
+    for other in others:
+        save_ranking(other, folder, OTHER_RANKING_FILE)
     write_report(report, folder)
     return report

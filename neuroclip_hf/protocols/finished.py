@@ -8,7 +8,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.protocols.unfinished import differences
-from neuroclip_hf.run_files import CONTROL, RECIPE_FILE, RUN_FILE
+from neuroclip_hf.run_files import CONTROL, LAST_EPOCH, RECIPE_FILE, RUN_FILE
 from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.settings import Recipe, load_recipe
 

@@ -1,17 +1,13 @@
 """One run: recipe + store -> a folder with a checkpoint that `from_pretrained` loads."""
 
 import json
-import platform
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from accelerate import PartialState
 
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import trained_on
@@ -28,20 +24,22 @@ from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
-from neuroclip_hf.protocols.building import build_model, build_processor, to_share, tower_facts
-from neuroclip_hf.protocols.finished import already_trained, job_settings
+from neuroclip_hf.protocols.building import build_model, build_processor, to_share
+from neuroclip_hf.protocols.facts import facts_of, job_of
+from neuroclip_hf.protocols.finished import already_trained
 from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
-from neuroclip_hf.run_files import CONTROL, HISTORY_FILE, LAST_EPOCH, RECIPE_FILE, RUN_FILE, TRAINED_ON_FILE
+from neuroclip_hf.run_files import CONTROL, HISTORY_FILE, LAST_EPOCH, LAST_GOOD, RECIPE_FILE, RUN_FILE, TRAINED_ON_FILE
 from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
+from neuroclip_hf.training.result import LostNumbersError, TrainingResult
 from neuroclip_hf.training.sections import TARGETS
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.tracking import TENSORBOARD, JsonLines, Tracker, open_tracker
-from neuroclip_hf.training.trainer import TrainingResult, train
+from neuroclip_hf.training.trainer import train
 
 
 @dataclass(frozen=True)
@@ -94,10 +92,12 @@ def train_run(
     Raises:
         InputError: if another run exists, this one cannot be trained so, or an unfinished one was begun with other
             settings.
+        LostNumbersError: if the loss, or a weight, is no longer finite. The last epoch that ended well is kept as a
+            run of its own, `NAME-last-good` beside `out`, whose run.json says under `lost` why, and of which trials.
     """
     state = this_process()
     features = ImageFeatureCache(image_features)
-    job = _job(recipe, store, control, keep_last, state) if state.is_main_process else None
+    job = job_of(recipe, store, control, keep_last, state) if state.is_main_process else None
     if of_first_process(job is not None and not overwrite and already_trained(Path(out), job)):
         return Path(out)
     with nullcontext() if job is None else unfinished_run(Path(out), job, overwrite) as unfinished:
@@ -127,7 +127,13 @@ def _train_part(
         for tracker in trackers:
             stack.callback(tracker.close)
         trained = train_on_store(
-            recipe, store, shuffled=shuffled, checkpoints=checkpoints, image_features=features, trackers=trackers
+            recipe,
+            store,
+            shuffled=shuffled,
+            checkpoints=checkpoints,
+            image_features=features,
+            trackers=trackers,
+            keep_good=None if unfinished is None else partial(_keep_good, recipe, _last_good(unfinished, shuffled)),
         )
     if part is not None:
         with new_folder(part) as folder:
@@ -136,25 +142,26 @@ def _train_part(
                 save_run(after_last_epoch(trained), recipe, folder / LAST_EPOCH)
 
 
+def _last_good(unfinished: UnfinishedRun, shuffled: bool) -> Path:
+    return unfinished.out.with_name(f"{unfinished.out.name}{f'-{CONTROL}' if shuffled else ''}-{LAST_GOOD}")
+
+
+def _keep_good(recipe: Recipe, place: Path, error: LostNumbersError, trained: TrainedModel | None) -> LostNumbersError:
+    """Save what was good before the numbers were lost; the error with words that say where."""
+    if trained is None:
+        return LostNumbersError(f"{error} No epoch had ended before, so that nothing is kept.", error.batch)
+    lost = {"why": str(error), "batch": error.batch}
+    with new_folder(place, overwrite=True, mark=RUN_FILE) as folder:
+        save_run(replace(trained, facts={**trained.facts, "selection": "last", "lost": lost}), recipe, folder)
+    epoch = trained.facts["best_epoch"]
+    return LostNumbersError(f"{error} Epoch {epoch}, the last good one, is kept as a run: {place}.", error.batch)
+
+
 def _trackers(recipe: Recipe, unfinished: UnfinishedRun, shuffled: bool) -> list[Tracker]:
     name = f"{unfinished.out.name}-{CONTROL}" if shuffled else unfinished.out.name
     settings = asdict(recipe.training)
     asked = open_tracker(recipe.training.tracking, name, unfinished.out.parent / TENSORBOARD, settings)
     return [JsonLines(unfinished.log(shuffled)), *([] if asked is None else [asked])]
-
-
-def _job(recipe: Recipe, store: TrialStore, control: bool, keep_last: bool, state: PartialState) -> dict[str, Any]:
-    """All that the bytes of a run depend on; workers, times of checkpoints and trackers do not."""
-    return {
-        **job_settings(to_share(recipe)),
-        "tower": tower_facts(recipe.model),
-        "store": store.info.fingerprint,
-        "control": control,
-        "keep_last": keep_last,
-        "processes": state.num_processes,
-        "device": state.device.type,
-        "versions": _versions(),
-    }
 
 
 def train_on_store(
@@ -165,6 +172,7 @@ def train_on_store(
     checkpoints: Path | None = None,
     image_features: ImageFeatureCache | None = None,
     trackers: Sequence[Tracker] = (),
+    keep_good: Callable[[LostNumbersError, TrainedModel | None], LostNumbersError] | None = None,
 ) -> TrainedModel:
     """Train a recipe on a store, in memory.
 
@@ -176,6 +184,12 @@ def train_on_store(
             [`neuroclip_hf.training.trainer.train`].
         image_features (`ImageFeatureCache`, *optional*): where pictures are looked up before they are encoded.
         trackers (sequence of `Tracker`, *optional*): told of every epoch.
+        keep_good (callable, *optional*): is given the error when numbers are lost, and the model as it was after the
+            last epoch that ended well (None where there is none); gives the error that is raised.
+
+    Raises:
+        InputError: if it cannot be trained so.
+        LostNumbersError: if the loss, or a weight, is no longer finite.
     """
     seed = recipe.training.seed
     parts = choose_parts(recipe, store)
@@ -194,27 +208,34 @@ def train_on_store(
     processor = build_processor(recipe.model, feature_extractor, model)
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
     shown = _prepare_for_training(model, recipe, store, pictures, processor, image_features)
-    validate = Validation(used, table, validation_rows, gallery, pictures, processor)
-    result = train(
-        model,
-        dataset,
-        BrainImageCollator(
-            processor,
-            shown.pictures if model.needs_pictures else None,
-            shown.features,
-            processor.picture_inputs(gallery),
-        ),
-        recipe.training,
-        batches,
-        validate,
-        description="control" if shuffled else "training",
-        checkpoints=checkpoints,
-        trackers=trackers,
+    validate = Validation(used, table, validation_rows, gallery, pictures, processor, seed)
+    seen = trained_on(store, train_rows, validation_rows)
+    known = {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
+    known["validation"] |= validate.facts()
+
+    def trained(result: TrainingResult) -> TrainedModel:
+        return TrainedModel(model, processor, result, facts_of(recipe, store, result) | known, seen)
+
+    collator = BrainImageCollator(
+        processor, shown.pictures if model.needs_pictures else None, shown.features, processor.picture_inputs(gallery)
     )
-    seen = trained_on(store, np.concatenate([train_rows, validation_rows]))
-    facts = _facts(recipe, store, result)
-    facts |= {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
-    return TrainedModel(model, processor, result, facts, seen)
+    try:
+        result = train(
+            model,
+            dataset,
+            collator,
+            recipe.training,
+            batches,
+            validate,
+            description="control" if shuffled else "training",
+            checkpoints=checkpoints,
+            trackers=trackers,
+        )
+    except LostNumbersError as error:
+        if keep_good is None:
+            raise
+        raise keep_good(error, None if error.good is None else trained(error.good)) from None
+    return trained(result)
 
 
 def _prepare_for_training(
@@ -269,25 +290,3 @@ def _view(recipe: Recipe, store: TrialStore) -> TrainingView:
         data.noise, shift, data.channel_dropout, data.time_mask, data.scaling, data.smoothing, window
     )
     return TrainingView((data.average[0], data.average[1]), perturbation, data.items == TARGETS)
-
-
-def _facts(recipe: Recipe, store: TrialStore, result: TrainingResult) -> dict[str, Any]:
-    return {
-        "recipe": recipe.name,
-        "seed": recipe.training.seed,
-        "store": store.info.fingerprint,
-        "data": store.info.data,
-        "modality": store.info.modality,
-        "protocol": store.info.protocol,
-        "selection": recipe.training.selection,
-        "best_epoch": result.best_epoch,
-        "epochs": recipe.training.epochs,
-        "trainable_parameters": result.trainable_parameters,
-        "seconds": round(result.seconds, 1),
-        "versions": _versions(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    names = ("neuroclip-hf", "torch", "transformers", "peft", "accelerate", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,5 +1,7 @@
 """What chooses the epoch: retrieval of the targets that were held out of training."""
 
+from functools import cached_property
+
 import numpy as np
 import pandas as pd
 import torch
@@ -17,6 +19,10 @@ from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 VALIDATION_AVERAGE, VALIDATION_DRAWS = 16, 100
 """Trials a validation query and queries a concept (ours), where trials know only their concept."""
+MOST_PICTURES = 1000
+"""Largest validation gallery (ours): that of 100 concepts of THINGS-EEG2. Whole sessions and subjects saw thousands of
+pictures; of more so many are drawn, from all concepts in turn."""
+_SEED_WORD = 17  # keeps this draw apart from others of an equal seed (ours)
 
 
 class Validation:
@@ -29,9 +35,10 @@ class Validation:
         table (`pandas.DataFrame`): its trial table, or one with other targets (the shuffled control).
         rows (`numpy.ndarray` of `int`): the rows that validate.
         gallery (`pandas.DataFrame`): the training pictures; those of the validation targets are ranked, or all of
-            them where only concepts are known.
+            them where only concepts are known, but no more than [`MOST_PICTURES`].
         pictures (`PictureSet`): the same pictures, in order.
         processor (`BrainImageProcessor`): of the checkpoint in the making.
+        seed (`int`): draws pictures where there are more.
 
     Raises:
         InputError: if every picture is right for every query.
@@ -45,14 +52,18 @@ class Validation:
         gallery: pd.DataFrame,
         pictures: PictureSet,
         processor: BrainImageProcessor,
+        seed: int = 0,
     ) -> None:
         queries = _validation_queries(store, table, rows)
-        self._trials = store.read_means([query.trials for query in queries])
-        self._subjects = [query.subject for query in queries]
         shown = {query.image_id for query in queries} - {""}
-        kept = np.flatnonzero((gallery[columns.IMAGE_ID].isin(shown) | (not shown)).to_numpy())
+        possible = np.flatnonzero((gallery[columns.IMAGE_ID].isin(shown) | (not shown)).to_numpy())
+        kept = _some(possible, gallery[columns.CONCEPT].to_numpy(), seed)
+        ranked = gallery.iloc[kept]
+        answers = {*ranked[columns.IMAGE_ID]} if shown else {*ranked[columns.CONCEPT]}
+        queries = [query for query in queries if (query.image_id or query.concept) in answers]
+        self._store, self._queries, self._possible = store, queries, len(possible)
         self._pictures = pictures.subset(kept)
-        self._mask = torch.from_numpy(target_mask(queries, gallery.iloc[kept]))
+        self._mask = torch.from_numpy(target_mask(queries, ranked))
         if self._mask.all():
             raise InputError(
                 f"{store.path}: every picture of the validation gallery is right, so that it cannot choose an epoch: "
@@ -60,11 +71,31 @@ class Validation:
             )
         self._processor = processor
 
+    @cached_property
+    def _trials(self) -> NDArray[np.float32]:
+        """Read when they are needed first: of several processes only one needs them."""
+        return self._store.read_means([query.trials for query in self._queries])
+
+    def facts(self) -> dict[str, int]:
+        """How many pictures are ranked, of how many that could be, and for how many queries."""
+        queries, ranked = self._mask.shape
+        return {"gallery_size": ranked, "possible_pictures": self._possible, "queries": queries}
+
     def __call__(self, model: BrainImageModel) -> dict[str, float]:
         """Loss and top-1 accuracy of a model as it is now."""
-        query = encode_trials(model, self._processor, self._trials, subjects=self._subjects)
+        subjects = [query.subject for query in self._queries]
+        query = encode_trials(model, self._processor, self._trials, subjects=subjects)
         gallery = embed_pictures(model, self._pictures, "validation")
         return retrieval_scores(query, gallery, self._mask, model.scale().detach().cpu())
+
+
+def _some(places: NDArray[np.int64], concepts: NDArray[np.object_], seed: int) -> NDArray[np.int64]:
+    """At most [`MOST_PICTURES`] of them: one of each concept, then a second one of each, and so on."""
+    if len(places) <= MOST_PICTURES:
+        return places
+    shuffled = np.random.default_rng([seed, _SEED_WORD]).permutation(places)
+    turns = pd.Series(concepts[shuffled]).groupby(concepts[shuffled]).cumcount().to_numpy()
+    return np.sort(shuffled[np.argsort(turns, kind="stable")[:MOST_PICTURES]])
 
 
 def _validation_queries(store: TrialStore, table: pd.DataFrame, rows: NDArray[np.int64]) -> list[Query]:

@@ -65,6 +65,13 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> Path:
     return path
 
 
+def remove_later_checkpoints(folder: Path, step: int) -> None:
+    """Remove the checkpoints that were written after a step: what they hold may be lost already."""
+    for path in _checkpoints(folder):
+        if _step(path) > step:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 class _DamagedError(Exception):
     """A checkpoint is not what was written."""
 
@@ -106,6 +113,10 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"), key=lambda path: path.name, reverse=True)
 
 
+def _step(path: Path) -> int:
+    return int(path.name.partition("-")[2])
+
+
 def _read(path: Path) -> Snapshot:
     try:
         checksums = json.loads((path / _CHECKSUMS).read_bytes())
@@ -120,7 +131,7 @@ def _read(path: Path) -> Snapshot:
         raise _DamagedError(error) from None
     if not isinstance(state, dict):
         raise _DamagedError(f"{_STATE} holds no state")
-    return Snapshot(int(path.name.partition("-")[2]), tensors, state)
+    return Snapshot(_step(path), tensors, state)
 
 
 def _sha256(path: Path) -> str:

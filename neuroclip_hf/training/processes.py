@@ -1,5 +1,7 @@
 """Which processes train together, on which device and in which precision, as Accelerate sees it."""
 
+from datetime import timedelta
+from inspect import signature
 from typing import Any
 
 from accelerate import Accelerator, PartialState
@@ -10,15 +12,19 @@ from accelerate.utils import (
     broadcast_object_list,
     parse_flag_from_env,
 )
+from torch.nn.parallel import DistributedDataParallel
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.training.settings import ACCUMULATION_REMEDY, TrainingSettings
+
+PATIENCE = timedelta(hours=2)
+"""So long a process waits for another one in an exchange (ours): the first one validates and evaluates alone."""
 
 
 def this_process() -> PartialState:
     """Which of the processes this is, and its device, as Accelerate sees it."""
     # Asked for outside an Accelerator, it does not read that variable itself.
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
 
 
 def of_first_process(value: Any) -> Any:
@@ -37,12 +43,11 @@ def make_accelerator(settings: TrainingSettings) -> Accelerator:
     # Accelerate remembers the precision of the first training in a process, and refuses another one in the second.
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != settings.mixed_precision:
         AcceleratorState._reset_state()
-    # Buffers need no copying: BatchNorm's statistics are the same on all processes.
-    parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
     try:
-        accelerator = Accelerator(mixed_precision=settings.mixed_precision, kwargs_handlers=[parallel])
+        accelerator = Accelerator(mixed_precision=settings.mixed_precision)
     except (ValueError, ImportError) as error:
         raise InputError(f"mixed_precision={settings.mixed_precision} cannot be used here: {error}") from None
+    accelerator.ddp_handler = _OwnBuffers()  # among kwargs_handlers it takes its own class alone
     if settings.mixed_precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would take float32
         raise InputError("mixed_precision is fp16: it needs a GPU; on a CPU choose bf16 or no.")
     if accelerator.gradient_accumulation_steps != 1:
@@ -62,6 +67,15 @@ def make_accelerator(settings: TrainingSettings) -> Accelerator:
             f"{accelerator.num_processes}; each needs a trial."
         )
     return accelerator
+
+
+class _OwnBuffers(DistributedDataParallelKwargs):
+    """Buffers need no copying in each step: BatchNorm's statistics are the same on all processes."""
+
+    def to_kwargs(self) -> dict[str, Any]:
+        # torch 2.13 renamed it, and Accelerate 1.15 knows the old name alone.
+        names = signature(DistributedDataParallel).parameters
+        return {"forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers": False}
 
 
 _SHARDED = (DistributedType.DEEPSPEED, DistributedType.FSDP, DistributedType.MEGATRON_LM, DistributedType.XLA)

@@ -90,15 +90,15 @@ class Record:
                 f"The checkpoint of step {snapshot.step} lacks {lacking[0]} in its state.json, so that no training of "
                 "this version has written it: remove it to go on after the one before it."
             )
-        load_trained(model, _part(snapshot, "model"))
-        optimisation.restore(_part(snapshot, "optimizer"))
+        load_trained(model, part_of(snapshot, "model"))
+        optimisation.restore(part_of(snapshot, "optimizer"))
         if scaler is not None:
             scaler.load_state_dict(state["scaler"])
-        best = _part(snapshot, "best")
+        best = part_of(snapshot, "best")
         return cls(
             step=snapshot.step,
             epoch=state["epoch"],
-            losses=[loss.to(device) for losses in _part(snapshot, "losses").values() for loss in losses],
+            losses=[loss.to(device) for losses in part_of(snapshot, "losses").values() for loss in losses],
             history=state["history"],
             seconds=state["seconds"],
             best_epoch=state["best_epoch"],
@@ -116,7 +116,8 @@ def copy_of_trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in trained_state(model).items()}
 
 
-def _part(snapshot: Snapshot, name: str) -> dict[str, torch.Tensor]:
+def part_of(snapshot: Snapshot, name: str) -> dict[str, torch.Tensor]:
+    """Tensors of a snapshot: of the "model", the "optimizer", the "best" epoch or the "losses" since the last one."""
     start = f"{name}/"
     return {key.removeprefix(start): value for key, value in snapshot.tensors.items() if key.startswith(start)}
 

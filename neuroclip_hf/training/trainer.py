@@ -9,10 +9,8 @@ next exchange, at the latest when the time-out of torch.distributed is over. The
 newest checkpoint.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,37 +21,24 @@ from torch.utils.data import DataLoader
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import get_logger, progress
-from neuroclip_hf.training.checkpoints import Snapshot, read_newest_checkpoint, write_checkpoint
+from neuroclip_hf.training.checkpoints import (
+    Snapshot,
+    read_newest_checkpoint,
+    remove_later_checkpoints,
+    write_checkpoint,
+)
 from neuroclip_hf.training.exactness import deterministic_on_cpus, rows_of_process, seed_step, without_rows
 from neuroclip_hf.training.objective import training_loss
 from neuroclip_hf.training.optimisation import Optimisation
 from neuroclip_hf.training.processes import make_accelerator, of_first_process
-from neuroclip_hf.training.record import Record, copy_of_trained
+from neuroclip_hf.training.record import Record, copy_of_trained, load_trained, part_of
+from neuroclip_hf.training.result import LostNumbersError, TrainingResult, first_broken, refuse_broken
 from neuroclip_hf.training.seeding import Batches
 from neuroclip_hf.training.settings import TrainingSettings
 from neuroclip_hf.training.tracking import Tracker
 
 Validate = Callable[[Any], dict[str, float]]
 _MOST_NAMED = 5
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What training did.
-
-    Args:
-        best_epoch (`int`): the epoch whose weights the model now has, counted from 1.
-        history (`list[dict]`): an entry an epoch: epoch, loss, and what validation gave.
-        seconds (`float`): wall time, that of processes which were stopped included as far as a checkpoint knows it.
-        trainable_parameters (`int`): how many numbers were trained.
-        last_weights (`dict` from `str` to `torch.Tensor`): what was trained, as it was after the last epoch.
-    """
-
-    best_epoch: int
-    history: list[dict[str, float]]
-    seconds: float
-    trainable_parameters: int
-    last_weights: dict[str, torch.Tensor]
 
 
 def train(
@@ -79,8 +64,8 @@ def train(
         collator (callable): items -> batch.
         settings (`TrainingSettings`): how.
         batches (`Batches`): which items each step sees, over all processes together.
-        validate (callable, *optional*): model -> {"loss": ..., "top1": ...}, called after every epoch. Without it the
-            last epoch is kept.
+        validate (callable, *optional*): model -> {"loss": ..., "top1": ...}, called after every epoch by the first
+            process alone, which tells the others. Without it the last epoch is kept.
         description (`str`): of the progress bar.
         checkpoints (`Path`, *optional*): folder of the checkpoints, used by the first process alone; without it none
             are written. They are left there at the end; where numbers were lost, the newest is of the last epoch that
@@ -91,8 +76,8 @@ def train(
         InputError: if nothing is trainable, a validation is asked for and none given, the precision cannot be had
             here, Accelerate is told to accumulate gradients, a checkpoint is of another model, or on several processes
             a trained parameter gets no gradient.
-        FloatingPointError: if the loss, or a weight, is no longer finite; the message names the epoch and
-            the trials of the batch.
+        LostNumbersError: if the loss, or a weight, is no longer finite; the message names the epoch and the trials of
+            the batch. The model then is as it was when all was good, see [`LostNumbersError`].
     """
     if validate is None and settings.selection != "last":
         raise InputError(
@@ -140,25 +125,30 @@ class _Training:
                 self._run_epoch(epoch, bar, description)
         last = record.best_weights if record.best_epoch == record.epoch else copy_of_trained(self.model)
         record.restore_best(self.model)
+        return self._result(record.best_epoch, record.history, last)
+
+    def _result(
+        self, best_epoch: int, history: list[dict[str, float]], last: dict[str, torch.Tensor]
+    ) -> TrainingResult:
         trained = sum(value.numel() for value in self.model.parameters() if value.requires_grad)
-        return TrainingResult(record.best_epoch, record.history, record.seconds + self._seconds(), trained, last)
+        return TrainingResult(best_epoch, history, self.record.seconds + self._seconds(), trained, last)
 
     def _run_epoch(self, epoch: int, bar: Any, description: str) -> None:
         record, settings = self.record, self.settings
         try:
             loss = self._train_epoch(epoch, bar)
             self._seed(record.step)
-            scores = self.validate(self.model) if self.validate is not None else {}
-            _refuse_broken(self.model, scores, epoch)
-        except FloatingPointError:
-            if self.good is not None and self.checkpoints is not None:
-                write_checkpoint(self.checkpoints, self.good)
-            raise
+            scores = self._validate()
+            refuse_broken(self.model, scores, epoch)
+        except FloatingPointError as error:
+            lost = error if isinstance(error, LostNumbersError) else LostNumbersError(str(error))
+            self._keep_good(lost)
+            raise lost from error.__cause__
         entry = {"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}}
         record.close_epoch(self.model, entry, _score(scores, settings.selection, epoch))
         self._keep()
         if self.accelerator.is_main_process:
-            self.good = self._snapshot().copied() if self.checkpoints is not None else None
+            self.good = self._snapshot().copied()
             for tracker in self.trackers:
                 tracker.log(record.history)
             if bar.disable:
@@ -166,12 +156,34 @@ class _Training:
                 get_logger().info("%s, epoch %d of %d: %s", description, epoch + 1, settings.epochs, text)
         self.shown = {f"val {name}": f"{value:.3f}" for name, value in scores.items()}
 
+    def _validate(self) -> dict[str, float]:
+        """What the first process finds, so that the others need neither the time nor the same last bits."""
+        if self.validate is None:
+            return {}
+        scores: dict[str, float] = of_first_process(
+            self.validate(self.model) if self.accelerator.is_main_process else None
+        )
+        return scores
+
+    def _keep_good(self, error: LostNumbersError) -> None:
+        """Give the model its last good state, and let the newest checkpoint be that."""
+        if self.good is None:
+            return
+        state, weights = self.good.state, part_of(self.good, "model")
+        if self.checkpoints is not None:
+            remove_later_checkpoints(self.checkpoints, self.good.step)
+            write_checkpoint(self.checkpoints, self.good)
+        if state["epoch"]:
+            load_trained(self.model, weights)
+            error.good = self._result(state["epoch"], state["history"], weights)
+
     def _stand(self) -> Record:
         """Where the newest checkpoint, as the first process finds it, left the training."""
         found = None if self.checkpoints is None else read_newest_checkpoint(self.checkpoints)
         snapshot = of_first_process(found)
         if snapshot is None:
             return Record()
+        self.good = snapshot if self.accelerator.is_main_process else None
         record = Record.restored(
             snapshot, self.model, self.optimisation, self.accelerator.scaler, self.accelerator.device
         )
@@ -229,10 +241,12 @@ class _Training:
         if torch.isfinite(loss):
             return
         describe = getattr(self.dataset, "describe", str)
-        some = ", ".join(describe(row) for row in rows[:_MOST_NAMED]) + (", ..." if len(rows) > _MOST_NAMED else "")
-        raise FloatingPointError(
+        names = [describe(row) for row in rows]
+        some = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(rows) > _MOST_NAMED else "")
+        raise LostNumbersError(
             f"The loss is {loss.item()} in epoch {epoch + 1}, step {len(self.record.losses) + 1}, whose batch of "
-            f"{len(rows)} held {some}: lower learning_rate, or look for extreme trials (prepare with --reject)."
+            f"{len(rows)} held {some}: lower learning_rate, or look for extreme trials (prepare with --reject).",
+            names,
         )
 
     def _loader(self, batches: list[list[int]]) -> DataLoader[Any]:
@@ -244,6 +258,8 @@ class _Training:
         """Write a checkpoint if it is time for one."""
         minutes = self.settings.checkpoint_minutes
         if self.checkpoints is None or minutes is None or time.perf_counter() - self.kept < 60 * minutes:
+            return
+        if first_broken(self.model) is not None:  # the next step will say so
             return
         write_checkpoint(self.checkpoints, self._snapshot())
         self.kept = time.perf_counter()
@@ -265,16 +281,6 @@ def _refuse_idle(model: torch.nn.Module, processes: int) -> None:
             f"{idle[0]} is trainable, but got no gradient in a step ({len(idle)} such parameters): on several "
             "processes every trained parameter needs one in each step. Freeze it with requires_grad_(False), switch "
             "off the part that it belongs to, or train on one process."
-        )
-
-
-def _refuse_broken(model: torch.nn.Module, scores: dict[str, float], epoch: int) -> None:
-    broken = [name for name, value in scores.items() if not math.isfinite(value)]
-    broken += [name for name, value in model.named_parameters() if value.requires_grad and not value.isfinite().all()]
-    if broken:
-        raise FloatingPointError(
-            f"After epoch {epoch + 1}, {broken[0]} is not finite: lower learning_rate, or look for extreme trials "
-            "(prepare with --reject)."
         )
 
 

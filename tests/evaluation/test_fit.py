@@ -12,6 +12,8 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.evaluation import flags_of
 from neuroclip_hf.evaluation.fit import whitening_of
 
+NOTHING = {columns.DIGEST: [], "training_concept": [], "validation_concept": []}
+
 
 @pytest.fixture
 def opened(store_folder):
@@ -45,8 +47,8 @@ def test_another_store(flags, opened):
 
 def test_subjects_that_nobody_planned(flags, opened, trained, monkeypatch):
     monkeypatch.setattr(trained.processor.feature_extractor, "subjects", ["sub-01"])
-    assert flags(["sub-02"], subjects=["sub-01"], held_out_subject="sub-02", seen={"digest": []}) == []
-    (found,) = flags(["sub-02"], subjects=["sub-01"], seen={"digest": []})
+    assert flags(["sub-02"], subjects=["sub-01"], held_out_subject="sub-02", seen=NOTHING) == []
+    (found,) = flags(["sub-02"], subjects=["sub-01"], seen=NOTHING)
     assert found == "The checkpoint does not know sub-02: nobody of that name was trained on."
     assert flags(bare=True) == [found]
 
@@ -58,11 +60,34 @@ def test_a_checkpoint_that_does_not_say_what_it_saw(flags):
 
 def test_test_concepts_that_training_or_validation_saw(flags, opened):
     concepts = sorted(set(opened.trials[columns.CONCEPT][opened.trials[columns.SPLIT] == "test"]))
-    seen = {columns.DIGEST: [], columns.CONCEPT: [*concepts[:2], "unheard of"]}
+    seen = {columns.DIGEST: [], "training_concept": [], "validation_concept": [*concepts[:2], "unheard of"]}
     (found,) = flags(seen=seen, protocol="new-pictures")
-    assert "declares new-concepts, and what holds is new-pictures" in found
-    assert "the validation that chose the epoch, saw 2 of the 6 test concepts" in found
-    assert concepts[0] in found
+    assert found == (
+        "The store declares new-concepts, and what holds is new-pictures: training saw none of the test concepts, the "
+        f"validation that chose the epoch saw 2 of the 6 test concepts ({concepts[0]}, {concepts[1]})."
+    )
+    (found,) = flags(seen=seen | {"training_concept": concepts, "validation_concept": []}, protocol="new-pictures")
+    assert "training saw 6 of the 6 test concepts" in found
+    assert "the validation that chose the epoch saw none" in found
+
+
+def test_an_epoch_that_was_chosen_on_test_concepts_alone(flags, opened):
+    concepts = sorted(set(opened.trials[columns.CONCEPT][opened.trials[columns.SPLIT] == "test"]))
+    seen = {columns.DIGEST: [], "training_concept": concepts[1:], "validation_concept": concepts}
+    (found,) = flags(seen=seen)
+    assert found == (
+        f"The validation that chose the epoch saw 1 of the 6 test concepts ({concepts[0]}), which training did not."
+    )
+    assert flags(seen=seen | {"training_concept": concepts}) == []
+
+
+def test_a_training_that_lost_its_numbers(flags):
+    lost = {"why": "The loss is nan in epoch 4.", "batch": ["a"]}
+    (found,) = flags(lost=lost, best_epoch=3, epochs=9)
+    assert found == (
+        "The training lost its numbers, and this is its last good epoch, 3 of the 9 that were asked for. The loss is "
+        "nan in epoch 4."
+    )
 
 
 def test_a_new_subject_that_trained_under_another_name(flags, opened, trained):
@@ -72,7 +97,7 @@ def test_a_new_subject_that_trained_under_another_name(flags, opened, trained):
         for name in ("sub-01", "sub-02")
     )
     digests = table[columns.DIGEST].to_numpy().copy()
-    only_first = {columns.DIGEST: list(digests[mine]), columns.CONCEPT: []}
+    only_first = NOTHING | {columns.DIGEST: list(digests[mine])}
     settings = {"subjects": ["sub-01"], "held_out_subject": "sub-02", "seen": only_first}
     assert flags(["sub-02"], **settings) == []
     digests[theirs[:2]] = digests[mine[:2]]

@@ -44,6 +44,36 @@ def test_two_processes_write_one_run(command, tmp_path):
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
+def test_two_processes_make_one_reproduction(store_folder, tiny_words, tmp_path):
+    words = ["reproduce", "demo", *tiny_words, "epochs=1", "--data", str(store_folder), "--protocol", "intra"]
+    words += ["--seeds", "1", "--subjects", "1", "--out", str(tmp_path / "out"), "--json"]
+    command = [sys.executable, "-m", *LAUNCHER, "neuroclip_hf.cli.main", *words]
+    done = run(command)
+    assert "Warning" not in done.stderr
+    assert done.stderr.count("Run 1 of 1: demo, sub-01/seed-0") == 1
+    report = json.loads(done.stdout)  # by one process alone
+    assert report == json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [one["processes"] for one in report["runs"]] == [2]
+    written = (tmp_path / "out" / "report.json").stat().st_mtime_ns
+    assert json.loads(run(command).stdout)["results"] == report["results"]  # nothing is made twice
+    assert (tmp_path / "out" / "runs" / "sub-01" / "seed-0" / "report.json").stat().st_mtime_ns < written
+    refused = subprocess.run([*command, "--processes", "2"], env=ENVIRONMENT, capture_output=True, text=True)
+    assert "--engine local --processes 2 within a launcher of 2 processes" in refused.stderr
+
+
+def test_two_commands_share_a_reproduction(store_folder, tiny_words, tmp_path):
+    words = ["reproduce", "demo", *tiny_words, "epochs=3", "--data", str(store_folder), "--protocol", "intra"]
+    words += ["--seeds", "2", "--out", str(tmp_path / "out"), "--json"]
+    command = [sys.executable, "-m", "neuroclip_hf.cli.main", *words]
+    both = [subprocess.Popen(command, env=ENVIRONMENT, stdout=-1, stderr=-1, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=200) for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    first, second = (json.loads(out) for out, _ in said)
+    assert first["results"] == second["results"]
+    assert sum(err.count("Run ") for _, err in said) == 4  # each once, by one of them
+    assert all("Run " in err for _, err in said)
+
+
 @pytest.mark.parametrize("launcher", [(), LAUNCHER], ids=["one process", "two processes"])
 def test_a_command_that_is_killed_goes_on(command, tmp_path, launcher):
     settings = ("epochs=25", "checkpoint_minutes=0", "batch_size=15")

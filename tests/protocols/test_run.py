@@ -287,7 +287,8 @@ def test_a_declared_validation_split_is_used(array_store, tiny_overrides, monkey
     store = array_store(split=split)
     monkeypatch.setattr(parts, "hold_out_validation", lambda *_: pytest.fail("validation was held out"))
     trained = train_on_store(load_recipe("demo", tiny_overrides), store)
-    assert trained.facts["validation"] == {"by": "store", "trials": 10, "shares_with_training": "nothing"}
+    ranked = {"gallery_size": 2, "possible_pictures": 2, "queries": 2}
+    assert trained.facts["validation"] == {"by": "store", "trials": 10, "shares_with_training": "nothing"} | ranked
     assert 0 <= trained.result.history[0]["validation_top1"] <= 1
 
 

@@ -70,6 +70,18 @@ def refused(rank, world):
     return "trained"
 
 
+def validated(rank, world):
+    """How often this process validated, and what its history says."""
+    model, items, asked = _model(torch.float32), Recordings(torch.float32), []
+
+    def count(model):
+        asked.append(rank)
+        return {"loss": 1.0 + rank, "top1": 0.5}
+
+    result = train(model, items, items.collate, SETTINGS, Shuffled(14, 6, 0), count)
+    return {"asked": len(asked), "losses": [entry["validation_loss"] for entry in result.history]}
+
+
 def _model(dtype):
     torch.manual_seed(1)
     config = NeuroCLIPConfig(
@@ -123,3 +135,9 @@ def test_a_parameter_without_gradient_is_named_on_several_processes(on_ranks):
     assert found[1] == ["trained"]
     for said in found[2]:
         assert said.startswith("InputError: encoder.spare is trainable, but got no gradient")
+
+
+def test_one_process_validates_and_tells_the_others(on_ranks):
+    found = on_ranks(validated, (1, 2))
+    assert found[1] == [{"asked": 2, "losses": [1.0, 1.0]}]
+    assert found[2] == [{"asked": 2, "losses": [1.0, 1.0]}, {"asked": 0, "losses": [1.0, 1.0]}]

@@ -126,7 +126,7 @@ def test_killed_at_any_step_it_ends_with_the_same_bits(undisturbed, tmp_path, st
         (checkpoints, "save_file", 4),  # while a checkpoint is written
         (checkpoints, "write_json", 8),
         (checkpoints.shutil, "rmtree", 3),  # while an old one is removed
-        (trainer, "_refuse_broken", 2),  # while validating
+        (trainer, "refuse_broken", 2),  # while validating
     ],
 )
 @pytest.mark.parametrize("after", [False, True])

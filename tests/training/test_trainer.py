@@ -11,6 +11,8 @@ from neuroclip_hf.adapters.neuro_prompt.model import NeuroPromptModel
 from neuroclip_hf.data.sampling import Shuffled
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.training import optimisation
+from neuroclip_hf.training.checkpoints import read_newest_checkpoint
+from neuroclip_hf.training.result import LostNumbersError
 from neuroclip_hf.training.settings import TrainingSettings
 from neuroclip_hf.training.trainer import train as train_in_batches
 
@@ -159,6 +161,31 @@ def test_a_loss_that_is_not_finite_stops_it():
     named.describe = "cat number {}".format
     with pytest.raises(FloatingPointError, match=r"held cat number \d+, cat number \d+"):
         train(Broken(), named, collate, SETTINGS)
+
+
+def test_the_last_good_epoch_is_what_a_lost_training_leaves(tmp_path):
+    """Numbers are lost in the second step of the third epoch, after checkpoints of its first."""
+    kept = Toy()
+    settings = replace(SETTINGS, schedule="constant", warmup=0.0, checkpoint_minutes=0)
+    train(kept, Items(), collate, replace(settings, epochs=2))
+    model, items, batches = Toy(), Items(), Shuffled(12, 4, 0)
+    items.describe = "trial {}".format
+    steps = len(batches)
+
+    def broken(values, target, real=model.forward):
+        output = real(values, target)
+        if len(model.seen) == 2 * steps + 2:
+            output.loss = output.loss * math.nan
+        return output
+
+    model.forward = broken
+    with pytest.raises(LostNumbersError, match="epoch 3, step 2") as caught:
+        train_in_batches(model, items, collate, replace(settings, epochs=9), batches, checkpoints=tmp_path)
+    assert equal(weights(model), weights(kept))
+    assert len(caught.value.batch) == 4
+    good = caught.value.good
+    assert (good.best_epoch, [entry["epoch"] for entry in good.history]) == (2, [1, 2])
+    assert read_newest_checkpoint(tmp_path).step == 2 * steps  # that of the third epoch's first step is gone
 
 
 def test_weights_and_validation_that_are_not_finite_stop_it():

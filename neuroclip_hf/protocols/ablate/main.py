@@ -1,6 +1,7 @@
 """From a recipe and what is varied to a table of all variations."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,15 @@ from neuroclip_hf.evaluation.report import SCHEMA
 from neuroclip_hf.files import write_json
 from neuroclip_hf.metrics.significance import compare_paired
 from neuroclip_hf.protocols.ablate.variations import Variation, variations
-from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
-from neuroclip_hf.protocols.reproduce.main import IMAGE_FEATURES, refuse_failures
-from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder
+from neuroclip_hf.protocols.reproduce.claims import at_work
+from neuroclip_hf.protocols.reproduce.engine import Engine, check_engine, make_runs
+from neuroclip_hf.protocols.reproduce.main import (
+    IMAGE_FEATURES,
+    flags_of_subjects,
+    refuse_failures,
+    with_finished_runs,
+)
+from neuroclip_hf.protocols.reproduce.plan import Plan, make_plan, open_folder
 from neuroclip_hf.protocols.reproduce.summary import (
     BY_VALIDATION,
     FIXED_EPOCH,
@@ -109,45 +116,60 @@ def ablate(
         InputError: if it cannot be run so.
         FloatingPointError: if the numbers of some runs were lost; the other runs are finished first.
     """
-    folder, process = Path(out), this_process()
+    folder, engine, process = Path(out), engine or Engine(), this_process()
     varied = variations(over, recipe, store.info)
-    plans = [make_plan(one.apply(recipe), store, protocol, seeds, subjects) for one in varied]
-    works = [
-        Work(plan, folder / VARIATIONS / one.slug, folder / IMAGE_FEATURES)
-        for one, plan in zip(varied, plans, strict=True)
-    ]
+    works = _works(varied, [make_plan(one.apply(recipe), store, protocol, seeds, subjects) for one in varied], folder)
+    trained = list({work.folder: work for work in works}.values())
+    check_engine(engine, folder)
     if process.is_main_process:
-        open_folder(folder, {"over": over, **plans[0].identity()}, overwrite)
-        for work in works:
+        open_folder(folder, {"over": over, **works[0].plan.identity()}, overwrite)
+        for work in trained:
             open_folder(work.folder, work.plan.identity())
             work.forget_failures()
     process.wait_for_everyone()
-    make_runs(works, store.path, folder, engine or Engine())
+    with at_work(folder) if process.is_main_process else nullcontext():
+        make_runs(trained, store.path, folder, engine)
     if not process.is_main_process:
         return None
-    refuse_failures(works)
-    report = _summarise(recipe, over, varied, works, folder)
+    refuse_failures(trained)
+    works, left_out = with_finished_runs(works, store)
+    flags = [*left_out, *flags_of_subjects(store, works[0].plan.subjects)]
+    report = _summarise(recipe, over, varied, works, folder, flags)
     write_json(folder / REPORT_FILE, report.to_dict())
     return report
 
 
+def _works(varied: Sequence[Variation], plans: Sequence[Plan], folder: Path) -> list[Work]:
+    """The work of each variation; those that train alike share it."""
+    works: list[Work] = []
+    for one, plan in zip(varied, plans, strict=True):
+        same = next((work for work in works if work.plan.identity() == plan.identity()), None)
+        works.append(same or Work(plan, folder / VARIATIONS / one.slug, folder / IMAGE_FEATURES))
+    return works
+
+
 def _summarise(
-    recipe: Recipe, over: str, varied: Sequence[Variation], works: Sequence[Work], folder: Path
+    recipe: Recipe,
+    over: str,
+    varied: Sequence[Variation],
+    works: Sequence[Work],
+    folder: Path,
+    flags: Sequence[str],
 ) -> AblationReport:
     selection = FIXED_EPOCH if recipe.training.selection == "last" else BY_VALIDATION
-    reports = [summarise(work.plan, work.folder) for work in works]
+    made = {work.folder: summarise(work.plan, work.folder) for work in works}
+    reports = [made[work.folder] for work in works]
     rows = [
         _row(one, report, work, works[0], selection, folder)
         for one, report, work in zip(varied, reports, works, strict=True)
     ]
-    flags = dict.fromkeys(flag for report in reports for flag in report.flags)
     return AblationReport(
         over=over,
         **{name: getattr(reports[0], name) for name in _SHARED},
         selection=selection,
         rows=rows,
-        seconds=round(sum(report.seconds for report in reports), 1),
-        flags=list(flags),
+        seconds=round(sum(report.seconds for report in made.values()), 1),
+        flags=list(dict.fromkeys([*flags, *(flag for report in reports for flag in report.flags)])),
     )
 
 
@@ -160,7 +182,7 @@ def _row(
         "overrides": one.overrides,
         "top1": found["mean"]["top1"],
         "top5": found["mean"]["top5"],
-        "difference": None if work is reference else _difference(work, reference, selection),
+        "difference": None if one.overrides == {} else _difference(work, reference, selection),
         "trainable_parameters": report.trainable_parameters,
         "seconds": report.seconds,
         "folder": work.folder.relative_to(folder).as_posix(),

@@ -41,10 +41,16 @@ class Variation:
     Args:
         name (`str`): for readers.
         overrides (`dict`): setting -> value, as `load_recipe` takes them; empty for the recipe itself.
+        of_a_curve (`bool`): a point of a curve, which is shown even where the recipe itself, or a point of another
+            curve, is the same training.
+        applied (`dict`, *optional*): what is applied instead of `overrides`, where a recipe says the same in other
+            words.
     """
 
     name: str
     overrides: dict[str, Any]
+    of_a_curve: bool = False
+    applied: dict[str, Any] | None = None
 
     @property
     def slug(self) -> str:
@@ -53,7 +59,7 @@ class Variation:
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with the change, under its own name."""
-        return change_recipe(recipe, self.overrides)
+        return change_recipe(recipe, self.overrides if self.applied is None else self.applied)
 
 
 def variations(over: str, recipe: Recipe, info: StoreInfo) -> list[Variation]:
@@ -70,7 +76,7 @@ def variations(over: str, recipe: Recipe, info: StoreInfo) -> list[Variation]:
     if over not in OVER:
         raise InputError(f"--over is {over!r}: choose one of {', '.join(OVER)}.")
     whole = Variation("the recipe", {})
-    found = [whole, *(one for one in OVER[over](recipe, info) if one.apply(recipe) != recipe)]
+    found = [whole, *(one for one in OVER[over](recipe, info) if one.of_a_curve or one.apply(recipe) != recipe)]
     if len(found) == 1:
         raise InputError(f"--over {over}: recipe {recipe.name} has nothing of the kind that could be varied.")
     return found
@@ -102,16 +108,20 @@ _PROMPT_PARTS: dict[str, tuple[str, Any]] = {
 
 
 def _segments(recipe: Recipe, info: StoreInfo) -> list[Variation]:
-    """Windows of a fifth of the epoch, one after the other, and windows that grow from its beginning."""
+    """Windows of a fifth of the epoch, one after the other, and windows that grow from its beginning to its end."""
     if info.sampling_rate is None or info.num_timesteps is None:
         raise InputError(f"--over segments: the store holds {info.modality}, which has no samples in time.")
     edges = [round(place * info.num_timesteps / SEGMENTS) for place in range(SEGMENTS + 1)]
     times = [round(info.window_start + edge / info.sampling_rate, 6) for edge in edges]
-    sliding = list(pairwise(times))
-    growing = [(times[0], stop) for stop in times[2:-1]]
+    growing = [(times[0], stop) for stop in times[1:]]
     return [
-        Variation(f"{kind} {start:g} to {stop:g} s", {"window": [start, stop]})
-        for kind, windows in (("sliding", sliding), ("growing", growing))
+        Variation(
+            f"{kind} {start:g} to {stop:g} s",
+            {"window": [start, stop]},
+            of_a_curve=True,
+            applied={"window": None} if (start, stop) == growing[-1] else None,
+        )
+        for kind, windows in (("sliding", list(pairwise(times))), ("growing", growing))
         for start, stop in windows
     ]
 

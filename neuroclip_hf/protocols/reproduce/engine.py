@@ -13,14 +13,15 @@ import torch
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 from neuroclip_hf.logging import get_logger, progress, set_verbosity
+from neuroclip_hf.protocols.reproduce.claims import holder_of
 from neuroclip_hf.protocols.reproduce.plan import COST_FILE, run_folder
-from neuroclip_hf.protocols.reproduce.work import Work, make_missing
+from neuroclip_hf.protocols.reproduce.work import POLL_SECONDS, Work, make_missing
+from neuroclip_hf.training.processes import this_process
 
 LOCAL, SLURM = "local", "slurm"
 ENGINES = (LOCAL, SLURM)
 _JOBS = "jobs"
 _MARGIN = 1.2  # of the memory that a run took, for the next one (ours)
-_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,31 @@ class Engine:
         return self.name == LOCAL and self.processes == 1
 
 
+def check_engine(engine: Engine, folder: Path) -> None:
+    """Refuse an engine that cannot work here, before anything is written.
+
+    Args:
+        engine (`Engine`): who is to work.
+        folder (`Path`): where.
+
+    Raises:
+        InputError: if submitit or the cluster is missing, a parameter is unknown to it, or this process is one of
+            several that a launcher started.
+    """
+    if engine.is_here:
+        return
+    processes = this_process().num_processes
+    if processes > 1:
+        raise InputError(
+            f"--engine {engine.name} --processes {engine.processes} within a launcher of {processes} processes: each "
+            "of them would start its own. With torchrun and accelerate launch say --engine local --processes 1; a "
+            "submitted job trains on several GPUs with --job tasks_per_node=."
+        )
+    _executor(folder, engine)
+
+
 def make_runs(works: Sequence[Work], store: Path, folder: Path, engine: Engine) -> None:
-    """Make all runs that are not made yet.
+    """Make all runs that are not made yet; those that another command is at are waited for.
 
     Args:
         works (sequence of `Work`): what is to be made.
@@ -69,7 +93,7 @@ def make_runs(works: Sequence[Work], store: Path, folder: Path, engine: Engine) 
     Raises:
         InputError: if submitit is missing or a job ends with an error; its log is named.
     """
-    if not any(work.unfinished() for work in works):
+    if not any(work.open_runs() for work in works):
         return
     if engine.is_here:
         make_missing(works, store)
@@ -106,24 +130,27 @@ def worker(works: Sequence[Work], store: Path, gpu: int | None, threads: int | N
         torch.set_num_threads(threads)
     if submitit.JobEnvironment().num_tasks > 1:
         submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-    make_missing(works, store)
+    make_missing(works, store, wait=False)  # this process's command waits, and holds no GPU meanwhile
 
 
 def _submit_and_wait(works: Sequence[Work], store: Path, folder: Path, engine: Engine, jobs: list[Any]) -> None:
     executor = _executor(folder, engine)
     total = sum(len(work.plan.runs) for work in works)
     with progress(total=total, desc="runs", unit="run") as bar:
-        while left := sum(len(work.unfinished()) for work in works):
+        while left := sum(len(work.open_runs()) for work in works):
             bar.n = total - left
             bar.refresh()
             _refuse_failed(jobs)
-            if jobs and all(job.done() for job in jobs):
-                return  # what is left failed, and is reported by the caller
-            if len(jobs) < min(engine.processes, left) and _may_start(works, engine, jobs):
+            busy = [job for job in jobs if not job.done()]
+            if len(busy) < min(engine.processes, left) and _any_free(works) and _may_start(works, engine, busy):
                 jobs.append(executor.submit(worker, works, store, *_share_of(engine, len(jobs))))
                 get_logger().info("Job %s works at %s.", jobs[-1].job_id, folder)
-                continue
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
+
+
+def _any_free(works: Sequence[Work]) -> bool:
+    """Whether a run is left at which nobody is."""
+    return any(holder_of(work.claim(run)) is None for work in works for run in work.open_runs())
 
 
 def _executor(folder: Path, engine: Engine) -> Any:

@@ -1,12 +1,18 @@
 """From a recipe and a store to a report over all subjects and seeds."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
+from neuroclip_hf import columns
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.files import write_json
-from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
-from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder
+from neuroclip_hf.logging import get_logger
+from neuroclip_hf.protocols.reproduce.claims import at_work
+from neuroclip_hf.protocols.reproduce.engine import Engine, check_engine, make_runs
+from neuroclip_hf.protocols.reproduce.plan import finished_runs, make_plan, open_folder, run_folder, widened
 from neuroclip_hf.protocols.reproduce.summary import ReproductionReport, summarise
 from neuroclip_hf.protocols.reproduce.work import Work
 from neuroclip_hf.run_files import REPORT_FILE
@@ -31,8 +37,9 @@ def reproduce(
 
     Every run is one of `train_run`, beside which its last epoch is kept: the report has the fixed epoch and the one
     that validation chose. Stopped at any point, `kill -9` included, the same call goes on; so does one with more seeds
-    or subjects. Several calls on the same folder share the work; the one that finds all of it made writes the report,
-    and the others end with an error that says so.
+    or subjects (in "intra"). Several calls on the same folder, on machines that share it too, share the runs: each
+    waits for those that another one makes, and takes them over if that one stops. Runs that an earlier call made are
+    in the report as well, see [`widened`].
 
     Args:
         recipe (`Recipe`): its subjects and seed are replaced by those of each run; its seed is the first one.
@@ -53,18 +60,52 @@ def reproduce(
     """
     folder, engine, process = Path(out), engine or Engine(), this_process()
     plan = make_plan(recipe, store, protocol, seeds, subjects)
+    check_engine(engine, folder)
     work = Work(plan, folder, folder / IMAGE_FEATURES)
     if process.is_main_process:
         open_folder(folder, plan.identity(), overwrite)
         work.forget_failures()
     process.wait_for_everyone()
-    make_runs([work], store.path, folder, engine)
+    with at_work(folder) if process.is_main_process else nullcontext():
+        make_runs([work], store.path, folder, engine)
     if not process.is_main_process:
         return None
     refuse_failures([work])
-    report = summarise(plan, folder)
+    [whole], left_out = with_finished_runs([work], store)
+    report = summarise(whole.plan, folder, [*left_out, *flags_of_subjects(store, whole.plan.subjects)])
     write_json(folder / REPORT_FILE, report.to_dict())
     return report
+
+
+def flags_of_subjects(store: TrialStore, subjects: Sequence[str]) -> list[str]:
+    """A sentence for each pair of subjects that hold the same recordings: a mean counts them as two persons."""
+    table = store.trials
+    digests = {name: set(table[columns.DIGEST][table[columns.SUBJECT] == name]) for name in subjects}
+    return [
+        f"{one} and {other} share {len(both)} recordings of trials: they are not two persons, and count as two."
+        for one, other in combinations(subjects, 2)
+        if (both := digests[one] & digests[other])
+    ]
+
+
+def with_finished_runs(works: Sequence[Work], store: TrialStore) -> tuple[list[Work], list[str]]:
+    """Work with the runs of earlier calls, as far as they make a whole; and what a reader must know of the others.
+
+    Args:
+        works (sequence of `Work`): alike but for the recipe.
+        store (`TrialStore`): holds the trials.
+    """
+    finished = set.intersection(*(finished_runs(work.folder) for work in works))
+    found: list[Work] = []
+    names: list[str] = []
+    for work in works:
+        plan, names = widened(work.plan, finished, store)
+        found.append(replace(work, plan=plan))
+    more = [run.name for run in found[0].plan.runs if run.name not in {run.name for run in works[0].plan.runs}]
+    if more:
+        get_logger().info("The report also has what was made before: %s.", ", ".join(more))
+    left_out = f"Not in this report, since not every subject has these seeds: {', '.join(names)}."
+    return found, [left_out] if names else []
 
 
 def refuse_failures(works: Sequence[Work]) -> None:
@@ -73,7 +114,12 @@ def refuse_failures(works: Sequence[Work]) -> None:
     Raises:
         FloatingPointError: naming the first one.
     """
-    failed = [(work.folder / name, why) for work in works for name, why in work.failures().items()]
+    failed = [
+        (run_folder(work.folder, run), work.failures()[run.name])
+        for work in works
+        for run in work.plan.runs
+        if run.name in work.failures()
+    ]
     if failed:
         path, why = failed[0]
         raise FloatingPointError(

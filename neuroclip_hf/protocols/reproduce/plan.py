@@ -20,13 +20,15 @@ from neuroclip_hf.data.subjects import SubjectSplit, subject_splits
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, refuse_existing, write_json
 from neuroclip_hf.protocols.building import to_share
+from neuroclip_hf.protocols.reproduce.claims import refuse_while_at_work
 from neuroclip_hf.run_files import LAST_EPOCH, REPORT_FILE
 from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.settings import Recipe
 
 PLAN_FILE = "reproduction.json"
 COST_FILE = "cost.json"
-PROTOCOLS = {"intra": columns.INTRA_SUBJECT, "inter": columns.LEAVE_ONE_SUBJECT_OUT}
+INTRA, INTER = "intra", "inter"
+PROTOCOLS = {INTRA: columns.INTRA_SUBJECT, INTER: columns.LEAVE_ONE_SUBJECT_OUT}
 """The field's words for who trains and who is tested, and ours."""
 MOST_SEEDS = 1000
 _RUNS = "runs"
@@ -93,12 +95,16 @@ class Plan:
         )
 
     def identity(self) -> dict[str, Any]:
-        """All that must be equal for two commands to go on with the same folder; seeds and subjects may be added."""
+        """All that must be equal for two commands to go on with the same folder.
+
+        Seeds may be added; so may subjects where each trains alone.
+        """
         recipe = to_share(self.recipe).to_dict()
         recipe["training"] = {
             name: value for name, value in recipe["training"].items() if name not in (*OF_THE_MACHINE, "seed")
         }
-        return {"recipe": recipe, "protocol": self.protocol, "store": self.store}
+        others = {} if self.protocol == INTRA else {"subjects": self.subjects}  # who trains depends on all of them
+        return {"recipe": recipe, "protocol": self.protocol, "store": self.store, **others}
 
 
 def make_plan(
@@ -144,11 +150,13 @@ def open_folder(folder: Path, identity: dict[str, Any], overwrite: bool = False)
         overwrite (`bool`): remove an earlier reproduction first.
 
     Raises:
-        InputError: if it holds something else, or a reproduction of something else.
+        InputError: if it holds something else, or a reproduction of something else, or is to be removed while somebody
+            works there.
     """
     if folder.exists():
         refuse_existing(folder, overwrite=True, mark=PLAN_FILE)
         if overwrite:
+            refuse_while_at_work(folder)
             shutil.rmtree(folder)
     if (folder / PLAN_FILE).is_file():
         known = read_json(folder / PLAN_FILE)
@@ -156,7 +164,7 @@ def open_folder(folder: Path, identity: dict[str, Any], overwrite: bool = False)
             differing = [name for name in identity if not isinstance(known, dict) or known.get(name) != identity[name]]
             raise InputError(
                 f"{folder} holds one with another {' and '.join(differing)}: use the same to go on (seeds "
-                "and subjects may be added), pass --overwrite to start afresh, or name another output."
+                f"may be added, and subjects to {INTRA}), pass --overwrite to start afresh, or name another output."
             )
         return
     write_json(folder / PLAN_FILE, identity)
@@ -169,6 +177,40 @@ def run_folder(folder: Path, run: PlannedRun) -> Path:
 
 def is_done(folder: Path, run: PlannedRun) -> bool:
     """Whether a run was trained, evaluated after both of its epochs, and its cost noted, which is the last step."""
-    path = run_folder(folder, run)
+    return _is_whole(run_folder(folder, run))
+
+
+def finished_runs(folder: Path) -> set[tuple[str, int]]:
+    """Subject and seed of every run of a reproduction that is done, whoever asked for it."""
+    paths = (folder / _RUNS).glob("*/seed-*")
+    named = [(path, path.name.removeprefix("seed-")) for path in paths]
+    return {(path.parent.name, int(seed)) for path, seed in named if seed.isdecimal() and _is_whole(path)}
+
+
+def widened(plan: Plan, finished: set[tuple[str, int]], store: TrialStore) -> tuple[Plan, list[str]]:
+    """A plan with the finished runs of earlier commands, so that asking for fewer makes no report smaller.
+
+    Subjects that have all seeds of the plan are added where each trains alone, then seeds that all of those have.
+
+    Args:
+        plan (`Plan`): of this command.
+        finished (`set`): from [`finished_runs`].
+        store (`TrialStore`): in whose order subjects stand.
+
+    Returns:
+        The plan, and the names of finished runs that it does not have, since some of its subjects lack them.
+    """
+    splits = {run.subject: run.split for run in plan.runs}
+    more = [name for name in store.subjects if all((name, seed) in finished for seed in plan.seeds)]
+    if plan.protocol == INTRA:
+        splits = {split.name: split for split in subject_splits(store, PROTOCOLS[INTRA], more)} | splits
+    splits = {name: splits[name] for name in store.subjects if name in splits}
+    common = {seed for _, seed in finished if all((name, seed) in finished for name in splits)}
+    runs = [PlannedRun(split, seed) for seed in sorted({*plan.seeds, *common}) for split in splits.values()]
+    kept = {(run.subject, run.seed) for run in runs}
+    return replace(plan, runs=tuple(runs)), [f"{name}/seed-{seed}" for name, seed in sorted(finished - kept)]
+
+
+def _is_whole(path: Path) -> bool:
     files = (path / REPORT_FILE, path / LAST_EPOCH / REPORT_FILE, path / COST_FILE)
     return all(file.is_file() for file in files)

@@ -11,10 +11,11 @@ import torch
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import load_ranking, read_report
 from neuroclip_hf.evaluation.report import SCHEMA
+from neuroclip_hf.evaluation.tiers import INDUCTIVE
 from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
 from neuroclip_hf.protocols.reproduce.plan import COST_FILE, Plan, PlannedRun, run_folder
-from neuroclip_hf.run_files import LAST_EPOCH
+from neuroclip_hf.run_files import LAST_EPOCH, OTHER_RANKING_FILE, RANKING_FILE
 
 KIND = "reproduction"
 FIXED_EPOCH, BY_VALIDATION = "fixed epoch", "validation"
@@ -48,10 +49,12 @@ class ReproductionReport:
         data, tower, protocol, chance, chance_top5, gallery, gallery_size, averaged_repeats, target, whitening_fit: as
             in a run's `Report`.
         results (`list[dict]`): a row for each way of choosing the epoch and each tier, inductive ones first, with
-            `selection`, `tier`, `method`, `whitening`, `fitted_on`; `subjects`: subject -> measure -> `mean`, `std`
-            over seeds and `values`; `mean`: the same of the mean over subjects. The first inductive row of each way of
-            choosing also has an `interval` of its mean, `n_way` and `repeats`.
-        runs (`list[dict]`): subject, seed, folder, seconds, best epoch and p of the permutation test of each.
+            `selection`, `tier`, `method`, `whitening`, `fitted_on` and `num_trials` (unlabelled ones that it used, of
+            all subjects together); `subjects`: subject -> measure -> `mean`, `std` over seeds and `values`; `mean`:
+            the same of the mean over subjects. Inductive rows also have an `interval` of their mean, `n_way` and
+            `repeats`.
+        runs (`list[dict]`): subject, seed, folder, seconds, processes that trained together, best epoch, what
+            validation held out, and p of the permutation test of each.
         hardware (`list[dict]`), versions (`dict`): what it ran on; each kind of machine once.
         trainable_parameters (`int`): numbers that are trained.
         seconds (`float`): wall time of all runs, one after the other.
@@ -87,12 +90,13 @@ class ReproductionReport:
         return asdict(self)
 
 
-def summarise(plan: Plan, folder: Path) -> ReproductionReport:
+def summarise(plan: Plan, folder: Path, flags: Sequence[str] = ()) -> ReproductionReport:
     """Put the reports of all runs together.
 
     Args:
         plan (`Plan`): whose runs are made and evaluated.
         folder (`Path`): of the reproduction.
+        flags (sequence of `str`): what a reader must know beside the flags of the runs.
 
     Raises:
         InputError: if runs do not agree on what they ranked.
@@ -107,13 +111,13 @@ def summarise(plan: Plan, folder: Path) -> ReproductionReport:
         seeds=plan.seeds,
         store=plan.store,
         **_shared(reports, folder),
-        results=sorted(rows, key=lambda row: row["tier"] != "inductive"),
+        results=sorted(rows, key=lambda row: row["tier"] != INDUCTIVE),
         runs=[_run_entry(run, path, folder) for run, path in runs.items()],
         hardware=_distinct(cost["hardware"] for cost in costs),
         versions=reports[0]["run"]["versions"],
         trainable_parameters=reports[0]["run"]["trainable_parameters"],
         seconds=round(sum(cost["seconds"] for cost in costs), 1),
-        flags=list(dict.fromkeys(flag for report in reports for flag in report["flags"])),
+        flags=list(dict.fromkeys([*flags, *(flag for report in reports for flag in report["flags"])])),
     )
 
 
@@ -142,18 +146,18 @@ def _rows(plan: Plan, folder: Path, selection: str) -> list[dict[str, Any]]:
         mine = {run: found for run, report in reports.items() if (found := _find_tier(report, names)) is not None}
         if len(mine) < len(reports):  # a mean over some of the subjects would mislead
             continue
-        main = len(rows) == 0
-        values = {
-            run: {**found, **({"pairwise": reports[run]["pairwise"]} if main else {})} for run, found in mine.items()
-        }
-        row = {"selection": selection, **names, **_measured(values)}
-        if main:
-            for measure in ("top1", "top5"):
-                hits, groups = seed_averaged_hits(plan, folder, selection, measure)
-                row["mean"][measure]["interval"] = bootstrap_interval(hits, groups=groups)._asdict()
-            row["n_way"] = _n_way(reports)
-            row["repeats"] = _repeats(reports)
-        rows.append(row)
+        first_seed = [found["num_trials"] for run, found in mine.items() if run.seed == plan.seeds[0]]
+        row = {"selection": selection, **names, "num_trials": sum(first_seed)}
+        if tier["tier"] != INDUCTIVE:
+            rows.append(row | _measured(mine))
+            continue
+        # The first row is that of the report itself, which says the rest of it.
+        whole = mine if rows else {run: {**reports[run], **found} for run, found in mine.items()}
+        row |= _measured(whole)
+        for measure in ("top1", "top5"):
+            hits, groups = seed_averaged_hits(plan, folder, selection, measure, other_whitening=bool(rows))
+            row["mean"][measure]["interval"] = bootstrap_interval(hits, groups=groups)._asdict()
+        rows.append(row | {"n_way": _n_way(whole), "repeats": _repeats(whole)})
     return rows
 
 
@@ -184,7 +188,9 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": float(np.mean(values)), "std": deviation, "values": [float(value) for value in values]}
 
 
-def seed_averaged_hits(plan: Plan, folder: Path, selection: str, measure: str) -> tuple[torch.Tensor, list[str]]:
+def seed_averaged_hits(
+    plan: Plan, folder: Path, selection: str, measure: str, *, other_whitening: bool = False
+) -> tuple[torch.Tensor, list[str]]:
     """How often each query was answered rightly over the seeds, and whose it is.
 
     The same queries are asked with every seed, so a statistic draws each with all its answers.
@@ -194,13 +200,15 @@ def seed_averaged_hits(plan: Plan, folder: Path, selection: str, measure: str) -
         folder (`Path`): of the reproduction.
         selection (`str`): "fixed epoch" or "validation".
         measure (`str`): "top1" or "top5".
+        other_whitening (`bool`): of the second inductive row, not of the first.
 
     Returns:
         `torch.Tensor` of shape `(queries,)`, float64 in [0, 1], subject by subject, and a subject for each.
     """
     hits: dict[str, list[torch.Tensor]] = {}
     for run in plan.runs:
-        ranking = load_ranking(run_folder(folder, run) / SELECTIONS[selection])
+        place = run_folder(folder, run) / SELECTIONS[selection]
+        ranking = load_ranking(place, OTHER_RANKING_FILE if other_whitening else RANKING_FILE)
         hits.setdefault(run.subject, []).append(ranking.hits()[measure].double())
     means = {subject: torch.stack(mine).mean(dim=0) for subject, mine in hits.items()}
     return torch.cat(list(means.values())), [subject for subject, mine in means.items() for _ in mine]
@@ -238,8 +246,10 @@ def _run_entry(run: PlannedRun, path: Path, folder: Path) -> dict[str, Any]:
         "seed": run.seed,
         "folder": path.relative_to(folder).as_posix(),
         "seconds": cost["seconds"],
+        "processes": cost["processes"],
         "best_epoch": report["run"]["best_epoch"],
         "epochs": report["run"]["epochs"],
+        "validation": report["run"]["validation"],
         "p": report["permutation"]["p"],
     }
 

@@ -1,29 +1,34 @@
-"""What each process of a reproduction does: take a run that nobody has taken, make it, take the next."""
+"""What each process of a reproduction does: take a run that nobody has taken, make it, take the next.
+
+Runs that another process is at are waited for, and taken over if that one stops, so that every command ends with all
+of them made.
+"""
 
 import os
 import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from filelock import FileLock, Timeout
 
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.files import write_json, write_text
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.protocols.evaluating import evaluate_run
+from neuroclip_hf.protocols.reproduce.claims import LOCKS, claim, holder_of
 from neuroclip_hf.protocols.reproduce.plan import COST_FILE, Plan, PlannedRun, is_done, run_folder
 from neuroclip_hf.protocols.run import train_run
 from neuroclip_hf.run_files import LAST_EPOCH, REPORT_FILE
 from neuroclip_hf.training.processes import of_first_process, this_process
 
-_LOCKS = ".locks"
+POLL_SECONDS = 1.0
+_WAIT = -1
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,10 @@ class Work:
         """Runs that are not made yet."""
         return [run for run in self.plan.runs if not is_done(self.folder, run)]
 
+    def open_runs(self) -> list[PlannedRun]:
+        """Runs that are neither made nor noted as failed."""
+        return [run for run in self.unfinished() if not self.failed(run).is_file()]
+
     def failures(self) -> dict[str, str]:
         """Name of each run whose numbers were lost, and why."""
         paths = {run.name: self.failed(run) for run in self.plan.runs}
@@ -56,14 +65,14 @@ class Work:
 
     def failed(self, run: PlannedRun) -> Path:
         """The file that says why the numbers of a run were lost."""
-        return self.lock(run).with_suffix(".failed")
+        return self.folder / LOCKS / f"{_flat(run)}.failed"
 
-    def lock(self, run: PlannedRun) -> Path:
-        """The file that the process holds which makes a run."""
-        return self.folder / _LOCKS / f"{run.name.replace('/', '.')}.lock"
+    def claim(self, run: PlannedRun) -> Path:
+        """The claim of the process which makes a run, see [`neuroclip_hf.protocols.reproduce.claims.claim`]."""
+        return self.folder / LOCKS / _flat(run)
 
 
-def make_missing(works: Sequence[Work], store: Path) -> None:
+def make_missing(works: Sequence[Work], store: Path, *, wait: bool = True) -> None:
     """Make every run that is neither made nor in the making.
 
     Any number of processes may do this at once, on one machine or on several that share the folder; the ranks of one
@@ -72,15 +81,22 @@ def make_missing(works: Sequence[Work], store: Path) -> None:
     Args:
         works (sequence of `Work`): what is to be made.
         store (`Path`): the trial store.
+        wait (`bool`): also wait for what other processes make, and make it if they stop.
     """
     opened, process = TrialStore(store), this_process()
     runs = [(work, run) for work in works for run in work.plan.runs]
-    for number, (work, run) in enumerate(runs, start=1):
-        with _taken(work, run, process.is_main_process) as mine:
-            if not of_first_process(mine):
+    told: set[str] = set()
+    while True:
+        with _next_free(runs, wait, told) if process.is_main_process else nullcontext(None) as found:
+            place = of_first_process(found)
+            if place is None:
+                return
+            if place == _WAIT:  # asked anew, since the other ranks' patience with the first one has an end
+                time.sleep(POLL_SECONDS)
                 continue
+            work, run = runs[place]
             if process.is_main_process:
-                get_logger().info("Run %d of %d: %s, %s", number, len(runs), work.plan.recipe.name, run.name)
+                get_logger().info("Run %d of %d: %s, %s", place + 1, len(runs), work.plan.recipe.name, run.name)
             _make(work, run, opened)
 
 
@@ -120,20 +136,27 @@ def _peak_memory() -> int:
 
 
 @contextmanager
-def _taken(work: Work, run: PlannedRun, first: bool) -> Iterator[bool]:
-    """Whether this process has the run for itself; only the first of a training's ranks asks."""
-    if not first or is_done(work.folder, run) or work.failed(run).is_file():
-        yield False
-        return
-    path = work.lock(run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield not is_done(work.folder, run)  # another process may have made it meanwhile
-    finally:
-        lock.release()
+def _next_free(runs: Sequence[tuple[Work, PlannedRun]], wait: bool, told: set[str]) -> Iterator[int | None]:
+    """The place of a run that this process now has for itself, [`_WAIT`], or None where nothing is left to do."""
+    busy = False
+    for place, (work, run) in enumerate(runs):
+        if is_done(work.folder, run) or work.failed(run).is_file():
+            continue
+        with claim(work.claim(run)) as mine:
+            if mine and not is_done(work.folder, run):  # another process may have made it meanwhile
+                yield place
+                return
+        busy = busy or not mine
+        if not mine and wait:
+            _tell(f"{run.name} is being made by {holder_of(work.claim(run))}: waiting for it.", told)
+    yield _WAIT if busy and wait else None
+
+
+def _tell(words: str, told: set[str]) -> None:
+    if words not in told:
+        told.add(words)
+        get_logger().info(words)
+
+
+def _flat(run: PlannedRun) -> str:
+    return run.name.replace("/", ".")

@@ -33,7 +33,12 @@ def test_a_row_a_variation_with_its_difference_from_the_recipe(segments, quick, 
     assert report.rows[0]["overrides"] == {}
     names = [row["name"] for row in report.rows]
     assert names[1] == "sliding 0 to 0.12 s"
-    assert names[-1] == "growing 0 to 0.48 s"
+    assert names[-5:] == [f"growing 0 to {stop} s" for stop in (0.12, 0.24, 0.36, 0.48, 0.6)]
+    folders = [row["folder"] for row in report.rows]
+    assert (folders[-5], folders[-1]) == (folders[1], folders[0])  # trained once
+    assert len(set(folders)) == 9
+    assert report.rows[-1]["difference"]["difference"] == 0
+    assert report.seconds == pytest.approx(sum({row["folder"]: row["seconds"] for row in report.rows}.values()))
     for row in report.rows:
         own = read_json(folder / row["folder"] / "runs" / "sub-01" / "seed-0" / "report.json")
         assert row["top1"]["mean"] == own["top1"]

@@ -3,14 +3,17 @@
 import os
 import stat
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_json
+from neuroclip_hf.protocols.ablate.main import ablate
 from neuroclip_hf.protocols.reproduce import engine as engines
 from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
+from neuroclip_hf.protocols.reproduce.main import reproduce
 from neuroclip_hf.protocols.reproduce.plan import COST_FILE, run_folder
 
 
@@ -54,6 +57,23 @@ def test_another_local_process_waits_for_memory(make_work, monkeypatch):
     assert engines._may_start([work], Engine("slurm"), one)
 
 
+def test_a_cluster_that_is_not_there_leaves_nothing_behind(quick, store, tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"--engine slurm cannot be used so.*srun"):
+        reproduce(quick, store, tmp_path / "out", protocol="intra", engine=Engine("slurm"))
+    with pytest.raises(InputError, match=r"--engine slurm cannot be used so.*srun"):
+        ablate(quick, store, tmp_path / "out", over="layers", engine=Engine("slurm"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_processes_within_a_launcher_are_refused(quick, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "this_process", lambda: SimpleNamespace(num_processes=4))
+    with pytest.raises(InputError, match=r"--engine local --processes 2 within a launcher of 4 processes"):
+        reproduce(quick, store, tmp_path / "out", protocol="intra", engine=Engine(processes=2))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
     """Commands of Slurm that run a job at once, on this machine."""
@@ -76,6 +96,13 @@ def cluster(tmp_path, monkeypatch):
     return jobs
 
 
+def wait_for(path, seconds=20):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, path
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 def test_two_local_processes_share_the_runs(make_work, store):
     pytest.importorskip("submitit")
@@ -92,7 +119,7 @@ def test_a_cluster_makes_the_runs(make_work, store, cluster):
         [work], store.path, work.folder, Engine("slurm", parameters={"slurm_partition": "cpu", "timeout_min": 5})
     )
     assert not work.unfinished()
-    assert (cluster / "77").exists()  # the command waited for its end
+    wait_for(cluster / "77")
     script = next((work.folder / "jobs").glob("*.sh")).read_text()
     assert "--partition=cpu" in script
     assert not list(work.folder.rglob("*.pkl"))

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
-from neuroclip_hf.protocols.reproduce.plan import PLAN_FILE, make_plan, open_folder, run_folder
+from neuroclip_hf.protocols.reproduce.claims import at_work
+from neuroclip_hf.protocols.reproduce.plan import PLAN_FILE, make_plan, open_folder, run_folder, widened
 
 
 def changed(recipe, **settings):
@@ -79,10 +81,47 @@ def test_a_folder_is_gone_on_with_for_the_same_thing_alone(recipe, store, tmp_pa
         (make_plan(changed(recipe, epochs=3), store, "intra", 1), "recipe"),
         (make_plan(recipe, store, "inter", 1), "protocol"),
     ):
-        with pytest.raises(InputError, match=f"another {word}: use the same to go on.*--overwrite"):
+        with pytest.raises(InputError, match=f"another .*{word}.*: use the same to go on.*--overwrite"):
             open_folder(folder, other.identity())
     open_folder(folder, make_plan(recipe, store, "inter", 1).identity(), overwrite=True)
     assert read_json(folder / PLAN_FILE)["protocol"] == "inter"
+
+
+def test_who_trains_is_part_of_what_is_made_across_subjects(array_store, recipe, tmp_path):
+    three = array_store(subject=np.repeat(["sub-01", "sub-02", "sub-03"], [20, 20, 10]))
+    open_folder(tmp_path / "out", make_plan(recipe, three, "inter", 1, ["1", "2"]).identity())
+    open_folder(tmp_path / "out", make_plan(recipe, three, "inter", 2, ["1", "2"]).identity())
+    with pytest.raises(InputError, match="another subjects"):
+        open_folder(tmp_path / "out", make_plan(recipe, three, "inter", 1).identity())
+
+
+def test_a_folder_is_not_removed_while_somebody_works_there(recipe, store, tmp_path):
+    identity = make_plan(recipe, store, "intra", 1).identity()
+    open_folder(tmp_path / "out", identity)
+    with at_work(tmp_path / "out"), pytest.raises(InputError, match="being worked in by process"):
+        open_folder(tmp_path / "out", identity, overwrite=True)
+    assert (tmp_path / "out" / PLAN_FILE).is_file()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "asked", "finished", "runs", "left"),
+    [
+        ("intra", (1, None), {(1, 0), (2, 0), (1, 1), (2, 1)}, ["1/0", "2/0", "1/1", "2/1"], []),
+        ("intra", (1, ["1"]), {(1, 0), (2, 0), (1, 1)}, ["1/0", "2/0"], ["1/1"]),
+        ("intra", (2, ["2"]), {(1, 0), (2, 0), (2, 1), (2, 2)}, ["2/0", "2/1", "2/2"], ["1/0"]),
+        ("inter", (1, None), {(1, 0), (2, 0), (1, 1), (2, 1), (1, 2)}, ["1/0", "2/0", "1/1", "2/1"], ["1/2"]),
+    ],
+)
+def test_earlier_runs_stay_in_the_report_where_every_subject_has_them(
+    recipe, store, protocol, asked, finished, runs, left
+):
+    made = {(f"sub-0{subject}", seed) for subject, seed in finished}
+    plan, names = widened(make_plan(recipe, store, protocol, *asked), made, store)
+    assert [run.name for run in plan.runs] == [f"sub-0{one.replace('/', '/seed-')}" for one in runs]
+    assert names == [f"sub-0{one.replace('/', '/seed-')}" for one in left]
+    assert {run.split for run in plan.runs} == {run.split for run in make_plan(recipe, store, protocol, 1).runs} or (
+        asked[1] == ["2"]
+    )
 
 
 def test_somebody_elses_folder_is_never_touched(recipe, store, tmp_path):

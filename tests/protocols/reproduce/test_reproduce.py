@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from neuroclip_hf.cli.main import main
+from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.evaluation import load_ranking, read_report
 from neuroclip_hf.files import read_json
 from neuroclip_hf.protocols.reproduce import work as working
-from neuroclip_hf.protocols.reproduce.main import reproduce
+from neuroclip_hf.protocols.reproduce.main import flags_of_subjects, reproduce
 from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder, run_folder
 from neuroclip_hf.protocols.reproduce.summary import BY_VALIDATION, FIXED_EPOCH, SELECTIONS, seed_averaged_hits
 from neuroclip_hf.protocols.reproduce.work import Work, make_missing
@@ -75,6 +76,7 @@ def test_the_report_says_what_it_is_made_of(intra, store):
     assert written["chance"] == pytest.approx(1 / 6)
     assert [one["folder"] for one in written["runs"]] == [f"runs/{run.name}" for run in plan.runs]
     assert all(0 < one["p"] <= 1 and one["seconds"] > 0 for one in written["runs"])
+    assert all(one["validation"]["by"] == "concepts" and one["processes"] == 1 for one in written["runs"])
     assert len(written["hardware"]) == 1
     assert written["versions"]["torch"]
     assert str(folder) not in json.dumps(written)
@@ -119,6 +121,12 @@ def test_more_seeds_are_added_to_what_is_there(quick, store, tmp_path, monkeypat
     assert [path.name for path in made] == ["seed-1", "seed-1"]
     assert more.seeds == [0, 1]
     assert more.results[0]["mean"]["top1"]["values"][0] == first.results[0]["mean"]["top1"]["values"][0]
+    fewer = reproduce(quick, store, tmp_path / "out", protocol="inter", seeds=1)
+    assert (fewer.seeds, fewer.results, fewer.flags) == (more.seeds, more.results, more.flags)
+    (run_folder(tmp_path / "out", make_plan(quick, store, "inter", 2).runs[-1]) / "cost.json").unlink()
+    apart = reproduce(quick, store, tmp_path / "out", protocol="inter", seeds=1)
+    assert apart.seeds == [0]
+    assert apart.flags == ["Not in this report, since not every subject has these seeds: sub-01/seed-1."]
 
 
 def test_the_verb_prints_a_row_a_subject(store_folder, tmp_path, tiny_words, capsys):
@@ -159,6 +167,18 @@ def test_a_held_out_subject_has_a_row_for_each_whitening(store_folder, tmp_path,
     report = read_json(tmp_path / "out" / "report.json")
     rows = [row["whitening"] for row in report["results"] if row["tier"] == "inductive"]
     assert rows == ["own-session whitening", "training-subjects whitening"] * 2
+    own, other = report["results"][:2]
+    assert own.keys() == other.keys()
+    for name in ("subjects", "mean"):
+        assert own[name].keys() == other[name].keys()
+    assert other["n_way"].keys() == own["n_way"].keys() == {"2", "4"}
+    assert [entry["repeats"] for entry in other["repeats"]] == [1, 2, 4]
+    for row in (own, other):
+        found = row["mean"]["top1"]
+        assert row["repeats"][-1]["top1"]["mean"] == pytest.approx(found["mean"])
+        assert found["interval"]["estimate"] == pytest.approx(found["mean"])
+    calibrated = next(row for row in report["results"] if row["tier"] == "calibrated")
+    assert (own["num_trials"], calibrated["num_trials"]) == (0, 80)
     assert (report["protocol"], report["averaged_repeats"]) == ("new-concepts", 4)
 
 
@@ -169,3 +189,15 @@ def test_a_run_whose_cost_was_not_noted_is_finished(intra, quick, store, tmp_pat
     again = reproduce(plan.recipe, store, folder, protocol="intra", seeds=2)
     assert again.results == report.results
     assert cost.is_file()
+
+
+def test_one_person_under_two_names_is_flagged(store_folder):
+    opened = TrialStore(store_folder)
+    assert flags_of_subjects(opened, opened.subjects) == []
+    digests = opened.trials["digest"].to_numpy().copy()
+    mine, theirs = (np.flatnonzero(opened.trials["subject"] == name)[:3] for name in ("sub-01", "sub-02"))
+    digests[mine] = digests[theirs]
+    opened.trials["digest"] = digests
+    assert flags_of_subjects(opened, opened.subjects) == [
+        "sub-01 and sub-02 share 3 recordings of trials: they are not two persons, and count as two."
+    ]

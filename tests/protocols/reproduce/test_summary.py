@@ -30,7 +30,8 @@ def test_a_query_is_as_right_as_its_seeds_were_on_average(monkeypatch, tmp_path)
     runs = [PlannedRun(SubjectSplit("intra-subject", (name,), (name,)), seed) for seed in (0, 1) for name in "ab"]
     hits = {"a/seed-0": [1, 0], "a/seed-1": [1, 1], "b/seed-0": [0, 0], "b/seed-1": [0, 1]}
 
-    def ranked(folder):
+    def ranked(folder, name):
+        assert name == "ranking.safetensors"
         found = hits["/".join(folder.relative_to(tmp_path / "runs").parts)]
         return SimpleNamespace(hits=lambda: {"top1": torch.tensor(found, dtype=torch.bool)})
 

@@ -76,14 +76,28 @@ def test_what_is_missing_is_made_and_nothing_else(make_work, store, trainings):
 
 def test_a_run_that_somebody_else_makes_is_left_to_them(make_work, store, trainings):
     work = make_work()
-    lock = work.lock(work.plan.runs[0])
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock):
-        make_missing([work], store.path)
+    with FileLock(lock_of(work)):
+        make_missing([work], store.path, wait=False)
     assert trainings == ["sub-02/seed-0"]
     assert [run.name for run in work.unfinished()] == ["sub-01/seed-0"]
     make_missing([work], store.path)
     assert not work.unfinished()
+
+
+def test_a_run_that_somebody_else_makes_is_waited_for_and_taken_over(make_work, store, trainings, monkeypatch, caplog):
+    work, lock = make_work(), FileLock(lock_of(make_work()))
+    lock.acquire()
+    monkeypatch.setattr(working.time, "sleep", lambda _: lock.release())  # they stop
+    with caplog.at_level("INFO", logger="neuroclip_hf"):
+        make_missing([work], store.path)
+    assert trainings == ["sub-02/seed-0", "sub-01/seed-0"]
+    assert "sub-01/seed-0 is being made by another process: waiting for it." in caplog.messages
+
+
+def lock_of(work):
+    path = work.folder / ".locks" / "sub-01.seed-0.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def test_lost_numbers_are_noted_and_the_others_made(make_work, store, monkeypatch):

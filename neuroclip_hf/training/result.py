@@ -1,0 +1,62 @@
+"""How a training ends: with a result, or without numbers."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training did.
+
+    Args:
+        best_epoch (`int`): the epoch whose weights the model now has, counted from 1.
+        history (`list[dict]`): an entry an epoch: epoch, loss, and what validation gave.
+        seconds (`float`): wall time, that of processes which were stopped included as far as a checkpoint knows it.
+        trainable_parameters (`int`): how many numbers were trained.
+        last_weights (`dict` from `str` to `torch.Tensor`): what was trained, as it was after the last epoch.
+    """
+
+    best_epoch: int
+    history: list[dict[str, float]]
+    seconds: float
+    trainable_parameters: int
+    last_weights: dict[str, torch.Tensor]
+
+
+class LostNumbersError(FloatingPointError):
+    """The loss, a weight or what validation says is no longer finite.
+
+    Args:
+        message (`str`): names the epoch, and the trials of the batch where it was one.
+        batch (sequence of `str`): all trials that this process gave to that batch.
+    """
+
+    def __init__(self, message: str, batch: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.batch = list(batch)
+        self.good: TrainingResult | None = None
+        """Of the last state that was good, which the model then has again; only on the first process, and None where
+        no epoch had ended."""
+
+
+def first_broken(model: torch.nn.Module) -> str | None:
+    """Name of the first trained parameter that is not finite."""
+    trained = ((name, value) for name, value in model.named_parameters() if value.requires_grad)
+    return next((name for name, value in trained if not value.isfinite().all()), None)
+
+
+def refuse_broken(model: torch.nn.Module, scores: Mapping[str, float], epoch: int) -> None:
+    """Stop where what validation says, or a trained parameter, is not finite.
+
+    Raises:
+        LostNumbersError: naming the epoch, given counted from 0, and what is lost.
+    """
+    broken = next((name for name, value in scores.items() if not math.isfinite(value)), None) or first_broken(model)
+    if broken is not None:
+        raise LostNumbersError(
+            f"After epoch {epoch + 1}, {broken} is not finite: lower learning_rate, or look for extreme trials "
+            "(prepare with --reject)."
+        )
