@@ -46,7 +46,7 @@ def prepare(folder: Path, protocol: str = "new-concepts", **changes: Any) -> Tri
 def test_epochs_in_volts(tmp_path: Path):
     brain = epochs(scale=1e-5)
     store = prepare(tmp_path, brain=brain, unit="V", channel_names=np.array(["P7", "O1", "O2"]))
-    assert [len(store.select(split)) for split in columns.SPLITS] == [6, 0, 2]
+    assert [len(store.select(split)) for split in columns.SPLITS] == [6, 0, 2, 0]
     np.testing.assert_allclose(store.read(np.arange(8)), brain, rtol=6e-4, atol=1e-12)
     info = store.info
     assert (info.modality, info.unit, info.scale, info.sampling_rate) == ("eeg", "V", [1e-6] * 3, 100.0)
