@@ -63,6 +63,11 @@ class TrialStore:
         return list(dict.fromkeys(self.trials[columns.SUBJECT]))
 
     @property
+    def readable_subjects(self) -> list[str]:
+        """Subjects whose trials can be read here: all of a store, those with its channels of a view."""
+        return self.subjects
+
+    @property
     def concepts_only(self) -> bool:
         """Whether trials know the concept of the picture that was shown, but not which picture it was."""
         return self.info.target == columns.CONCEPT_TARGET
@@ -119,14 +124,14 @@ class TrialStore:
         are refused. A store that lists its channels in `info` is returned as it is.
 
         Args:
-            subjects (sequence of `str`, *optional*): who; all by default.
+            subjects (sequence of `str`, *optional*): who; all by default, or those of a view that is one already.
 
         Raises:
             InputError: for a subject that the store does not hold, or subjects whose channels differ.
         """
         from neuroclip_hf.data.store_view import SubjectsView  # which is a store itself
 
-        if not self.has_channel_table:
+        if not self.has_channel_table or (subjects is None and self.info.channels):
             return self
         names = self.subjects if subjects is None else [self.subject(name) for name in subjects]
         refuse_unlike(self.path, {name: self.subject_channels(name) for name in names})

@@ -47,7 +47,7 @@ def part_of_store(
     if rois is not None:
         if channels is not None:
             raise InputError(f"rois is {list(rois)} and channels {list(channels)}: give one of the two.")
-        example = store.subjects[0] if subjects is None else store.subject(subjects[0])
+        example = store.readable_subjects[0]
         channels = store.subject_channels(example).union(rois, f"{store.path}, {example},")
     info = store.info
     names = list(info.channels) if channels is None else _names(store, channels)

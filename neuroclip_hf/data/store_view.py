@@ -39,6 +39,11 @@ class StoreView(TrialStore):
         """Refused: what is stored is not what is read here."""
         raise InputError(f"{self.path} stores its trials otherwise: use read, which gives them in their unit.")
 
+    @property
+    def readable_subjects(self) -> list[str]:
+        """See [`TrialStore`]."""
+        return self.whole.readable_subjects
+
     def open_picture(self, image_id: str) -> Image.Image:
         """See [`TrialStore`]."""
         return self.whole.open_picture(image_id)
@@ -67,9 +72,13 @@ class SubjectsView(StoreView):
         scale, offset = (np.mean([getattr(one, name) for one in found], axis=0) for name in ("scale", "offset"))
         info = replace(whole.info, channels=found[0].names, scale=scale.tolist(), offset=offset.tolist())
         super().__init__(whole, info)
-        self._example = subjects[0]
-        alike = [name for name in whole.subjects if found[0].alike(whole.subject_channels(name))]
-        self._readable = self.trials[columns.SUBJECT].isin(alike).to_numpy()
+        self._alike = [name for name in whole.subjects if found[0].alike(whole.subject_channels(name))]
+        self._readable = self.trials[columns.SUBJECT].isin(self._alike).to_numpy()
+
+    @property
+    def readable_subjects(self) -> list[str]:
+        """See [`TrialStore`]."""
+        return self._alike
 
     def change(self, values: NDArray[np.float32], trials: NDArray[np.int64]) -> NDArray[np.float32]:
         """See [`StoreView`]; trials of a subject with other channels are refused."""
@@ -82,6 +91,6 @@ class SubjectsView(StoreView):
         """See [`TrialStore`]; a subject with other channels than those of the view is refused."""
         found = self.whole.subject_channels(subject)
         refuse_unlike(
-            self.path, {self._example: self.whole.subject_channels(self._example), self.subject(subject): found}
+            self.path, {self._alike[0]: self.whole.subject_channels(self._alike[0]), self.subject(subject): found}
         )
         return found
