@@ -43,7 +43,7 @@ def bravl_subjects(source: Path, features: Sequence[str]) -> dict[int, Path]:
     found = {int(match[1]): path for path in folder.iterdir() if (match := SUBJECT_FOLDER.fullmatch(path.name))}
     if not found:
         raise InputError(f"{folder} holds no sub-01, sub-02, ...: unzip the whole release.")
-    return found
+    return dict(sorted(found.items()))
 
 
 def read_bravl(subject: str, folder: Path, pictures: GodPictures) -> SubjectPatterns:

@@ -89,41 +89,38 @@ def prepare_god(
     return out
 
 
-def subject_files(source: Path) -> dict[int, Path]:
-    """The files of all subjects, by number.
+def find_subjects(source: Path, features: Sequence[str] = ()) -> dict[int, Path]:
+    """Where the trials of every subject lie, by number: files of the dataset, or folders of BraVL's release.
+
+    Args:
+        source (`Path`): the folder.
+        features (sequence of `str`): of BraVL's release, which of its features.
 
     Raises:
         InputError: if there are none.
     """
+    if is_bravl(source):
+        return bravl_subjects(source, features)
     found = {int(match[1]): path for path in source.glob("*.h5") if (match := _FILE.fullmatch(path.name))}
     if not found:
         raise InputError(f"{source} holds no Subject1.h5, Subject2.h5, ...: name the folder that does.")
-    return found
-
-
-def choose_subjects(source: Path, found: dict[int, Path], subjects: Sequence[int | str]) -> dict[int, Path]:
-    """Those of a folder's subjects that are asked for, sorted by number.
-
-    Raises:
-        InputError: for a subject that is not there.
-    """
-    numbers = [subject_number(str(name)) for name in subjects]
-    for name, number in zip(subjects, numbers, strict=True):
-        if number not in found:
-            raise InputError(f"{source} holds no subject {name}; it holds {', '.join(map(str, sorted(found)))}.")
-    return {number: found[number] for number in sorted(found) if not numbers or number in numbers}
+    return dict(sorted(found.items()))
 
 
 def _read_all(
     source: Path, subjects: Sequence[int | str], rois: Sequence[str], pictures: GodPictures, drop: bool
 ) -> list[SubjectPatterns]:
-    of_bravl = is_bravl(source)
-    files = choose_subjects(source, bravl_subjects(source, rois) if of_bravl else subject_files(source), subjects)
+    found = find_subjects(source, rois)
+    numbers = [subject_number(str(name)) for name in subjects]
+    for name, number in zip(subjects, numbers, strict=True):
+        if number not in found:
+            raise InputError(f"{source} holds no subject {name}; it holds {', '.join(map(str, sorted(found)))}.")
+    chosen = {number: path for number, path in found.items() if not numbers or number in numbers}
     return [
         read_bravl(subject_folder(number), path, pictures)
-        if of_bravl
+        if is_bravl(source)
         else read_subject(path, subject_folder(number), rois, pictures, drop)
-        for number, path in progress(files.items(), desc="looking at subjects", unit="subject")
+        for number, path in progress(chosen.items(), desc="looking at subjects", unit="subject")
     ]
 
 
