@@ -22,11 +22,10 @@ Imagery, runs and pictures are not in it.
 """
 
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +36,7 @@ from neuroclip_hf.errors import InputError
 FEATURES_FOLDER = "brain_feature"
 FILES = {TRAIN: "fmri_train_data.mat", TEST: "fmri_test_data.mat"}
 SUBJECT_FOLDER = re.compile(r"sub-(\d+)")
+_ARRAYS = ("data", "WordNetID", "image_idx")
 _MOST_VALUES = 500_000_000  # of one array: 4 GB
 
 
@@ -77,17 +77,8 @@ def read_bravl_file(path: Path) -> BravlTrials:
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist: unzip the whole release.")
-    io = import_module("scipy.io")
-    names = ("data", "WordNetID", "image_idx")
-    try:
-        declared = {name: shape for name, shape, _ in io.whosmat(path)}
-        large = [name for name in names if np.prod(declared.get(name, ()), dtype=float) > _MOST_VALUES]
-        if large:
-            raise InputError(f"{path}: {large[0]} declares the shape {declared[large[0]]}: the file is not BraVL's.")
-        found = io.loadmat(path, variable_names=names)
-    except (OSError, ValueError, TypeError, NotImplementedError, zlib.error, zipfile.BadZipFile, MemoryError) as error:
-        raise InputError(f"{path} cannot be read as a MATLAB file ({error}): download it again.") from None
-    arrays = {name: _numbers(path, name, found) for name in names}
+    found = _load(path)
+    arrays = {name: _numbers(path, name, found) for name in _ARRAYS}
     data = arrays["data"]
     if data.ndim != 2 or not data.size or not np.isfinite(data).all():
         raise InputError(f"{path}: data has shape {data.shape}, or holds NaN: it must be (trials, features) numbers.")
@@ -100,7 +91,20 @@ def read_bravl_file(path: Path) -> BravlTrials:
     return BravlTrials(path, data, stimuli, index)
 
 
-def _numbers(path: Path, name: str, found: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    io = import_module("scipy.io")
+    try:
+        declared = {name: shape for name, shape, _ in io.whosmat(path)}
+        large = [name for name in _ARRAYS if np.prod(declared.get(name, ()), dtype=float) > _MOST_VALUES]
+        found = {} if large else io.loadmat(path, variable_names=_ARRAYS)
+    except Exception as error:  # a damaged file breaks the parser in many ways
+        raise InputError(f"{path} cannot be read as a MATLAB file ({error}): download it again.") from None
+    if large:
+        raise InputError(f"{path}: {large[0]} declares the shape {declared[large[0]]}: the file is not BraVL's.")
+    return dict(found)
+
+
+def _numbers(path: Path, name: str, found: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
     if name not in found:
         raise InputError(f"{path} holds no array {name!r}: it is not a file of BraVL's release.")
     values = np.asarray(found[name])
