@@ -1,5 +1,6 @@
 """One pattern a trial from a run of scans: how the slow response of the blood is taken apart."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -182,14 +183,16 @@ def _solve(
 ) -> NDArray[np.float64]:
     """Weights (wanted, voxels) of some regressors, by ordinary least squares."""
     first_level = require_nilearn("nilearn.glm.first_level")
-    design = first_level.make_first_level_design_matrix(
-        np.arange(len(values)) * tr,
-        events,
-        hrf_model=settings.hrf,
-        drift_model="cosine" if settings.high_pass else None,
-        high_pass=settings.high_pass or 0.01,
-        add_regs=confounds,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Matrix is singular")  # which is an error below
+        design = first_level.make_first_level_design_matrix(
+            np.arange(len(values)) * tr,
+            events,
+            hrf_model=settings.hrf,
+            drift_model="cosine" if settings.high_pass else None,
+            high_pass=settings.high_pass or 0.01,
+            add_regs=confounds,
+        )
     matrix = design.to_numpy()
     lengths = np.linalg.norm(matrix, axis=0)
     rank = np.linalg.matrix_rank(matrix / np.where(lengths > 0, lengths, 1.0))
