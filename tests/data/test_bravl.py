@@ -123,6 +123,12 @@ def test_a_truncated_file_is_refused(release):
         prepare(release)
 
 
+def test_an_array_that_declares_too_much_is_refused(release, monkeypatch):
+    monkeypatch.setattr("neuroclip_hf.data.bravl._MOST_VALUES", 4 * FEATURES - 1)
+    with pytest.raises(InputError, match=r"data declares the shape \(4, 7\): the file is not BraVL's"):
+        prepare(release)
+
+
 def test_captions_of_the_dataset_go_with_it(release):
     said = {
         f"{PICTURE_FOLDERS[split]}/{image_file(one)}": f"picture {one}" for split in STIMULI for one in STIMULI[split]

@@ -127,13 +127,21 @@ def test_an_imagined_category_without_a_picture_is_that_of_the_test(copy, store,
         ids = file["dataset"][:, column]
         file["dataset"][:, column] = np.where(kinds == FACTS.imagery, np.floor(ids), ids)
     again = TrialStore(prepare_god(copy, tmp_path / "store", subjects=(1,)))
-    for one, other in ((again, store),):
-        mine, theirs = (
-            kept.trials.iloc[kept.select(columns.IMAGERY, ["sub-01"])][columns.IMAGE_ID].tolist()
-            for kept in (one, other)
-        )
-        assert mine == theirs
-        assert mine
+    mine, theirs = (
+        kept.trials.iloc[kept.select(columns.IMAGERY, ["sub-01"])][columns.IMAGE_ID].tolist()
+        for kept in (again, store)
+    )
+    assert mine == theirs
+    assert len(mine) == 8
+
+
+def test_older_files_have_the_ids_in_label_alone(copy, store, tmp_path):
+    with h5py.File(copy / "Subject1.h5", "a") as file:
+        keys = file["metadata/key"][()]
+        file["metadata/key"][...] = [b"old" if key in (b"stimulus_id", b"image_index") else key for key in keys]
+    old = TrialStore(prepare_god(copy, tmp_path / "store", subjects=(1,)))
+    shown = store.trials[store.trials[columns.SUBJECT] == "sub-01"]
+    assert old.trials[columns.IMAGE_ID].tolist() == shown[columns.IMAGE_ID].tolist()
 
 
 def test_voxels_without_a_signal_are_refused_or_left_out(copy, store, tmp_path):
