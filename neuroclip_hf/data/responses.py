@@ -91,7 +91,7 @@ def estimate_responses(
     Raises:
         InputError: for a trial outside the run, or trials whose responses cannot be told apart.
     """
-    _refuse_outside(onsets, len(volumes) * tr, origin)
+    refuse_outside(onsets, len(volumes) * tr, origin)
     values, good = _scaled(volumes, settings.percent)
     if settings.method == MEAN:
         responses = _means(values[:, good], onsets, tr, settings, confounds, origin)
@@ -113,7 +113,17 @@ def _scaled(volumes: NDArray[np.floating], percent: bool) -> tuple[NDArray[np.fl
     return 100 * (values / np.where(good, mean, 1.0) - 1), good
 
 
-def _refuse_outside(onsets: Sequence[float], end: float, origin: str) -> None:
+def refuse_outside(onsets: Sequence[float], end: float, origin: str) -> None:
+    """Refuse trials that do not begin during the scan.
+
+    Args:
+        onsets (sequence of `float`): of the trials, in seconds.
+        end (`float`): of the scan, in seconds.
+        origin (`str`): for messages.
+
+    Raises:
+        InputError: naming the first such trial.
+    """
     for number, onset in enumerate(onsets):
         if not 0 <= onset < end:
             raise InputError(

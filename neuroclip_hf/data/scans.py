@@ -95,8 +95,8 @@ def compute_mask(paths: Sequence[Path]) -> Any:
     return image
 
 
-def read_voxels(path: Path, mask: Any) -> NDArray[np.float32]:
-    """The volumes of a run: (volumes, voxels of the mask), NaN kept.
+def open_run(path: Path, mask: Any) -> Any:
+    """Open a run, without reading its values.
 
     Raises:
         InputError: as [`open_scan`], and if run and mask are not on one grid.
@@ -110,7 +110,17 @@ def read_voxels(path: Path, mask: Any) -> NDArray[np.float32]:
             f"{path} and its mask are not on one grid ({what}): resample one to the other, as in "
             "nilearn.image.resample_to_img."
         )
-    return np.ascontiguousarray(_values(path, image)[np.asarray(mask.dataobj).astype(bool)].T, dtype=np.float32)
+    return image
+
+
+def read_voxels(path: Path, mask: Any) -> NDArray[np.float32]:
+    """The volumes of a run: (volumes, voxels of the mask), NaN kept.
+
+    Raises:
+        InputError: as [`open_run`], and if the file is damaged.
+    """
+    values = _values(path, open_run(path, mask))
+    return np.ascontiguousarray(values[np.asarray(mask.dataobj).astype(bool)].T, dtype=np.float32)
 
 
 def repetition_time(path: Path, given: float | None = None) -> float:

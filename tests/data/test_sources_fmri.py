@@ -104,6 +104,10 @@ def test_weights_that_are_there_already_are_taken(scans):
     store = prepare(scans, responses=ResponseSettings(method="betas"))
     inside = np.asarray(nibabel.load(scans.mask).dataobj).astype(bool)
     np.testing.assert_allclose(read(store), values[inside].T, rtol=3e-3)
+    extra = scans.folder / "sub-01_run-1_events.tsv"
+    extra.write_text(extra.read_text() + "170\t1\tcat_0.png\n")
+    with pytest.raises(InputError, match=r"weights.nii.gz holds 10 volumes, and .* names trial 11"):
+        prepare(scans, "more", responses=ResponseSettings(method="betas"))
     with pytest.raises(InputError, match="sub-01 has no mask, and none can be found in images of weights"):
         prepare(scans, "other", mask=None, responses=ResponseSettings(method="betas"))
 
@@ -314,6 +318,16 @@ def test_what_does_not_fit_is_refused_and_nothing_is_left(scans, spoil, message)
     with pytest.raises(InputError, match=message):
         prepare(scans, **options)
     assert [path.name for path in scans.folder.parent.iterdir()] == ["scans"]
+
+
+def test_all_files_are_looked_at_before_any_is_worked_on(made_up, tmp_path, monkeypatch):
+    scans = made_up.make_scans(tmp_path / "scans", subjects=2)
+    worked = []
+    monkeypatch.setattr("neuroclip_hf.data.sources.fmri.estimate_responses", lambda *_: worked.append(1))
+    rewrite(scans.folder / "sub-02_run-2_bold.nii.gz", affine=np.eye(4))
+    with pytest.raises(InputError, match=r"sub-02_run-2_bold.nii.gz and its mask"):
+        prepare(scans)
+    assert not worked
 
 
 def test_voxels_without_a_signal_may_be_left_out(scans):

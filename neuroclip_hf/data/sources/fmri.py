@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.pictures import PictureFolder, check_picture
-from neuroclip_hf.data.responses import BETAS, ResponseSettings, estimate_responses
+from neuroclip_hf.data.responses import BETAS, ResponseSettings, estimate_responses, refuse_outside
 from neuroclip_hf.data.scans import (
     compute_mask,
     coordinates,
+    open_run,
     read_mask,
     read_regions,
     read_voxels,
@@ -113,7 +114,9 @@ def prepare_fmri(
     for run, trials in shown.items():
         of_subject[run.subject][run] = trials
     reader = _Reader(runs.parent, grid, responses, tuple(confounds), drop_bad_voxels, simulated)
-    read = [reader.read(subject, trials) for subject, trials in of_subject.items()]
+    for subject, theirs in of_subject.items():
+        reader.look(subject, theirs)
+    read = [reader.read(subject, theirs) for subject, theirs in of_subject.items()]
     for warning in (said for one in read for said in one.warnings):
         get_logger().warning("%s", warning)
     settings = {"responses": responses.to_dict(), "confounds": list(confounds), "ignore": list(ignore)}
@@ -146,7 +149,7 @@ class _Grid:
 
 
 class _Reader:
-    """Reads the runs of one subject after the other."""
+    """Reads the runs of one subject after the other, each looked at before any work is done."""
 
     def __init__(
         self,
@@ -159,6 +162,25 @@ class _Reader:
     ) -> None:
         self._root, self._grid, self._responses = root, grid, responses
         self._confounds, self._drop, self._simulated = confounds, drop, simulated
+        self._voxels: dict[str, tuple[Any, SubjectChannels]] = {}
+
+    def look(self, subject: str, runs: dict[ScanRun, list[ShownTrial]]) -> None:
+        """Find the voxels of a subject, and refuse files that do not fit each other, before hours of work."""
+        if not any(trial.split == columns.TRAIN for shown in runs.values() for trial in shown):
+            raise InputError(f"{subject} has no training trial, by which its voxels are scaled: see the column split.")
+        betas = self._responses.method == BETAS
+        mask, _ = self._voxels[subject] = self._grid.of(subject, list(runs), betas)
+        for run, shown in runs.items():
+            volumes, last = open_run(run.bold, mask).shape[3], max(trial.row for trial in shown)
+            if betas and last >= volumes:
+                raise InputError(
+                    f"{run.bold} holds {volumes} volumes, and {run.events} names trial {last + 1}: with --method "
+                    "betas there is one volume a line."
+                )
+            if not betas:
+                end = volumes * repetition_time(run.bold, self._responses.tr)
+                refuse_outside([trial.onset for trial in shown], end, _both(run))
+                self._modelled(run, volumes)
 
     def read(self, subject: str, runs: dict[ScanRun, list[ShownTrial]]) -> SubjectPatterns:
         """All patterns of a subject."""
@@ -168,9 +190,7 @@ class _Reader:
             for trial in shown
         ]
         training = np.array([trial.split == columns.TRAIN for trial in trials])
-        if not training.any():
-            raise InputError(f"{subject} has no training trial, by which its voxels are scaled: see the column split.")
-        mask, every = self._grid.of(subject, list(runs), self._responses.method == BETAS)
+        mask, every = self._voxels[subject]
         bars = progress(runs.items(), desc=subject, unit="run")
         values = np.concatenate([self._patterns(run, shown, mask) for run, shown in bars])
         statistics = VoxelStatistics(values.shape[1])
@@ -192,30 +212,28 @@ class _Reader:
     def _patterns(self, run: ScanRun, shown: Sequence[ShownTrial], mask: Any) -> NDArray[np.float32]:
         volumes = read_voxels(run.bold, mask)
         if self._responses.method == BETAS:
-            last = max(trial.row for trial in shown)
-            if last >= len(volumes):
-                raise InputError(
-                    f"{run.bold} holds {len(volumes)} volumes, and {run.events} names trial {last + 1}: with --method "
-                    "betas there is one volume a line."
-                )
             return volumes[[trial.row for trial in shown]]
-        modelled = None
-        if run.confounds is not None:
-            modelled = read_confounds(run.confounds, self._confounds, len(volumes))
         found = estimate_responses(
             volumes,
             [trial.onset for trial in shown],
             [trial.duration for trial in shown],
             repetition_time(run.bold, self._responses.tr),
             self._responses,
-            modelled,
-            f"{run.bold.name} with {run.events.name}",
+            self._modelled(run, len(volumes)),
+            _both(run),
         )
         return found.astype(np.float32)
+
+    def _modelled(self, run: ScanRun, volumes: int) -> NDArray[np.float64] | None:
+        return None if run.confounds is None else read_confounds(run.confounds, self._confounds, volumes)
 
     def _sources(self, runs: Iterable[ScanRun]) -> dict[str, str]:
         files = {path for run in runs for path in (run.bold, run.events, run.confounds, run.mask, run.atlas) if path}
         return {_name_below(self._root, path): sha256(path) for path in sorted(files)}
+
+
+def _both(run: ScanRun) -> str:
+    return f"{run.bold.name} with {run.events.name}"
 
 
 def _name_below(root: Path, path: Path) -> str:
