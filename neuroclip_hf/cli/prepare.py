@@ -1,4 +1,4 @@
-"""`neuroclip prepare recordings|arrays|things-eeg2`: whatever one has -> a trial store."""
+"""`neuroclip prepare recordings|arrays|things-eeg2|god|fmri`: whatever one has -> a trial store."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,13 @@ import typer
 
 from neuroclip_hf import columns
 from neuroclip_hf.cli.options import as_list, as_mapping, as_names, as_open_range, as_range, print_result
+from neuroclip_hf.cli.prepare_fmri import fmri
+from neuroclip_hf.cli.prepare_god import god
 from neuroclip_hf.errors import InputError
 
-app = typer.Typer(help="Make a trial store from recordings, arrays or THINGS-EEG2.", no_args_is_help=True)
+app = typer.Typer(help="Make a trial store from recordings, scans, arrays or a dataset.", no_args_is_help=True)
+app.command("god")(god)
+app.command("fmri")(fmri)
 
 OUT = typer.Option(..., "--out", help="The trial store to make.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Replace an existing store.")

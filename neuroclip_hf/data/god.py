@@ -75,6 +75,9 @@ from 1, is the `image_index`."""
 CATEGORY_NAMES_FILE = "category_names.json"
 """The categories of a simulation in words, by WordNet id; for the real dataset WordNet itself has them."""
 
+ROI_PREFIX = "ROI_"
+"""Before the name of an area or region, as key of the metadata row that marks its voxels."""
+
 _DECIMALS = 6
 _LARGEST_CATEGORY = 10**8 - 1
 _TOLERANCE = 0.05  # of a picture's number: a float64 with eight digits before the point is exact to 0.015 of it
@@ -87,7 +90,7 @@ def subject_path(folder: str | Path, subject: int) -> Path:
 
 def roi_key(name: str) -> str:
     """The metadata row that marks the voxels of an area or region: "ROI_V1"."""
-    return f"ROI_{name}"
+    return f"{ROI_PREFIX}{name}"
 
 
 def stimulus_id(category_number: int, picture_number: int) -> float:
