@@ -25,8 +25,8 @@ class PatternEncoderConfig(BrainEncoderConfig):
         if len(trials.trial_shape) != 1:
             channels, samples = trials.trial_shape
             raise InputError(
-                f"The encoder {cls.model_type} reads patterns of (voxels,), and these are trials of (channels, samples), "
-                f"{channels} x {samples}: choose an encoder of trials."
+                f"The encoder {cls.model_type} reads patterns of (voxels,), and these are trials of (channels, "
+                f"samples), {channels} x {samples}: choose an encoder of trials."
             )
         return {"num_voxels": trials.trial_shape[0]}
 
