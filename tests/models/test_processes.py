@@ -31,9 +31,6 @@ def steps(rank, world):
         ("ts_conv", "in chunks"),
         ("eeg_project", "below a lora"),
     ]
-    torch.randn_like = (
-        torch.zeros_like
-    )  # noise is drawn by each process for itself; every rank is a process of its own
     return {
         f"{encoder}/{prompt}/{rows}": _step(encoder, prompt, parts[world], rank)
         for encoder, prompt in kinds
