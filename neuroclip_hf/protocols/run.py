@@ -2,12 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import trained_on
@@ -31,6 +33,7 @@ from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, p
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
 from neuroclip_hf.run_files import CONTROL, HISTORY_FILE, LAST_EPOCH, LAST_GOOD, RECIPE_FILE, RUN_FILE, TRAINED_ON_FILE
+from neuroclip_hf.training.collapse import find_collapse
 from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
 from neuroclip_hf.training.result import LostNumbersError, TrainingResult
@@ -206,18 +209,18 @@ def train_on_store(
     model = build_model(recipe.model, feature_extractor)
     processor = build_processor(recipe.model, feature_extractor, model)
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
-    shown = _prepare_for_training(model, recipe, store, pictures, processor, image_features)
+    inputs = processor.picture_inputs(gallery)
+    shown, inputs = _prepare_for_training(model, recipe, store, pictures, inputs, processor, image_features)
     validate = Validation(used, table, validation_rows, gallery, pictures, processor, seed)
     seen = trained_on(store, train_rows, validation_rows)
     known = {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
     known["validation"] |= validate.facts()
+    collator = BrainImageCollator(processor, shown.pictures if model.needs_pictures else None, shown.features, inputs)
 
     def trained(result: TrainingResult) -> TrainedModel:
-        return TrainedModel(model, processor, result, facts_of(recipe, store, result) | known, seen)
+        found = {"flags": find_collapse(model, dataset, collator)}
+        return TrainedModel(model, processor, result, facts_of(recipe, store, result) | known | found, seen)
 
-    collator = BrainImageCollator(
-        processor, shown.pictures if model.needs_pictures else None, shown.features, processor.picture_inputs(gallery)
-    )
     try:
         result = train(
             model,
@@ -242,18 +245,20 @@ def _prepare_for_training(
     recipe: Recipe,
     store: TrialStore,
     pictures: PictureSet,
+    inputs: Mapping[str, torch.Tensor],
     processor: BrainImageProcessor,
     cache: ImageFeatureCache | None,
-) -> TrainingPictures:
-    """Settings of the model that no checkpoint holds, and the pictures as training looks at them."""
+) -> tuple[TrainingPictures, dict[str, torch.Tensor]]:
+    """Settings of the model that no checkpoint holds, and the pictures and their texts as training looks at them."""
     model.picture_chunk_size = recipe.training.picture_chunk_size
     if recipe.training.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     model.to(this_process().device)  # before all pictures go through the tower
     views = picture_sets(store, pictures.image_ids, processor, recipe.data.views(), recipe.training.seed)
     shown = look_at_pictures(model, pictures, views, cache)
-    model.prepare_for_training(lambda: shown.embeds, shown.features)
-    return shown
+    encoded = model.encode_picture_inputs(inputs)
+    model.prepare_for_training(lambda: shown.embeds, shown.features, encoded)
+    return shown, encoded
 
 
 def after_last_epoch(trained: TrainedModel) -> TrainedModel:
