@@ -13,8 +13,11 @@ from neuroclip_hf.models.encoders.braindecode import BraindecodeConfig, Braindec
 from neuroclip_hf.models.encoders.eeg_conformer import EEGConformerConfig, EEGConformerEncoder
 from neuroclip_hf.models.encoders.eeg_project import EEGProjectConfig, EEGProjectEncoder
 from neuroclip_hf.models.encoders.eegnet import EEGNetConfig, EEGNetEncoder
+from neuroclip_hf.models.encoders.linear_map import LinearMapConfig, LinearMapEncoder
+from neuroclip_hf.models.encoders.mlp_map import MLPMapConfig, MLPMapEncoder
 from neuroclip_hf.models.encoders.shallow_fbcsp import ShallowFBCSPConfig, ShallowFBCSPEncoder
 from neuroclip_hf.models.encoders.ts_conv import TSConvConfig, TSConvEncoder
+from neuroclip_hf.models.encoders.vae_map import VAEMapConfig, VAEMapEncoder
 
 # The name is the folder's, the config's `model_type` and what a recipe says (of braindecode, with a class behind it).
 ENCODERS: Mapping[str, tuple[type[BrainEncoderConfig], type[BrainEncoder]]] = MappingProxyType(
@@ -26,6 +29,9 @@ ENCODERS: Mapping[str, tuple[type[BrainEncoderConfig], type[BrainEncoder]]] = Ma
         "shallow_fbcsp": (ShallowFBCSPConfig, ShallowFBCSPEncoder),
         "eeg_conformer": (EEGConformerConfig, EEGConformerEncoder),
         "braindecode": (BraindecodeConfig, BraindecodeEncoder),
+        "linear_map": (LinearMapConfig, LinearMapEncoder),
+        "mlp_map": (MLPMapConfig, MLPMapEncoder),
+        "vae_map": (VAEMapConfig, VAEMapEncoder),
     }
 )
 

@@ -163,6 +163,8 @@ class BrainEncoder(PreTrainedModel):
 
     config: BrainEncoderConfig
     base_model_prefix = "encoder"
+    closed_form = False
+    """Whether the encoder's weights are solved for, by a method `fit`, in place of training by gradients."""
     # A choice of attention made for the whole model reaches the encoder, which must not refuse it.
     _supports_sdpa = True
     _supports_flash_attn = True

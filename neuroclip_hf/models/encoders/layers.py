@@ -28,6 +28,30 @@ class ResidualProjector(nn.Module):
         return self.norm(hidden + self.block(hidden))
 
 
+def hidden_layer(in_features: int, out_features: int, dropout: float) -> nn.Sequential:
+    """Linear map, layer norm, GELU, dropout: (batch, in_features) to (batch, out_features)."""
+    return nn.Sequential(
+        nn.Linear(in_features, out_features), nn.LayerNorm(out_features), nn.GELU(), nn.Dropout(dropout)
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Adds a hidden layer to what it is given.
+
+    Args:
+        width (`int`): in and out.
+        dropout (`float`): share dropped at the end of the branch.
+    """
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.branch = hidden_layer(width, width, dropout)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(batch, width) to the same."""
+        return features + self.branch(features)
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention of tokens to each other.
 
