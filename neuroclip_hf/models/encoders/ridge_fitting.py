@@ -1,83 +1,28 @@
 """Ridge regression in closed form, its penalty chosen by cross-validation over groups of trials.
 
-One problem is solved throughout: weights `W` and a free bias `b` that make `|Y - f(X) - b|^2 + alpha |f|^2` least. With
-fewer voxels than trials that is a system of equations as large as the voxels, else, and for kernels, as large as the
-trials; each fold of each penalty is one Cholesky factorisation of it. That is what scikit-learn's and himalaya's
-solvers give too (a test compares all of them); ours needs neither all voxels' singular vectors nor a copy of the
-trials for each fold, which at 15,000 voxels and 27,000 trials is the difference between minutes and hours.
+One problem is solved throughout: weights `W` and a free bias `b` that make `|Y - f(X) - b|^2 + alpha |f|^2` least.
+With fewer voxels than trials that is a system of equations as large as the voxels, else, and for kernels, as large as
+the trials; each fold with each penalty is one Cholesky factorisation of it. himalaya and scikit-learn give the same
+weights (tests compare all of them), but decompose every fold's trials into singular vectors, which 15,000 voxels and
+27,000 trials leave no time for: `benchmarks/ridge.py` prints both.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from sklearn.model_selection import GroupKFold
 
-from neuroclip_hf.errors import InputError
-from neuroclip_hf.logging import get_logger
-
-PENALTIES = tuple(float(f"{10 ** (half / 2):.3g}") for half in range(-6, 9))
-"""Penalties that are tried, unless others are named (ours): half decades from .001 to 10,000."""
-
-EXACT_SIZE = 4096
-"""Systems of up to so many equations are solved in float64, larger ones in float32 (ours)."""
-
-Fold = tuple[torch.Tensor, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class PenaltySearch:
-    """How a penalty is chosen.
-
-    Args:
-        alphas (sequence of `float`): what is tried, in units of the mean squared norm of a centred training trial
-            (ours), so that the same list serves every number of voxels.
-        folds (`int`): of the cross-validation; fewer where there are fewer groups.
-        per_target (`bool`): a penalty for each target, instead of one for all of them.
-    """
-
-    alphas: Sequence[float] = PENALTIES
-    folds: int = 5
-    per_target: bool = False
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What a closed form found.
-
-    Args:
-        weight (`torch.Tensor`): (voxels, targets), or for a kernel (trials, targets).
-        bias (`torch.Tensor`): (targets,).
-        facts (`dict`): how the penalty was chosen, for `run.json`.
-    """
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    facts: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Penalties and their held-out errors.
-
-    Args:
-        alphas (`torch.Tensor`): (alphas,), absolute.
-        errors (`torch.Tensor`): (alphas, targets), squared and summed over all held-out trials.
-        chosen (`torch.Tensor`): (targets,), places in `alphas`.
-        unit (`float`): the mean squared norm of a centred training trial.
-    """
-
-    alphas: torch.Tensor
-    errors: torch.Tensor
-    chosen: torch.Tensor
-    unit: float
-
-    @property
-    def error(self) -> float:
-        """Squared held-out error of what was chosen."""
-        return float(self.errors.gather(0, self.chosen[None]).sum())
+from neuroclip_hf.models.encoders.ridge_search import (
+    Fit,
+    Fold,
+    PenaltySearch,
+    System,
+    check_problem,
+    choose,
+    describe,
+    precision,
+    solve_chosen,
+)
 
 
 def fit_ridge(values: torch.Tensor, targets: torch.Tensor, groups: Sequence[Any], search: PenaltySearch) -> Fit:
@@ -96,188 +41,28 @@ def fit_ridge(values: torch.Tensor, targets: torch.Tensor, groups: Sequence[Any]
     folds = check_problem(values, targets, groups, search)
     trials, voxels = values.shape
     dtype = precision(min(trials, voxels))
-    patterns, mean = _centred(values, dtype)
-    wanted, target_mean = _centred(targets, dtype)
+    patterns, mean = centred(values, dtype)
+    wanted, target_mean = centred(targets, dtype)
     if voxels < trials:
         gram, cross = patterns.T @ patterns, patterns.T @ wanted
         choice = choose(gram, trials, _primal_systems(patterns, wanted, gram, cross, folds), search)
         weight = solve_chosen(gram, cross, choice)
     else:
         gram = patterns @ patterns.T
-        choice = choose(gram, trials, _dual_systems(gram, wanted, folds), search)
+        choice = choose(gram, trials, dual_systems(gram, wanted, folds), search)
         weight = patterns.T @ solve_chosen(gram, wanted, choice)
     facts = describe(choice, search, wanted, len(folds))
     return Fit(weight.float(), (target_mean - mean @ weight).float(), facts)
 
 
-def fit_kernel(kernel: torch.Tensor, targets: torch.Tensor, folds: Sequence[Fold], search: PenaltySearch) -> Fit:
-    """Kernel ridge regression.
-
-    Args:
-        kernel (`torch.Tensor`): (trials, trials), as it is.
-        targets (`torch.Tensor`): (trials, targets).
-        folds (sequence): from [`check_problem`].
-        search (`PenaltySearch`): what is tried.
-
-    Returns:
-        [`Fit`] whose prediction for a pattern is its kernel with the trials times `weight`, plus `bias`.
-    """
-    dtype = precision(len(kernel))
-    kernel = kernel.to(dtype)
-    wanted, target_mean = _centred(targets, dtype)
-    gram = _centred_kernel(kernel, kernel)
-    choice = choose(gram, len(kernel), _dual_systems(gram, wanted, folds), search)
-    dual = solve_chosen(gram, wanted, choice)
-    dual = dual - dual.mean(dim=0)  # what centring the kernel would take out
-    facts = {**describe(choice, search, wanted, len(folds)), "cv_error": choice.error}
-    return Fit(dual.float(), (target_mean - kernel.mean(dim=0) @ dual).float(), facts)
-
-
-def check_problem(
-    values: torch.Tensor, targets: torch.Tensor, groups: Sequence[Any], search: PenaltySearch
-) -> list[Fold]:
-    """Look at what is to be fitted, and hold its groups out in turn.
-
-    Returns:
-        For each fold the trials that fit and the trials that are held out, as int64; the same for the same groups.
-
-    Raises:
-        InputError: see [`fit_ridge`].
-    """
-    if values.ndim != 2 or targets.ndim != 2 or not len(values) == len(targets) == len(groups):
-        raise InputError(
-            f"values is {tuple(values.shape)}, targets is {tuple(targets.shape)}, and there are {len(groups)} groups: "
-            "pass (trials, voxels), (trials, targets) and a group for each trial."
-        )
-    for name, given in (("values", values), ("targets", targets)):
-        if not torch.isfinite(given).all():
-            row = int((~torch.isfinite(given)).any(dim=1).nonzero()[0])
-            raise InputError(f"{name} of trial {row} hold a number that is not finite: leave that trial out.")
-    check_search(search)
-    names, numbers = np.unique(np.asarray(groups).astype(str), return_inverse=True)
-    if len(names) < 2:
-        raise InputError(
-            f"all {len(values)} trials are of one group ({names[0] if len(names) else 'there are none'}): choosing a "
-            "penalty takes at least two pictures, concepts or runs."
-        )
-    splits = GroupKFold(min(search.folds, len(names))).split(numbers, groups=numbers)
-    return [(torch.from_numpy(kept), torch.from_numpy(held)) for kept, held in splits]
-
-
-def check_search(search: PenaltySearch) -> None:
-    """Raise [`InputError`] if nothing can be chosen from."""
-    alphas = search.alphas
-    if not alphas or not all(np.isfinite(alpha) and alpha > 0 for alpha in alphas):
-        raise InputError(f"alphas is {list(alphas)}: it must be a list of numbers above zero.")
-    if sorted(set(alphas)) != list(alphas):
-        raise InputError(f"alphas is {list(alphas)}: name each once, in ascending order.")
-    if search.folds < 2:
-        raise InputError(f"folds is {search.folds}: it must be at least 2.")
-
-
-def precision(equations: int) -> torch.dtype:
-    """In which so many equations are solved."""
-    return torch.float64 if equations <= EXACT_SIZE else torch.float32
-
-
-def choose(
-    gram: torch.Tensor,
-    trials: int,
-    systems: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]],
-    search: PenaltySearch,
-) -> Choice:
-    """Solve every fold with every penalty, and take those whose held-out error is least; the larger one of equals.
-
-    Args:
-        gram (`torch.Tensor`): of all trials, centred.
-        trials (`int`): how many they are.
-        systems (iterator): of each fold: the system, its right side, what maps its solution to held-out predictions,
-            and what those should be.
-        search (`PenaltySearch`): what is tried.
-    """
-    unit = float(gram.diagonal().sum()) / trials
-    if not unit > 0:
-        raise InputError("values are the same in all trials: nothing can be predicted from them.")
-    alphas = torch.tensor(search.alphas, dtype=gram.dtype) * unit
-    errors: torch.Tensor | None = None
-    for system, right, predict, wanted in systems:
-        found = torch.stack([(wanted - predict @ solve(system, right, alpha)).square().sum(dim=0) for alpha in alphas])
-        errors = found.double() if errors is None else errors + found
-        del system, right, predict, wanted, found
-    assert errors is not None
-    by_target = errors if search.per_target else errors.sum(dim=1, keepdim=True)
-    chosen = len(alphas) - 1 - by_target.flip(0).argmin(dim=0)
-    return Choice(alphas, errors, chosen.expand(errors.shape[1]), unit)
-
-
-def solve(system: torch.Tensor, right: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """`(system + alpha)^-1 right`; the system is left as it was.
-
-    Raises:
-        InputError: if the penalty is too small for the precision.
-    """
-    diagonal = system.diagonal()
-    kept = diagonal.clone()
-    diagonal += alpha
-    factor, failed = torch.linalg.cholesky_ex(system)
-    diagonal.copy_(kept)
-    if failed:
-        raise InputError(
-            f"a penalty of {float(alpha):.3g} is too small for {len(system)} equations in {system.dtype}: let alphas "
-            "begin higher."
-        )
-    return torch.cholesky_solve(right, factor)
-
-
-def solve_chosen(system: torch.Tensor, right: torch.Tensor, choice: Choice) -> torch.Tensor:
-    """Solve all targets, each with its penalty."""
-    solution = torch.empty_like(right)
-    for place in choice.chosen.unique():
-        mine = choice.chosen == place
-        solution[:, mine] = solve(system, right[:, mine], choice.alphas[place])
-    return solution
-
-
-def describe(choice: Choice, search: PenaltySearch, wanted: torch.Tensor, folds: int) -> dict[str, Any]:
-    """What is to be known of a choice, as JSON can hold it; says so where the list of penalties was too short.
-
-    Args:
-        choice (`Choice`): what was chosen.
-        search (`PenaltySearch`): from what.
-        wanted (`torch.Tensor`): (trials, targets), centred.
-        folds (`int`): how many there were.
-    """
-    total = float(wanted.double().square().sum())
-    counts = torch.bincount(choice.chosen, minlength=len(search.alphas)).tolist()
-    score = 1 - choice.error / total if total > 0 else 0.0
-    edges = [name for name, place in (("lowest", 0), ("highest", -1)) if 2 * counts[place] > sum(counts)]
-    if len(search.alphas) > 1 and edges:
-        get_logger().warning(
-            "The best penalty is the %s of those tried (%g): name more of them in alphas.",
-            edges[0],
-            search.alphas[0 if edges[0] == "lowest" else -1],
-        )
-    if score <= 0:
-        get_logger().warning("No penalty predicts held-out trials better than their mean does (R2 %.3f).", score)
-    return {
-        "alphas": [float(alpha) for alpha in search.alphas],
-        "alpha_unit": choice.unit,
-        "targets_by_alpha": counts,
-        "alpha": float(search.alphas[int(choice.chosen[0])]) if max(counts) == sum(counts) else None,
-        "alpha_at_edge": edges[0] if edges else None,
-        "cv_r2": score,
-        "cv_r2_by_alpha": [1 - float(error) / total if total > 0 else 0.0 for error in choice.errors.sum(dim=1)],
-        "folds": folds,
-    }
-
-
-def _centred(values: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+def centred(values: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows less their mean, and that mean."""
     values = values.to(dtype)
     mean = values.mean(dim=0)
     return values - mean, mean
 
 
-def _centred_kernel(kernel: torch.Tensor, of_fitting: torch.Tensor) -> torch.Tensor:
+def centred_kernel(kernel: torch.Tensor, of_fitting: torch.Tensor) -> torch.Tensor:
     """A kernel `(rows, fitting trials)` as if the fitting trials had mean zero where the kernel measures them."""
     means = of_fitting.mean(dim=0)
     return kernel - kernel.mean(dim=1, keepdim=True) - means + means.mean()
@@ -285,7 +70,7 @@ def _centred_kernel(kernel: torch.Tensor, of_fitting: torch.Tensor) -> torch.Ten
 
 def _primal_systems(
     patterns: torch.Tensor, wanted: torch.Tensor, gram: torch.Tensor, cross: torch.Tensor, folds: Sequence[Fold]
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
+) -> Iterator[System]:
     for kept, held in folds:
         seen, seen_targets = patterns[held], wanted[held]
         # All trials have mean zero, so what is left has that of the held-out ones, turned round.
@@ -296,11 +81,16 @@ def _primal_systems(
         yield system, right, seen - mean, seen_targets - target_mean
 
 
-def _dual_systems(
-    gram: torch.Tensor, wanted: torch.Tensor, folds: Sequence[Fold]
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
+def dual_systems(gram: torch.Tensor, wanted: torch.Tensor, folds: Sequence[Fold]) -> Iterator[System]:
+    """The equations of each fold, as many as it has trials.
+
+    Args:
+        gram (`torch.Tensor`): (trials, trials).
+        wanted (`torch.Tensor`): (trials, targets).
+        folds (sequence): see [`check_problem`].
+    """
     for kept, held in folds:
         fitting = gram[kept][:, kept]
         target_mean = wanted[kept].mean(dim=0)
-        system, predict = _centred_kernel(fitting, fitting), _centred_kernel(gram[held][:, kept], fitting)
+        system, predict = centred_kernel(fitting, fitting), centred_kernel(gram[held][:, kept], fitting)
         yield system, wanted[kept] - target_mean, predict, wanted[held] - target_mean
