@@ -15,15 +15,19 @@ if TYPE_CHECKING:
     from neuroclip_hf.data.store import TrialStore
     from neuroclip_hf.data.trials import TrialDataset
     from neuroclip_hf.metrics.prediction import retrieval_metrics
+    from neuroclip_hf.models.brainclip import BrainCLIPConfig, BrainCLIPModel
     from neuroclip_hf.models.neuroclip import NeuroCLIPConfig, NeuroCLIPModel
     from neuroclip_hf.processing.collator import BrainImageCollator
     from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
-    from neuroclip_hf.processing.processing_brain import NeuroCLIPProcessor
+    from neuroclip_hf.processing.processing_brain import BrainCLIPProcessor, NeuroCLIPProcessor
     from neuroclip_hf.training.dataset_epochs import DatasetEpochs
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BrainCLIPConfig",
+    "BrainCLIPModel",
+    "BrainCLIPProcessor",
     "BrainFeatureExtractor",
     "BrainImageCollator",
     "DatasetEpochs",
@@ -41,6 +45,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BrainCLIPConfig": "neuroclip_hf.models.brainclip",
+    "BrainCLIPModel": "neuroclip_hf.models.brainclip",
+    "BrainCLIPProcessor": "neuroclip_hf.processing.processing_brain",
     "BrainFeatureExtractor": "neuroclip_hf.processing.feature_extraction_brain",
     "BrainImageCollator": "neuroclip_hf.processing.collator",
     "DatasetEpochs": "neuroclip_hf.training.dataset_epochs",

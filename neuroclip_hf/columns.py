@@ -40,6 +40,8 @@ PICTURE_INDEX = "picture_index"  # (batch,) rows of PIXEL_VALUES
 IMAGE_FEATURES = "image_features"  # (pictures, num_layers, width) of the unprompted tower
 INPUT_IDS = "input_ids"  # (pictures, tokens) of the pictures' captions, for models with text supervision
 ATTENTION_MASK = "attention_mask"  # (pictures, tokens) of the same: 1 for a token, 0 behind the last one
+TEXT_FEATURES = "text_features"  # (pictures, width) of the frozen text tower, in place of the two before
+CONCEPT_INDEX = "concept_index"  # (pictures,) numbers of the concepts that they show
 SUBJECT_INDEX = "subject_index"  # (batch,) place of the subject in the checkpoint's list
 
 # Protocols: what training and test may share (a trial never).

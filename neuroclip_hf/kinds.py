@@ -12,11 +12,12 @@ from transformers import AutoFeatureExtractor, AutoProcessor
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.brain_image.configuration_brain_image import BrainImageConfig
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
+from neuroclip_hf.models.brainclip import BrainCLIPConfig, BrainCLIPModel
 from neuroclip_hf.models.configuration import setting_names
 from neuroclip_hf.models.neuroclip import NeuroCLIPConfig, NeuroCLIPModel
 from neuroclip_hf.models.registry import register_auto_classes
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
-from neuroclip_hf.processing.processing_brain import BrainImageProcessor, NeuroCLIPProcessor
+from neuroclip_hf.processing.processing_brain import BrainCLIPProcessor, BrainImageProcessor, NeuroCLIPProcessor
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         kind.name: kind
         for kind in (
             Kind("NeuroCLIP", "https://arxiv.org/abs/2511.09250", NeuroCLIPConfig, NeuroCLIPModel, NeuroCLIPProcessor),
+            Kind("BrainCLIP", "https://arxiv.org/abs/2302.12971", BrainCLIPConfig, BrainCLIPModel, BrainCLIPProcessor),
         )
     }
 )

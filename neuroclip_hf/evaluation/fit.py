@@ -77,10 +77,11 @@ def flags_of(
         protocol (`str`): what training and test really share.
 
     Returns:
-        A sentence each: another store than the one trained on, subjects that the checkpoint does not know (the one
-        that the run held out is meant to be new), test targets that training or validation saw although the store
-        parts them, a new subject whose recordings were trained on under another name, one recording in several test
-        trials, one picture under several names in the gallery, and whitening that this package did not do.
+        A sentence each: what training found wrong with the model, another store than the one trained on, subjects that
+        the checkpoint does not know (the one that the run held out is meant to be new), test targets that training or
+        validation saw although the store parts them, a new subject whose recordings were trained on under another
+        name, one recording in several test trials, one picture under several names in the gallery, and whitening that
+        this package did not do.
     """
     tested = store.subjects if subjects is None else list(subjects)
     return [
@@ -102,6 +103,7 @@ def _flags_of_run(
     unknown = [name for name in tested if name not in known]
     if unknown:
         flags.append(f"The checkpoint does not know {', '.join(unknown)}: nobody of that name was trained on.")
+    flags += run.get("flags", ())
     return flags
 
 

@@ -41,6 +41,16 @@ def gather_with_gradient(tensor: torch.Tensor) -> torch.Tensor:
     return _Gather.apply(tensor)
 
 
+def gather_places(places: torch.Tensor) -> torch.Tensor:
+    """Places in a process's own rows, (rows,) one for each, to places in the rows of all processes, gathered."""
+    gathered = gather_with_gradient(places)
+    if gathered is places:
+        return places
+    owner = gather_with_gradient(torch.full_like(places, distributed.get_rank()))
+    rows_before = (owner[None, :] < owner[:, None]).sum(dim=1)
+    return gathered + rows_before
+
+
 def _rows_of_processes(tensor: torch.Tensor) -> list[int]:
     rows = torch.tensor([len(tensor)], device=tensor.device)
     found = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]

@@ -107,6 +107,19 @@ class TowerPart:
         return fingerprint_of(cast)
 
 
+def has_text_side(name_or_path: str, revision: str | None = None, **hub: Any) -> bool:
+    """Whether a checkpoint is a whole CLIP, from which [`TEXT`] and [`VISUAL_PROJECTION`] can be had.
+
+    Raises:
+        InputError: if its config cannot be read.
+    """
+    try:
+        found = PretrainedConfig.get_config_dict(name_or_path, revision=revision, **hub)[0].get("model_type")
+    except OSError as error:
+        raise InputError(f"tower {name_or_path} cannot be loaded: {error}") from error
+    return bool(found == CLIPConfig.model_type)
+
+
 def _read_text_config(name_or_path: str, revision: str | None = None, **hub: Any) -> PretrainedConfig:
     return _read_clip_config(name_or_path, revision, **hub).text_config
 

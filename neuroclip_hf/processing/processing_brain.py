@@ -13,7 +13,16 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 from transformers.utils import TensorType
 
-from neuroclip_hf.columns import EEG_VALUES, FMRI_VALUES, PIXEL_VALUES
+from neuroclip_hf.columns import (
+    ATTENTION_MASK,
+    CAPTION,
+    CONCEPT,
+    CONCEPT_INDEX,
+    EEG_VALUES,
+    FMRI_VALUES,
+    INPUT_IDS,
+    PIXEL_VALUES,
+)
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 
@@ -37,7 +46,12 @@ class BrainImageProcessor(ProcessorMixin):
 
     @classmethod
     def build(
-        cls, feature_extractor: BrainFeatureExtractor, image_processor: Any, tower: str, revision: str | None
+        cls,
+        feature_extractor: BrainFeatureExtractor,
+        image_processor: Any,
+        tower: str,
+        revision: str | None,
+        config: Any,
     ) -> Self:
         """The processor of a model that is about to be trained: of these two parts, unless a kind of model has more.
 
@@ -46,6 +60,7 @@ class BrainImageProcessor(ProcessorMixin):
             image_processor (an image processor of transformers): of the tower.
             tower (`str`): folder or name on the Hub of the checkpoint with the model's towers, where its tokenizer is.
             revision (`str`, *optional*): its commit.
+            config (`BrainImageConfig`): of the model.
         """
         return cls(feature_extractor, image_processor)
 
@@ -140,3 +155,62 @@ class BrainImageProcessor(ProcessorMixin):
 
 class NeuroCLIPProcessor(BrainImageProcessor):
     """Trials and pictures -> what [`NeuroCLIPModel`] takes; see [`BrainImageProcessor`]."""
+
+
+class BrainCLIPProcessor(BrainImageProcessor):
+    """Trials, pictures and texts -> what [`BrainCLIPModel`] takes; see [`BrainImageProcessor`].
+
+    Args:
+        feature_extractor (`BrainFeatureExtractor`): the brain side.
+        image_processor (an image processor of transformers): the picture side.
+        tokenizer (a tokenizer of transformers): the tower's own.
+        text_template (`str`): the text of a picture without a caption; {} stands for its concept.
+    """
+
+    tokenizer: Any = None  # an attribute here, and no property
+
+    def __init__(
+        self,
+        feature_extractor: BrainFeatureExtractor,
+        image_processor: Any,
+        tokenizer: Any,
+        text_template: str = "an image of {}.",
+    ) -> None:
+        super().__init__(feature_extractor, image_processor, tokenizer=tokenizer)
+        self.text_template = text_template
+
+    @classmethod
+    def build(
+        cls,
+        feature_extractor: BrainFeatureExtractor,
+        image_processor: Any,
+        tower: str,
+        revision: str | None,
+        config: Any,
+    ) -> Self:
+        """See [`BrainImageProcessor.build`].
+
+        Raises:
+            InputError: if the tower has no tokenizer.
+        """
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(tower, revision=revision, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{tower} has no tokenizer ({error}): name a complete checkpoint.") from None
+        return cls(feature_extractor, image_processor, tokenizer, config.text_template)
+
+    def tokens(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Texts -> `input_ids` and `attention_mask` (texts, tokens), cut to what the text tower reads."""
+        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+        return {name: tokens[name] for name in (INPUT_IDS, ATTENTION_MASK)}
+
+    def texts(self, pictures: pd.DataFrame) -> list[str]:
+        """The text of each picture: its caption, or its concept in `text_template`."""
+        captions = pictures[CAPTION] if CAPTION in pictures else [""] * len(pictures)
+        pairs = zip(captions, pictures[CONCEPT], strict=True)
+        return [caption or self.text_template.format(concept) for caption, concept in pairs]
+
+    def picture_inputs(self, pictures: pd.DataFrame) -> dict[str, torch.Tensor]:
+        """Tokens of the pictures' texts, and numbers of their concepts; see [`BrainImageProcessor.picture_inputs`]."""
+        concepts = torch.from_numpy(pd.factorize(pictures[CONCEPT])[0])
+        return {**self.tokens(self.texts(pictures)), CONCEPT_INDEX: concepts}

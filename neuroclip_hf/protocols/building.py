@@ -15,9 +15,9 @@ from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.brain_image.recorded_adapters import OWN_PROMPTS, TOWER
 from neuroclip_hf.models.encoders.base import TrialFacts
-from neuroclip_hf.models.registry import encoder_config, encoder_config_class
+from neuroclip_hf.models.registry import encoder_config_class
 from neuroclip_hf.models.tower_loading import read_tower_config, resolve_commit, tower_fingerprint
-from neuroclip_hf.models.tower_parts import VISION
+from neuroclip_hf.models.tower_parts import TEXT, VISION
 from neuroclip_hf.models.tower_types import DEFAULT_TOWER_TYPE, TOWER_TYPES
 from neuroclip_hf.models.towers import tower_location, tower_name
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
@@ -74,7 +74,7 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Brain
             **shared,
         )
     config = kind.config_class(
-        encoder_config=encoder_config(settings.encoder, **encoder_settings),
+        encoder_config={**encoder_settings, "model_type": settings.encoder},
         prompt_config=settings.prompt,
         **_random_parts(settings),
         **shared,
@@ -161,15 +161,20 @@ def image_processor_for(settings: ModelSettings, model: BrainImageModel) -> Any:
 def build_processor(
     settings: ModelSettings, trials: BrainFeatureExtractor, model: BrainImageModel
 ) -> BrainImageProcessor:
-    """The processor of a kind of model; of a tower with random weights the tokenizer is that of the one that ships.
+    """The processor of a kind of model.
+
+    Where a kind of model has a tokenizer and the tower none (random weights, no text side) it is that of the tower
+    that ships.
 
     Raises:
         InputError: if the tower has no image processor that fits.
     """
     tower = _tower(settings)
-    location = tower_location(SMALL_CLIP if tower == RANDOM_TOWER else tower)
+    wordless = TEXT in model.tower_parts and TEXT not in model.parts_of(model.config)
+    location = tower_location(SMALL_CLIP if tower == RANDOM_TOWER or wordless else tower)
     pictures = image_processor_for(settings, model)
-    return find_kind(settings.kind).processor_class.build(trials, pictures, location, model.config.tower_revision)
+    build = find_kind(settings.kind).processor_class.build
+    return build(trials, pictures, location, None if wordless else model.config.tower_revision, model.config)
 
 
 def tower_facts(settings: ModelSettings) -> dict[str, Any] | None:
@@ -188,7 +193,7 @@ def tower_facts(settings: ModelSettings) -> dict[str, Any] | None:
     location = tower_location(tower)
     commit = resolve_commit(location, settings.tower_revision)
     facts = {}
-    for part in find_kind(settings.kind).model_class.tower_parts:
+    for part in find_kind(settings.kind).model_class.parts_in(location, commit, settings.kind_settings)[0]:
         read = part.load(location, part.read_config(location, commit), commit, "auto")
         facts[part.fingerprint.removeprefix("tower_")] = tower_fingerprint(read)
     pictures = json.loads(_own_image_processor(tower, commit).to_json_string())

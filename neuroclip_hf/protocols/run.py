@@ -3,7 +3,7 @@
 import json
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import PartialState
 
 from neuroclip_hf import columns
@@ -27,6 +28,7 @@ from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, write_json, write_text
+from neuroclip_hf.logging import get_logger
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
@@ -38,6 +40,7 @@ from neuroclip_hf.protocols.parts import choose_batches, choose_parts
 from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
+from neuroclip_hf.training.collapse import find_collapse
 from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
 from neuroclip_hf.training.sections import OF_THE_MACHINE, TARGETS
@@ -48,6 +51,8 @@ from neuroclip_hf.training.trainer import TrainingResult, train
 
 LAST_EPOCH = "last_epoch"
 """Folder of a run that holds the same training after its last epoch."""
+FLAG_ITEMS = 512
+"""Training items, evenly spread, that a trained encoder is looked at with (ours)."""
 
 
 @dataclass(frozen=True)
@@ -196,17 +201,14 @@ def train_on_store(
     model = build_model(recipe.model, feature_extractor)
     processor = build_processor(recipe.model, feature_extractor, model)
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
-    shown = _prepare_for_training(model, recipe, store, pictures, processor, image_features)
+    inputs = processor.picture_inputs(gallery)
+    shown, inputs = _prepare_for_training(model, recipe, store, pictures, inputs, processor, image_features)
     validate = Validation(used, table, validation_rows, gallery, pictures, processor)
+    collator = BrainImageCollator(processor, shown.pictures if model.needs_pictures else None, shown.features, inputs)
     result = train(
         model,
         dataset,
-        BrainImageCollator(
-            processor,
-            shown.pictures if model.needs_pictures else None,
-            shown.features,
-            processor.picture_inputs(gallery),
-        ),
+        collator,
         recipe.training,
         batches,
         validate,
@@ -217,7 +219,18 @@ def train_on_store(
     seen = trained_on(store, np.concatenate([train_rows, validation_rows]))
     facts = _facts(recipe, store, result)
     facts |= {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
+    facts["flags"] = _flags(model, dataset, collator)
     return TrainedModel(model, processor, result, facts, seen)
+
+
+def _flags(model: BrainImageModel, dataset: TrialDataset, collator: BrainImageCollator) -> list[str]:
+    """What is wrong with a trained model, on some of its training items; said as a warning, too."""
+    some = np.unique(np.linspace(0, len(dataset) - 1, min(FLAG_ITEMS, len(dataset))).astype(int))
+    batches = (collator(dataset.__getitems__(part.tolist())) for part in np.array_split(some, -(-len(some) // 64)))
+    flags = find_collapse(model, batches)
+    for flag in flags:
+        get_logger().warning("%s", flag)
+    return flags
 
 
 def _prepare_for_training(
@@ -225,18 +238,20 @@ def _prepare_for_training(
     recipe: Recipe,
     store: TrialStore,
     pictures: PictureSet,
+    inputs: Mapping[str, torch.Tensor],
     processor: BrainImageProcessor,
     cache: ImageFeatureCache | None,
-) -> TrainingPictures:
-    """Settings of the model that no checkpoint holds, and the pictures as training looks at them."""
+) -> tuple[TrainingPictures, dict[str, torch.Tensor]]:
+    """Settings of the model that no checkpoint holds, and the pictures and their texts as training looks at them."""
     model.picture_chunk_size = recipe.training.picture_chunk_size
     if recipe.training.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     model.to(this_process().device)  # before all pictures go through the tower
     views = picture_sets(store, pictures.image_ids, processor, recipe.data.views(), recipe.training.seed)
     shown = look_at_pictures(model, pictures, views, cache)
-    model.prepare_for_training(lambda: shown.embeds, shown.features)
-    return shown
+    encoded = model.encode_picture_inputs(inputs)
+    model.prepare_for_training(lambda: shown.embeds, shown.features, encoded)
+    return shown, encoded
 
 
 def after_last_epoch(trained: TrainedModel) -> TrainedModel:

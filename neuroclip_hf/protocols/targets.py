@@ -49,9 +49,11 @@ def look_at_pictures(
             return TrainingPictures(each, features, embed_pictures(model, each, "centring"))
     if total is None:
         features = embed_pictures_frozen(model, pictures, cache)
-        return TrainingPictures(pictures, features, embed_pictures(model, pictures, "centring"))
+        if model.needs_pictures:
+            return TrainingPictures(pictures, features, embed_pictures(model, pictures, "centring"))
+        return TrainingPictures(pictures, features, project_frozen(model, features))
     features = total / count
-    return TrainingPictures(pictures, features, _project(model, features))
+    return TrainingPictures(pictures, features, project_frozen(model, features))
 
 
 def picture_sets(
@@ -69,7 +71,8 @@ def picture_sets(
         yield PictureSet(ViewOpener(store.open_picture, view, seed, number), image_ids, processor)
 
 
-def _project(model: BrainImageModel, features: torch.Tensor) -> torch.Tensor:
+def project_frozen(model: BrainImageModel, features: torch.Tensor) -> torch.Tensor:
+    """Where a model without adapters puts pictures of known features (pictures, num_layers, width), on the CPU."""
     with inference(model):
         parts = [model.embed_pictures(None, part.to(model.device), False)[0] for part in features.split(BATCH)]
     return torch.cat([part.float().cpu() for part in parts if part is not None])

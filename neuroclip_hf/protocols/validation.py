@@ -12,8 +12,9 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.metrics.retrieval import retrieval_scores
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.processing.collator import PictureSet
-from neuroclip_hf.processing.embedding import embed_pictures, encode_trials
+from neuroclip_hf.processing.embedding import embed_pictures, embed_pictures_frozen, encode_trials
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
+from neuroclip_hf.protocols.targets import project_frozen
 
 VALIDATION_AVERAGE, VALIDATION_DRAWS = 16, 100
 """Trials a validation query and queries a concept (ours), where trials know only their concept."""
@@ -59,12 +60,21 @@ class Validation:
                 "prepare more pictures or concepts."
             )
         self._processor = processor
+        self._features: torch.Tensor | None = None
 
     def __call__(self, model: BrainImageModel) -> dict[str, float]:
         """Loss and top-1 accuracy of a model as it is now."""
         query = encode_trials(model, self._processor, self._trials, subjects=self._subjects)
-        gallery = embed_pictures(model, self._pictures, "validation")
+        gallery = self._embed_pictures(model)
         return retrieval_scores(query, gallery, self._mask, model.scale().detach().cpu())
+
+    def _embed_pictures(self, model: BrainImageModel) -> torch.Tensor:
+        """What a tower without adapters says of the pictures never changes, and is kept."""
+        if model.needs_pictures:
+            return embed_pictures(model, self._pictures, "validation")
+        if self._features is None:
+            self._features = embed_pictures_frozen(model, self._pictures)
+        return project_frozen(model, self._features)
 
 
 def _validation_queries(store: TrialStore, table: pd.DataFrame, rows: NDArray[np.int64]) -> list[Query]:

@@ -39,7 +39,8 @@ class ModelSettings:
             highest; None reads its pooled output.
         vision_feature_token (`str`): of those layers, "cls" or the "mean" of the patches.
         brain_projection, image_projection (`str`): into the shared space: "linear", "mlp" or "none".
-        projection_dim (`int`): size of the shared space.
+        projection_dim (`int` or None): size of the shared space; None for that of the tower, where a kind of model
+            takes the tower's own.
         logit_scale_init_value (`float`): where the logarithm of the cosines' factor starts, from ln 2 to ln 100.
         kind (`str`): of model, a name of `neuroclip_hf.kinds.KINDS`.
         kind_settings (`dict`): settings that this kind has of its own, as NeuroCLIP's `softening`; recipes may write
@@ -58,7 +59,7 @@ class ModelSettings:
     vision_feature_token: str = "cls"
     brain_projection: str = "linear"
     image_projection: str = "linear"
-    projection_dim: int = 512
+    projection_dim: int | None = 512
     logit_scale_init_value: float = math.log(1 / 0.07)
     kind: str = DEFAULT_KIND
     kind_settings: dict[str, Any] = field(default_factory=dict)

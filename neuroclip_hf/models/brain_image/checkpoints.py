@@ -30,7 +30,6 @@ from neuroclip_hf.models.brain_image.stored_weights import (
     refuse_unsafe,
 )
 from neuroclip_hf.models.configuration import require_mapping, require_switch
-from neuroclip_hf.models.registry import DEFAULT_ENCODER, encoder_config
 from neuroclip_hf.models.tower_loading import (
     HUB_OPTIONS,
     StoredTower,
@@ -108,7 +107,7 @@ class SmallCheckpoints(FrozenTowers):
         name_or_path: str | PathLike[str] = SMALL_CLIP,
         *,
         revision: str | None = None,
-        encoder: str = DEFAULT_ENCODER,
+        encoder: str | None = None,
         encoder_settings: Mapping[str, Any] | None = None,
         prompt: Mapping[str, Any] | None = MappingProxyType({}),
         **settings: Any,
@@ -119,7 +118,7 @@ class SmallCheckpoints(FrozenTowers):
             name_or_path (`str` or path): a CLIP, SigLIP or DINOv2 checkpoint with safetensors, on the Hub or in a
                 folder; "small-clip" ships with the package.
             revision (`str`, *optional*): branch, tag or commit.
-            encoder (`str`): name of the brain encoder.
+            encoder (`str`, *optional*): name of the brain encoder; the kind of model's own default if there is none.
             encoder_settings (`Mapping`, *optional*): its settings that differ from its defaults.
             prompt (`Mapping`, *optional*): settings of [`NeuroPromptConfig`]; `None` for no prompts.
             settings: further fields of the config, such as `vision_feature_layers`; and for the Hub `cache_dir`,
@@ -132,17 +131,18 @@ class SmallCheckpoints(FrozenTowers):
         location = tower_location(str(name_or_path))
         refuse_revision(str(name_or_path), revision)
         revision = resolve_commit(location, revision, **hub)
-        parts = {part.config: part for part in cls.tower_parts if part.config is not None}
+        parts, found = cls.parts_in(location, revision, settings, **hub)
+        named = {} if encoder is None else {"model_type": encoder}
         config = cls.config_class(
-            encoder_config=encoder_config(encoder, **require_mapping("encoder_settings", encoder_settings)),
+            encoder_config={**require_mapping("encoder_settings", encoder_settings), **named},
             prompt_config=None if prompt is None else dict(require_mapping("prompt", prompt)),
             tower=tower_name(str(name_or_path)),
             tower_revision=revision,
-            **{field: part.read_config(location, revision, **hub) for field, part in parts.items()},
-            **settings,
+            **{part.config: part.read_config(location, revision, **hub) for part in parts if part.config is not None},
+            **{**settings, **found},
         )
         towers, stored = {}, {}
-        for part in cls.tower_parts:
+        for part in parts:
             of_part = None if part.config is None else getattr(config, part.config)
             towers[part.name] = part.load(location, of_part, revision, "auto", **hub)
             stored[part.name] = StoredTower.of(config.tower, towers[part.name])
@@ -166,7 +166,8 @@ class SmallCheckpoints(FrozenTowers):
                 f"{config.tower}, revision {config.tower_revision}): restore config.json."
             )
         where = (config.tower, config.tower_revision)
-        return {part.name: part.fetch(*where, getattr(config, part.fingerprint), **hub) for part in cls.tower_parts}
+        parts = cls.parts_of(config)
+        return {part.name: part.fetch(*where, getattr(config, part.fingerprint), **hub) for part in parts}
 
     def save_pretrained(
         self, save_directory: str | PathLike[str], *arguments: Any, include_backbone: bool = False, **options: Any

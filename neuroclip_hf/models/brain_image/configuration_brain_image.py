@@ -34,7 +34,7 @@ class BrainImageConfig(StrictConfig):
 
     Args:
         encoder_config (`BrainEncoderConfig` or `dict`): the brain encoder; a dict names it as `model_type`
-            ("eeg_project" if it does not) beside that encoder's settings, and becomes a config.
+            (the kind of model's default if it does not) beside that encoder's settings, and becomes a config.
         vision_config (`PretrainedConfig` or `dict`): the frozen vision tower; a dict names its kind as `model_type`
             ("clip_vision_model" if it does not; "siglip_vision_model", "dinov2", "dinov2_with_registers") and becomes
             a config.
@@ -92,7 +92,8 @@ class BrainImageConfig(StrictConfig):
     active_adapters: list[str] | None = None
 
     def __post_init__(self, **unknown: Any) -> None:
-        self.encoder_config = _as_encoder_config(self.encoder_config)
+        default = self.sub_configs_defaults["encoder_config"].model_type
+        self.encoder_config = _as_encoder_config(self.encoder_config, default)
         self.vision_config = as_vision_config(self.vision_config)
         self.prompt_config = _as_prompt_settings(self.prompt_config)
         self.vision_feature_layers = self.feature_layers
@@ -190,11 +191,11 @@ class BrainImageConfig(StrictConfig):
             )
 
 
-def _as_encoder_config(given: dict[str, Any] | BrainEncoderConfig | None) -> BrainEncoderConfig:
+def _as_encoder_config(given: dict[str, Any] | BrainEncoderConfig | None, default: str) -> BrainEncoderConfig:
     if isinstance(given, BrainEncoderConfig):
         return given
     settings = dict(require_mapping("encoder_config", given))
-    return encoder_config(settings.pop("model_type", DEFAULT_ENCODER), **settings)
+    return encoder_config(settings.pop("model_type", default), **settings)
 
 
 def _as_prompt_settings(given: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,6 +27,28 @@ class FrozenTowers(PreTrainedModel):
     """
 
     tower_parts: tuple[TowerPart, ...] = (VISION,)
+
+    @classmethod
+    def parts_of(cls, config: Any) -> tuple[TowerPart, ...]:
+        """Those of `tower_parts` that a model of this config has; all, unless a kind of model says otherwise."""
+        return cls.tower_parts
+
+    @classmethod
+    def parts_in(
+        cls, location: str, revision: str | None, settings: Mapping[str, Any], **hub: Any
+    ) -> tuple[tuple[TowerPart, ...], dict[str, Any]]:
+        """What a new model takes from a checkpoint; all `tower_parts`, unless a kind of model says otherwise.
+
+        Args:
+            location (`str`): folder or name on the Hub of the checkpoint.
+            revision (`str`, *optional*): its commit.
+            settings (`Mapping`): of the new model's config, as far as given.
+            hub: as for [`neuroclip_hf.models.tower_loading.load_tower`].
+
+        Returns:
+            The parts, and settings that follow from what the checkpoint is.
+        """
+        return cls.tower_parts, {}
 
     # Part -> fingerprint of its own weights in the precision in which they were loaded.
     _as_loaded: Mapping[str, str] = MappingProxyType({})

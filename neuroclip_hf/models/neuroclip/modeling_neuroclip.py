@@ -1,7 +1,8 @@
 """NeuroCLIP: brain recordings and prompted pictures in one space."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from transformers.utils import ModelOutput
@@ -74,7 +75,12 @@ class NeuroCLIPModel(BrainImageModel):
     config: NeuroCLIPConfig
     base_model_prefix = "neuroclip"
 
-    def prepare_for_training(self, embed_pictures: Callable[[], torch.Tensor], image_features: torch.Tensor) -> None:
+    def prepare_for_training(
+        self,
+        embed_pictures: Callable[[], torch.Tensor],
+        image_features: torch.Tensor,
+        picture_inputs: Mapping[str, torch.Tensor] = MappingProxyType({}),
+    ) -> None:
         """Centre the image projection on the training pictures; see [`BrainImageModel.prepare_for_training`]."""
         self.centre_pictures(embed_pictures(), image_features)
 

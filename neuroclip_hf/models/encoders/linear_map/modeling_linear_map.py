@@ -27,6 +27,14 @@ class LinearMapEncoder(PatternEncoder):
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(config.num_voxels, config.hidden_size)
 
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, nn.Linear):
+            for parameter in module.parameters():
+                if not getattr(parameter, "_is_hf_initialized", False):  # what a checkpoint held stays
+                    parameter.mul_(self.config.start_scale)
+
     def encode(self, values: torch.Tensor, subject_index: torch.Tensor | None) -> torch.Tensor:
         """See [`BrainEncoder`]; subjects are treated alike."""
         return self.linear(self.dropout(values))
