@@ -182,7 +182,9 @@ def test_a_subject_that_cannot_name_a_folder_is_refused(tmp_path: Path, subject:
         writer.add_trials(subject, "train", make_values(1, 1), [row("cat/1.png")], "a.fif")
 
 
-@pytest.mark.parametrize("subject", ["pictures", "Pictures", "store.json", "trials.parquet", "pictures.parquet"])
+@pytest.mark.parametrize(
+    "subject", ["pictures", "Pictures", "store.json", "trials.parquet", "pictures.parquet", "channels.parquet"]
+)
 def test_a_subject_that_is_called_as_a_part_of_the_store_is_refused(tmp_path: Path, subject: str):
     message = f"a.fif: subject '{subject}' is called as a part of the store itself: call it otherwise"
     with pytest.raises(InputError, match=message), new_store(tmp_path / "store", INFO) as writer:
