@@ -21,10 +21,9 @@ from neuroclip_hf.checkpoints import (
     TRAINED_ON_FILE,
     trained_on,
 )
-from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.trials import TrainingView, TrialDataset
+from neuroclip_hf.data.trials import TrialDataset
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, write_json, write_text
 from neuroclip_hf.logging import get_logger
@@ -35,14 +34,16 @@ from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtract
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.protocols.building import build_model, build_processor, to_share, tower_facts
-from neuroclip_hf.protocols.parts import choose_batches, choose_parts, used_part
+from neuroclip_hf.protocols.groups import groups_of
+from neuroclip_hf.protocols.parts import choose_batches, choose_parts, used_part, training_view
 from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
+from neuroclip_hf.training.closed_form import solve
 from neuroclip_hf.training.collapse import find_collapse
 from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
-from neuroclip_hf.training.sections import OF_THE_MACHINE, TARGETS
+from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.tracking import TENSORBOARD, JsonLines, Tracker, open_tracker
@@ -193,7 +194,7 @@ def train_on_store(
             table = shuffle_targets(table, rows, seed)
     gallery = store.gallery(columns.TRAIN)
     used = used_part(recipe, store, parts, table)
-    dataset = TrialDataset(used, table, train_rows, gallery, _view(recipe, store), seed)
+    dataset = TrialDataset(used, table, train_rows, gallery, training_view(recipe, store), seed)
     batches = choose_batches(recipe, store, table.iloc[dataset.item_rows])
     seed_everything(seed)
     feature_extractor = BrainFeatureExtractor.fit(used, train_rows)
@@ -204,20 +205,26 @@ def train_on_store(
     shown, inputs = _prepare_for_training(model, recipe, store, pictures, inputs, processor, image_features)
     validate = Validation(used, table, validation_rows, gallery, pictures, processor)
     collator = BrainImageCollator(processor, shown.pictures if model.needs_pictures else None, shown.features, inputs)
-    result = train(
-        model,
-        dataset,
-        collator,
-        recipe.training,
-        batches,
-        validate,
-        description="control" if shuffled else "training",
-        checkpoints=checkpoints,
-        trackers=trackers,
-    )
+    description = "control" if shuffled else "training"
+    if model.encoder.closed_form:
+        groups = groups_of(table.iloc[dataset.item_rows], parts.by, store.info.protocol)
+        result = solve(model, dataset, collator, groups, validate, description, trackers)
+    else:
+        result = train(
+            model,
+            dataset,
+            collator,
+            recipe.training,
+            batches,
+            validate,
+            description=description,
+            checkpoints=checkpoints,
+            trackers=trackers,
+        )
     seen = trained_on(store, np.concatenate([train_rows, validation_rows]))
     facts = _facts(recipe, store, result)
     facts |= {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
+    facts |= result.facts
     facts["flags"] = _flags(model, dataset, collator)
     return TrainedModel(model, processor, result, facts, seen)
 
@@ -270,22 +277,6 @@ def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
     for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for their owner alone
         shutil.copymode(folder / "config.json", weights)
     write_text(folder / "training.jsonl", "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
-
-
-def _view(recipe: Recipe, store: TrialStore) -> TrainingView:
-    data = recipe.data
-    shift, window = (
-        round(seconds * (store.info.sampling_rate or 0.0)) for seconds in (data.shift, data.smoothing_window)
-    )
-    if data.smoothing and store.info.sampling_rate and window < 2:
-        raise InputError(
-            f"smoothing_window is {data.smoothing_window}: at {store.info.sampling_rate:g} Hz that is less than two "
-            "samples, whose mean changes nothing; make it longer, or say smoothing=0."
-        )
-    perturbation = Perturbation(
-        data.noise, shift, data.channel_dropout, data.time_mask, data.scaling, data.smoothing, window
-    )
-    return TrainingView((data.average[0], data.average[1]), perturbation, data.items == TARGETS)
 
 
 def _facts(recipe: Recipe, store: TrialStore, result: TrainingResult) -> dict[str, Any]:

@@ -12,7 +12,7 @@ newest checkpoint.
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class TrainingResult:
         seconds (`float`): wall time, that of processes which were stopped included as far as a checkpoint knows it.
         trainable_parameters (`int`): how many numbers were trained.
         last_weights (`dict` from `str` to `torch.Tensor`): what was trained, as it was after the last epoch.
+        facts (`dict`): what else `run.json` is to say.
     """
 
     best_epoch: int
@@ -54,6 +55,7 @@ class TrainingResult:
     seconds: float
     trainable_parameters: int
     last_weights: dict[str, torch.Tensor]
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def train(
