@@ -24,7 +24,6 @@ from neuroclip_hf.checkpoints import (
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrialDataset
-from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, write_json, write_text
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
@@ -35,7 +34,7 @@ from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.protocols.building import build_model, build_processor, to_share, tower_facts
 from neuroclip_hf.protocols.groups import groups_of
-from neuroclip_hf.protocols.parts import choose_batches, choose_parts, used_part, training_view
+from neuroclip_hf.protocols.parts import choose_batches, choose_parts, training_view, used_part
 from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation

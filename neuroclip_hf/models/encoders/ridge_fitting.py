@@ -51,7 +51,7 @@ def fit_ridge(values: torch.Tensor, targets: torch.Tensor, groups: Sequence[Any]
         gram = patterns @ patterns.T
         choice = choose(gram, trials, dual_systems(gram, wanted, folds), search)
         weight = patterns.T @ solve_chosen(gram, wanted, choice)
-    facts = describe(choice, search, wanted, len(folds))
+    facts = describe(choice, search, len(folds))
     return Fit(weight.float(), (target_mean - mean @ weight).float(), facts)
 
 

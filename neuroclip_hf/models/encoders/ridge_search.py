@@ -64,12 +64,14 @@ class Choice:
         errors (`torch.Tensor`): (alphas, targets), squared and summed over all held-out trials.
         chosen (`torch.Tensor`): (targets,), places in `alphas`.
         unit (`float`): the mean squared norm of a centred training trial.
+        baseline (`float`): the error of predicting the mean of the trials that fit, over all targets.
     """
 
     alphas: torch.Tensor
     errors: torch.Tensor
     chosen: torch.Tensor
     unit: float
+    baseline: float
 
     @property
     def error(self) -> float:
@@ -143,15 +145,15 @@ def choose(
     if not unit > 0:
         raise InputError("values are the same in all trials: nothing can be predicted from them.")
     alphas = torch.tensor(search.alphas, dtype=gram.dtype) * unit
-    errors: torch.Tensor | None = None
+    errors, baseline = torch.zeros(len(alphas), 1, dtype=torch.float64), 0.0
     for system, right, predict, wanted in systems:
         found = torch.stack([(wanted - predict @ solve(system, right, alpha)).square().sum(dim=0) for alpha in alphas])
-        errors = found.double() if errors is None else errors + found
+        errors = errors + found
+        baseline += float(wanted.square().sum())
         del system, right, predict, wanted, found
-    assert errors is not None
     by_target = errors if search.per_target else errors.sum(dim=1, keepdim=True)
     chosen = len(alphas) - 1 - by_target.flip(0).argmin(dim=0)
-    return Choice(alphas, errors, chosen.expand(errors.shape[1]), unit)
+    return Choice(alphas, errors, chosen.expand(errors.shape[1]), unit, baseline)
 
 
 def solve(system: torch.Tensor, right: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
@@ -182,16 +184,15 @@ def solve_chosen(system: torch.Tensor, right: torch.Tensor, choice: Choice) -> t
     return solution
 
 
-def describe(choice: Choice, search: PenaltySearch, wanted: torch.Tensor, folds: int) -> dict[str, Any]:
+def describe(choice: Choice, search: PenaltySearch, folds: int) -> dict[str, Any]:
     """What is to be known of a choice, as JSON can hold it; says so where the list of penalties was too short.
 
     Args:
         choice (`Choice`): what was chosen.
         search (`PenaltySearch`): from what.
-        wanted (`torch.Tensor`): (trials, targets), centred.
         folds (`int`): how many there were.
     """
-    total = float(wanted.double().square().sum())
+    total = choice.baseline
     counts = torch.bincount(choice.chosen, minlength=len(search.alphas)).tolist()
     score = 1 - choice.error / total if total > 0 else 0.0
     edges = [name for name, place in (("lowest", 0), ("highest", -1)) if 2 * counts[place] > sum(counts)]

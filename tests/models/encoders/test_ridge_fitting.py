@@ -67,8 +67,9 @@ def test_penalty_and_score_are_those_of_himalaya(trials_and_voxels, per_target):
     assert (max(counts) < TARGETS) is per_target
     np.testing.assert_allclose(fit.weight, theirs.coef_, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(fit.bias, theirs.intercept_, rtol=1e-5)
-    variance = targets.double().var(dim=0, correction=0).sum()
-    assert fit.facts["cv_r2"] == pytest.approx(1 + float(theirs.cv_scores_.sum() / variance), abs=1e-6)
+    folds = check_problem(values, targets, groups, search)
+    constant = sum(float((targets[held] - targets[kept].mean(dim=0)).square().sum()) for kept, held in folds)
+    assert fit.facts["cv_r2"] == pytest.approx(1 + float(theirs.cv_scores_.sum()) * len(values) / constant, abs=1e-6)
 
 
 def test_a_known_answer_by_hand():

@@ -12,7 +12,7 @@ from sklearn.model_selection import PredefinedSplit
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.encoders.ridge_fitting import centred
-from neuroclip_hf.models.encoders.ridge_search import Choice, Fit, PenaltySearch, check_problem, describe
+from neuroclip_hf.models.encoders.ridge_search import Choice, Fit, Fold, PenaltySearch, check_problem, describe
 
 
 def require_himalaya() -> Any:
@@ -73,7 +73,7 @@ def fit_banded_ridge(
         weight[list(places)] = each.T @ (torch.from_numpy(dual) * of_target) / size
     shares = (band_weights * torch.from_numpy(alphas)).mean(dim=1)
     facts = {
-        **_describe(alphas, scores, wanted, search, len(folds)),
+        **_describe(alphas, scores, wanted, search, folds),
         "draws": draws,
         "band_weights": {name: round(float(share), 6) for name, share in zip(bands, shares, strict=True)},
     }
@@ -131,7 +131,7 @@ def _describe(
     scores: NDArray[np.float64],
     wanted: torch.Tensor,
     search: PenaltySearch,
-    folds: int,
+    folds: Sequence[Fold],
 ) -> dict[str, Any]:
     """Facts like those of every other search; himalaya keeps the scores of the best penalty of each draw alone."""
     best = scores.max(axis=0) if search.per_target else scores[scores.mean(axis=1).argmax()]
@@ -139,10 +139,7 @@ def _describe(
     chosen = (torch.from_numpy(alphas)[None] - tried[:, None]).abs().argmin(dim=0)
     errors = torch.full((len(tried), len(best)), float("nan"), dtype=torch.float64)
     errors[chosen, torch.arange(len(best))] = -torch.from_numpy(best) * len(wanted)
-    facts = describe(Choice(tried, errors, chosen, 1.0), search, wanted, folds)
+    baseline = sum(float((wanted[held] - wanted[kept].mean(dim=0)).square().sum()) for kept, held in folds)
+    facts = describe(Choice(tried, errors, chosen, 1.0, baseline), search, len(folds))
     del facts["cv_r2_by_alpha"]
-    return {**facts, "cv_r2_by_draw": [1 + float(each.sum()) * len(wanted) / _total(wanted) for each in scores]}
-
-
-def _total(wanted: torch.Tensor) -> float:
-    return float(wanted.square().sum())
+    return {**facts, "cv_r2_by_draw": [1 + float(each.sum()) * len(wanted) / baseline for each in scores]}

@@ -70,7 +70,7 @@ def fit_kernel_ridge(
     whole = kernel_of(kernel, patterns, patterns, gamma / unit, degree)
     dual = solve_chosen(centred_kernel(whole, whole), wanted, choice)
     dual -= dual.mean(dim=0)  # zero but for rounding, which the part that all kernels share would magnify
-    facts = describe(choice, search, wanted, len(folds))
+    facts = describe(choice, search, len(folds))
     if kernel != "linear":
         facts |= _describe_gamma(gamma, gammas)
     return Fit(dual.float(), (target_mean - whole.mean(dim=0) @ dual).float(), facts), gamma / unit
