@@ -25,7 +25,6 @@ from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrialDataset
 from neuroclip_hf.files import new_folder, write_json, write_text
-from neuroclip_hf.logging import get_logger
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
@@ -50,8 +49,6 @@ from neuroclip_hf.training.trainer import TrainingResult, train
 
 LAST_EPOCH = "last_epoch"
 """Folder of a run that holds the same training after its last epoch."""
-FLAG_ITEMS = 512
-"""Training items, evenly spread, that a trained encoder is looked at with (ours)."""
 
 
 @dataclass(frozen=True)
@@ -224,18 +221,8 @@ def train_on_store(
     facts = _facts(recipe, store, result)
     facts |= {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
     facts |= result.facts
-    facts["flags"] = _flags(model, dataset, collator)
+    facts["flags"] = find_collapse(model, dataset, collator)
     return TrainedModel(model, processor, result, facts, seen)
-
-
-def _flags(model: BrainImageModel, dataset: TrialDataset, collator: BrainImageCollator) -> list[str]:
-    """What is wrong with a trained model, on some of its training items; said as a warning, too."""
-    some = np.unique(np.linspace(0, len(dataset) - 1, min(FLAG_ITEMS, len(dataset))).astype(int))
-    batches = (collator(dataset.__getitems__(part.tolist())) for part in np.array_split(some, -(-len(some) // 64)))
-    flags = find_collapse(model, batches)
-    for flag in flags:
-        get_logger().warning("%s", flag)
-    return flags
 
 
 def _prepare_for_training(

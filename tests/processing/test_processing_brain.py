@@ -225,7 +225,7 @@ class WordsProcessor(BrainImageProcessor):
         super().__init__(feature_extractor, image_processor, tokenizer=tokenizer)
 
     @classmethod
-    def build(cls, feature_extractor, image_processor, tower, revision):
+    def build(cls, feature_extractor, image_processor, tower, revision, config):
         return cls(feature_extractor, image_processor, AutoTokenizer.from_pretrained(tower, revision=revision))
 
     def picture_inputs(self, pictures):
@@ -251,7 +251,7 @@ def test_a_kind_may_have_a_tokenizer(trained, recipe, tmp_path, monkeypatch, tow
 
 def test_a_processor_is_of_two_parts_unless_a_kind_has_more(trained):
     parts = trained.processor.feature_extractor, trained.processor.image_processor
-    processor = NeuroCLIPProcessor.build(*parts, "nowhere", None)
+    processor = NeuroCLIPProcessor.build(*parts, "nowhere", None, None)
     assert (processor.feature_extractor, processor.image_processor) == parts
     with pytest.raises(TypeError, match="tokenizer"):
         NeuroCLIPProcessor(*parts, tokenizer=None)

@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +21,7 @@ METHODS = {
     *("eegproject-lora", "shallow-alignment", "samga-like"),
 }
 OWN = {"demo", "concepts"}
+PATTERNS = {"brainclip", "brainclip-mlp", "brainclip-linear"}
 # The layers that a recipe reads are those of a tower with 12 or 32; small-clip has 4. As many are read here.
 LAYERS = {"neuroclip-shallow": [2], "shallow-alignment": [2], "samga-like": [1, 2, 3]}
 
@@ -33,13 +35,27 @@ def store(simulated, tmp_path_factory):
     return TrialStore(folder)
 
 
+@pytest.fixture
+def trained_on(store, array_store):
+    """The store that a recipe is for: of trials, or of patterns."""
+
+    def choose(name):
+        if name not in PATTERNS:
+            return store
+        brain = np.random.default_rng(0).standard_normal((50, 9))
+        return array_store(brain=brain, channel_names=None, sampling_rate=None, unit=None)
+
+    return choose
+
+
 def offline(name, **overrides):
     layers = {"vision_feature_layers": LAYERS[name]} if name in LAYERS else {}
     return load_recipe(name, {"tower": SMALL_CLIP, "seed": 3, **layers, **overrides})
 
 
 def test_the_list_is_complete():
-    assert set(recipe_names()) == METHODS | OWN
+    assert set(recipe_names()) == METHODS | OWN | PATTERNS
+    assert {name for name in recipe_names() if load_recipe(name).model.kind == "brainclip"} == PATTERNS
     read = {name for name in recipe_names() if load_recipe(name).model.vision_feature_layers is not None}
     assert read == set(LAYERS)
 
@@ -65,10 +81,11 @@ def test_a_method_names_a_real_tower_and_how_to_do_without(name):
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_it_trains_two_steps_offline_and_comes_back(name, store, tmp_path):
-    recipe = offline(name, epochs=1, batch_size=20, items="targets")
-    trained = train_on_store(recipe, store)
-    assert trained.facts["sampling"]["trials_an_epoch"] == 32  # 16 pictures of two subjects, two batches
+def test_it_trains_two_steps_offline_and_comes_back(name, trained_on, tmp_path):
+    recipe = offline(name, epochs=1, batch_size=4 if name in PATTERNS else 20, items="targets")
+    trained = train_on_store(recipe, trained_on(name))
+    # 16 pictures of two subjects, or 6 of one, without those of validation; two batches
+    assert trained.facts["sampling"]["trials_an_epoch"] == (6 if name in PATTERNS else 32)
     assert trained.facts["trainable_parameters"] > 0
     (epoch,) = trained.result.history
     assert math.isfinite(epoch["loss"])
@@ -89,8 +106,9 @@ class StopError(Exception):
     """A training is stopped."""
 
 
-@pytest.mark.parametrize("name", ["neurobridge", "eegproject-lora", "samga-like"])
-def test_a_training_that_was_stopped_ends_with_the_same_bits(name, store, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["neurobridge", "eegproject-lora", "samga-like", *sorted(PATTERNS)])
+def test_a_training_that_was_stopped_ends_with_the_same_bits(name, trained_on, tmp_path, monkeypatch):
+    store = trained_on(name)
     recipe = offline(name, epochs=2, batch_size=12, checkpoint_minutes=0)
     plain = train_on_store(recipe, store).model.state_dict()
     calls, real = [], trainer.write_checkpoint

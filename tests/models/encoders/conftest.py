@@ -10,10 +10,10 @@ from torch import nn
 
 from neuroclip_hf.models import ENCODERS, encoder_config
 
-CHANNELS, SAMPLES, WIDTH = 5, 160, 12
+CHANNELS, SAMPLES, VOXELS, WIDTH = 5, 160, 30, 12
 # Names that a recipe could say; every entry of the registry has to be among them.
 NAMES = [f"{name}:StandIn" if name == "braindecode" else name for name in ENCODERS]
-SETTINGS = {"braindecode:StandIn": {"dead_weights": ["filters.bias"]}}
+SETTINGS = {"braindecode:StandIn": {"dead_weights": ["filters.bias"]}, "kernel_ridge": {"num_trials": 40}}
 
 
 class StandIn(nn.Module):
@@ -72,13 +72,25 @@ def braindecode(monkeypatch):
     return models
 
 
+def reads_patterns(name):
+    """Whether an encoder reads patterns (voxels,); the others read trials (channels, samples)."""
+    return ENCODERS[name.partition(":")[0]][1].main_input_name == "fmri_values"
+
+
+@pytest.fixture
+def patterns_are_read(name):
+    """Whether the encoder of the test does."""
+    return reads_patterns(name)
+
+
 @pytest.fixture
 def small():
     """The config of a small encoder, with some settings changed."""
 
     def make(name, **settings):
-        sizes = {"num_channels": CHANNELS, "num_timesteps": SAMPLES, "hidden_size": WIDTH}
-        return encoder_config(name, **sizes | SETTINGS.get(name, {}) | settings)
+        trials = {"num_channels": CHANNELS, "num_timesteps": SAMPLES}
+        sizes = {"num_voxels": VOXELS} if reads_patterns(name) else trials
+        return encoder_config(name, **sizes | {"hidden_size": WIDTH} | SETTINGS.get(name, {}) | settings)
 
     return make
 

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModel
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import ENCODERS, NeuroCLIPConfig, NeuroCLIPModel, build_encoder, encoder_config, encoders
 from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig, EEGEncoderConfig, TrialFacts
+from neuroclip_hf.models.encoders.pattern import PatternEncoderConfig
 from neuroclip_hf.models.registry import encoder_config_class
 
 ROWS, WIDTH = 4, 12
@@ -46,6 +47,7 @@ def test_names_agree(name, small):
 def test_classes_are_those_of_the_input(name):
     config_class, model_class = ENCODERS[name.partition(":")[0]]
     assert issubclass(config_class, EEGEncoderConfig) == (model_class.main_input_name == "eeg_values")
+    assert issubclass(config_class, PatternEncoderConfig) == (model_class.main_input_name == "fmri_values")
     assert list(inspect.signature(model_class.forward).parameters) == [
         "self",
         model_class.main_input_name,
@@ -74,8 +76,9 @@ def vars_of(config_class):
 
 
 @pytest.mark.parametrize(("channels", "samples"), [(1, 130), (5, 160), (17, 251), (64, 300)])
-def test_shapes_follow_the_config(name, small, channels, samples):
-    encoder = build_encoder(small(name, num_channels=channels, num_timesteps=samples)).eval()
+def test_shapes_follow_the_config(name, small, patterns_are_read, channels, samples):
+    trials = {"num_channels": channels, "num_timesteps": samples}
+    encoder = build_encoder(small(name, **({"num_voxels": samples} if patterns_are_read else trials))).eval()
     features = encoder(values_for(encoder), subject_index=subjects()).features
     assert features.shape == (ROWS, WIDTH)
     assert features.isfinite().all()
@@ -94,7 +97,18 @@ def test_the_default_sizes_build(name):
     assert features.shape == (2, config.hidden_size)
 
 
-def test_trials_say_the_sizes(name):
+def test_patterns_say_the_sizes(name, patterns_are_read):
+    if patterns_are_read:
+        facts = TrialFacts((7,), None, [f"v{place}" for place in range(7)], 3, {"V1": [0, 1], "VC": range(5)})
+        sizes = encoder_config_class(name).sizes(facts)
+        config = encoder_config(name, **sizes, hidden_size=WIDTH)
+        assert config.trial_shape == (7,)
+        assert build_encoder(config).eval()(torch.randn(2, 7)).features.shape == (2, WIDTH)
+
+
+def test_trials_say_the_sizes(name, patterns_are_read):
+    if patterns_are_read:
+        return
     channels = [f"E{place}" for place in range(7)]
     sizes = encoder_config_class(name).sizes(TrialFacts((7, 200), 200.0, channels, 3))
     config = encoder_config(name, **sizes, hidden_size=WIDTH)
@@ -103,7 +117,11 @@ def test_trials_say_the_sizes(name):
     assert build_encoder(config).eval()(torch.randn(2, 7, 200)).features.shape == (2, WIDTH)
 
 
-def test_patterns_are_refused_by_encoders_of_trials(name):
+def test_patterns_are_refused_by_encoders_of_trials_and_the_other_way_round(name, patterns_are_read):
+    if patterns_are_read:
+        with pytest.raises(InputError, match=r"reads patterns of \(voxels,\).*\(channels, samples\), 3 x 9"):
+            encoder_config_class(name).sizes(TrialFacts((3, 9), 100.0, ["a", "b", "c"], 1))
+        return
     with pytest.raises(InputError, match=r"reads trials of \(channels, samples\).*9 voxels"):
         encoder_config_class(name).sizes(TrialFacts((9,), None, [f"v{place}" for place in range(9)], 1))
 
@@ -113,7 +131,8 @@ def test_evaluation_repeats_itself_and_training_does_not(name, small):
     values = values_for(encoder)
     encoder.eval()
     assert torch.equal(encoder(values).features, encoder(values).features)
-    if any(isinstance(each, torch.nn.Dropout) for each in encoder.modules()):
+    drops = any(isinstance(each, torch.nn.Dropout) and each.p > 0 for each in encoder.modules())
+    if drops or name == "vae_map":
         encoder.train()
         assert not torch.equal(encoder(values).features, encoder(values).features)
 
@@ -152,39 +171,48 @@ def test_stored_half_precision_can_be_read(name, small):
     assert torch.equal(encoder(values).features, encoder(values.float()).features)
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 160), (2, 5, 159), (5, 160), (2, 1, 5, 160)])
-def test_other_shapes_are_refused_by_name(name, small, shape):
-    with pytest.raises(InputError, match=r"eeg_values is .*5 channels.*160 samples"):
+@pytest.mark.parametrize("shape", [(2, 4, 160), (2, 5, 159), (5, 160), (2, 1, 5, 160), (30,), (2, 29), (2, 1, 30)])
+def test_other_shapes_are_refused_by_name(name, small, patterns_are_read, shape):
+    said = "fmri_values is .*30 voxels" if patterns_are_read else r"eeg_values is .*5 channels.*160 samples"
+    with pytest.raises(InputError, match=said):
         build_encoder(small(name))(torch.zeros(shape))
 
 
 def test_other_kinds_of_number_are_refused(name, small):
     encoder = build_encoder(small(name))
-    with pytest.raises(InputError, match=r"eeg_values is torch.int16: it must be a floating type"):
-        encoder(torch.zeros(2, 5, 160, dtype=torch.int16))
+    values = torch.zeros(2, *encoder.config.trial_shape)
+    with pytest.raises(InputError, match=r"_values is torch.int16: it must be a floating type"):
+        encoder(values.to(torch.int16))
     for wrong in (torch.zeros(3, dtype=torch.int64), torch.zeros(2), torch.zeros(2, 1, dtype=torch.int64)):
         with pytest.raises(InputError, match=r"subject_index is torch.*must be whole numbers of \(2,\)"):
-            encoder(torch.zeros(2, 5, 160), subject_index=wrong)
+            encoder(values, subject_index=wrong)
 
 
 def test_gradients_reach_every_weight_but_those_declared_dead(name, small):
     encoder = build_encoder(small(name)).double().train()
+    if encoder.closed_form:
+        assert not any(each.requires_grad for each in encoder.parameters())
+        assert set(encoder.dead_weights) == {key for key, _ in encoder.named_parameters()}
+        return
     values = values_for(encoder, rows=16, dtype=torch.float64)
     weights = torch.randn(16, WIDTH, dtype=torch.float64)
-    (encoder(values, subject_index=subjects(16)).features * weights).sum().backward()
+    encoded = encoder(values, subject_index=subjects(16))
+    penalties = [each.sum() for each in (encoded.penalties or {}).values()]
+    ((encoded.features * weights).sum() + sum(penalties)).backward()
     gradients = {key: torch.zeros(1) if each.grad is None else each.grad for key, each in encoder.named_parameters()}
     sizes = {key: float(each.abs().max()) for key, each in gradients.items()}
     dead = {key for key, size in sizes.items() if size < DEAD * max(sizes.values())}
     assert dead == set(encoder.dead_weights)
 
 
-def test_only_wrapped_models_may_have_dead_weights(name, small):
-    if not name.startswith("braindecode:"):
+def test_only_wrapped_models_and_closed_forms_may_have_dead_weights(name, small):
+    if not (name.startswith("braindecode:") or build_encoder(small(name)).closed_form):
         assert ENCODERS[name][1].dead_weights is BrainEncoder.dead_weights
 
 
-def test_saved_and_loaded_to_the_bit(name, small, tmp_path):
-    encoder = build_encoder(small(name, sampling_rate=250.0, channel_names=["Oz", "O1", "O2", "Pz", "Cz"]))
+def test_saved_and_loaded_to_the_bit(name, small, patterns_are_read, tmp_path):
+    more = {"sampling_rate": 250.0, "channel_names": ["Oz", "O1", "O2", "Pz", "Cz"]}
+    encoder = build_encoder(small(name, **({} if patterns_are_read else more)))
     values = values_for(encoder)
     encoder.train()(values, subject_index=subjects())  # so that running statistics have moved
     encoder.eval().save_pretrained(tmp_path)
@@ -218,9 +246,11 @@ def test_the_seed_decides_the_start_weights_however_they_are_made(name, small):
 def test_start_weights_are_torchs_own(name, small):
     if name.startswith("braindecode:"):
         return  # keeps those of its class, which its own tests look at
-    for module in build_encoder(small(name)).modules():
+    encoder = build_encoder(small(name))
+    scale = getattr(encoder.config, "start_scale", 1.0)  # of an encoder that says why its weights start smaller
+    for module in encoder.modules():
         if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)):
-            bound = module.weight[0].numel() ** -0.5
+            bound = scale * module.weight[0].numel() ** -0.5
             assert module.weight.abs().max() <= bound
             assert module.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.25)
         elif isinstance(module, torch.nn.Embedding):
@@ -256,14 +286,23 @@ def test_unknown_settings_are_refused(name, small):
         ({"num_channels": 2, "channel_names": ["Oz", "Oz"]}, "Oz more than once"),
     ],
 )
-def test_impossible_values_are_refused_by_name(name, settings, named):
+def test_impossible_values_are_refused_by_name(name, patterns_are_read, settings, named):
+    if patterns_are_read and "hidden_size" not in settings:
+        return
     with pytest.raises(InputError, match=named):
         encoder_config(name, **settings)
 
 
+@pytest.mark.parametrize("wrong", [0, 2.5, True, "many"])
+def test_impossible_numbers_of_voxels_are_refused(name, patterns_are_read, wrong):
+    if patterns_are_read:
+        with pytest.raises(InputError, match=f"num_voxels is {wrong!r}"):
+            encoder_config(name, num_voxels=wrong)
+
+
 def test_every_other_setting_refuses_nonsense(name):
     config_class = encoder_config_class(name)
-    shared = vars_of(EEGEncoderConfig)
+    shared = vars_of(EEGEncoderConfig) | vars_of(PatternEncoderConfig)
     for setting in vars_of(config_class) - shared:
         for wrong in (-1, [["x"]]):
             with pytest.raises(InputError, match=re.escape(f"{setting} is {wrong!r}")):

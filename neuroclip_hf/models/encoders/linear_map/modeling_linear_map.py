@@ -17,7 +17,7 @@ class LinearMapEncoder(PatternEncoder):
 
     Units: standard deviations of the training patterns in; not normalised out.
 
-    Differences from the source: none known.
+    Differences from the source: cannot be told; start weights are a hundredth of torch's, see [`LinearMapConfig`].
     """
 
     config: LinearMapConfig

@@ -10,10 +10,10 @@ class VAEMapConfig(PatternEncoderConfig):
     """Settings of [`VAEMapEncoder`]; all are ours.
 
     Args:
-        width (`int`): of the hidden layers before and behind the latent code.
+        width (`int`): of the hidden layer.
         latent_size (`int`): numbers of the latent code.
         input_dropout (`float`): share of the voxels that is left out of each pattern while it trains.
-        dropout (`float`): at the end of the hidden layers.
+        dropout (`float`): at the end of the hidden layer.
         kl_weight (`float`): of the divergence of the code from its prior, in the loss.
     """
 

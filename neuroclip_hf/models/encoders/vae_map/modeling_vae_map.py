@@ -19,8 +19,7 @@ class VAEMapEncoder(PatternEncoder):
     Gaussian from the standard one, in nats, summed over the code (appendix B there).
 
     Source: the first version of BrainCLIP (Liu et al., arXiv 2302.12971) calls its mapping network VAE-based. Its
-    layers were never released; these are ours: a hidden layer, mean and log-variance, the code, a hidden layer, a
-    linear map.
+    layers were never released; these are ours: a hidden layer, mean and log-variance, the code, a linear map.
 
     Shapes: (batch, num_voxels) to (batch, hidden_size).
 
@@ -38,9 +37,7 @@ class VAEMapEncoder(PatternEncoder):
         )
         self.mean = nn.Linear(config.width, config.latent_size)
         self.log_variance = nn.Linear(config.width, config.latent_size)
-        self.output = nn.Sequential(
-            hidden_layer(config.latent_size, config.width, config.dropout), nn.Linear(config.width, config.hidden_size)
-        )
+        self.output = nn.Linear(config.latent_size, config.hidden_size)
 
     def encode(self, values: torch.Tensor, subject_index: torch.Tensor | None) -> BrainEncoderOutput:
         """See [`BrainEncoder`]; subjects are treated alike."""
