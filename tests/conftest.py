@@ -170,7 +170,7 @@ def array_store(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def patterns():
+def pattern_stores():
     """The functions of `patterns.py`: `write_patterns(path)` writes a store of two subjects with unlike voxels."""
     spec = importlib.util.spec_from_file_location("patterns", Path(__file__).with_name("patterns.py"))
     module = importlib.util.module_from_spec(spec)

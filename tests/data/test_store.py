@@ -1,5 +1,6 @@
 """The trial store: what goes in comes out, to float16, and nothing half-written stays."""
 
+import hashlib
 import pickle
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_info import StoreInfo, signed
 from neuroclip_hf.data.store_writer import new_store
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json, write_json
+from neuroclip_hf.files import read_json, sha256, write_json
 
 INFO = StoreInfo(
     modality="eeg",
@@ -127,6 +128,15 @@ def test_equal_input_gives_equal_bytes_wherever_it_is_written(tmp_path: Path):
     assert set(info.checksums) == {name.as_posix() for name in files} - {"store.json"}
     changed = write(tmp_path / "changed", values=make_values(3, 9))
     assert TrialStore(changed).info.fingerprint != info.fingerprint
+
+
+def test_a_store_is_what_earlier_versions_wrote(tmp_path: Path):
+    assert INFO.fingerprint == "20b7f3236c863792"
+    assert replace(INFO, checksums={"sub-01/train.npy": "0"}).fingerprint == "eff372fe4e95a78d"
+    path = write(tmp_path / "store")
+    assert sha256(path / "sub-01" / "train.npy").startswith("24c8344aca908703")
+    read = TrialStore(path).read([4, 0, 5])
+    assert hashlib.sha256(read.tobytes()).hexdigest().startswith("9ad15cd76df8b9e5")
 
 
 def test_a_pickled_store_carries_no_arrays_and_reads_on(tmp_path: Path):

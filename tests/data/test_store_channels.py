@@ -3,35 +3,45 @@
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
 
+from neuroclip_hf.data.builders.trial_store import TrialStoreBuilder
+from neuroclip_hf.data.description import describe_store, summarise_store
+from neuroclip_hf.data.parquet.export import export_store
+from neuroclip_hf.data.parquet.importing import import_store
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_channels import SubjectChannels
+from neuroclip_hf.data.store_info import signed
 from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.data.store_writer import StoreWriter
+from neuroclip_hf.data.verification import check_store
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.files import read_json, write_json
+
+pytestmark = pytest.mark.usefixtures("without_bars")
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory, patterns):
+def written(tmp_path_factory, pattern_stores):
     path = tmp_path_factory.mktemp("patterns") / "store"
-    return path, patterns.write_patterns(path)
+    return path, pattern_stores.write_patterns(path)
 
 
 def open_written(written) -> TrialStore:
     return TrialStore(written[0])
 
 
-def test_each_subject_is_read_as_it_was_written(written, patterns):
+def test_each_subject_is_read_as_it_was_written(written, pattern_stores):
     store = open_written(written)
     for (subject, split), values in written[1].items():
         rows = store.select(split, [subject])
-        scale = 1.0 + np.arange(patterns.VOXELS[subject])
+        scale = 1.0 + np.arange(pattern_stores.VOXELS[subject])
         np.testing.assert_allclose((store.read(rows) - values) / scale, 0, atol=2e-3)
         np.testing.assert_allclose(store.read_means([rows, rows[:1]])[1], store.read(rows)[0], rtol=1e-6)
-        assert store.trial_shape(subject) == (patterns.VOXELS[subject],)
+        assert store.trial_shape(subject) == (pattern_stores.VOXELS[subject],)
     assert (store.info.channels, store.info.scale, store.info.offset) == ([], [], [])
     assert "channels.parquet" in store.info.checksums
 
@@ -70,8 +80,8 @@ def test_unlike_subjects_are_never_read_together(written):
         view.channels("sub-02")
 
 
-def test_as_many_voxels_of_another_name_or_place_are_others(tmp_path: Path, patterns):
-    one = patterns.voxels_of("sub-01", 6)
+def test_as_many_voxels_of_another_name_or_place_are_others(tmp_path: Path, pattern_stores):
+    one = pattern_stores.voxels_of("sub-01", 6)
     other = {
         "name": replace(one, names=[f"other {name}" for name in one.names]),
         "place": replace(one, coordinates=one.coordinates + 1),
@@ -79,15 +89,15 @@ def test_as_many_voxels_of_another_name_or_place_are_others(tmp_path: Path, patt
         "nowhere": replace(one, coordinates=None),
     }
     for what, channels in other.items():
-        patterns.write_patterns(tmp_path / what, {"sub-01": one, "sub-02": channels})
+        pattern_stores.write_patterns(tmp_path / what, {"sub-01": one, "sub-02": channels})
         store = TrialStore(tmp_path / what)
         with pytest.raises(InputError, match=r"differ \(6 each, in other places or under other names\)"):
             store.read(store.select("train"))
 
 
-def test_the_same_voxels_are_read_together_each_subject_in_its_scale(tmp_path: Path, patterns):
-    one = patterns.voxels_of("common", 6)
-    made = patterns.write_patterns(
+def test_the_same_voxels_are_read_together_each_subject_in_its_scale(tmp_path: Path, pattern_stores):
+    one = pattern_stores.voxels_of("common", 6)
+    made = pattern_stores.write_patterns(
         tmp_path / "store", {"sub-01": one, "sub-02": replace(one, scale=one.scale * 3, offset=one.offset - 50)}
     )
     store = TrialStore(tmp_path / "store").of_subjects()
@@ -157,18 +167,22 @@ def test_a_store_without_a_table_knows_no_regions_and_is_its_own_view(store):
         ({"coordinates": np.zeros((6, 2))}, r"coordinates has shape \(6, 2\)"),
     ],
 )
-def test_channels_that_do_not_fit_are_refused_by_the_writer(tmp_path: Path, changes, message, patterns):
+def test_channels_that_do_not_fit_are_refused_by_the_writer(tmp_path: Path, changes, message, pattern_stores):
     with pytest.raises(InputError, match=f"sub-01: .*{message}"):
-        patterns.write_patterns(tmp_path / "store", {"sub-01": replace(patterns.voxels_of("sub-01", 6), **changes)})
+        pattern_stores.write_patterns(
+            tmp_path / "store", {"sub-01": replace(pattern_stores.voxels_of("sub-01", 6), **changes)}
+        )
     assert not list(tmp_path.iterdir())
 
 
-def test_one_source_of_truth(tmp_path: Path, patterns):
-    channels = patterns.voxels_of("sub-01", 3)
-    writer = StoreWriter(tmp_path, replace(patterns.INFO, channels=["a", "b"], scale=[1.0, 1.0], offset=[0.0, 0.0]))
+def test_one_source_of_truth(tmp_path: Path, pattern_stores):
+    channels = pattern_stores.voxels_of("sub-01", 3)
+    writer = StoreWriter(
+        tmp_path, replace(pattern_stores.INFO, channels=["a", "b"], scale=[1.0, 1.0], offset=[0.0, 0.0])
+    )
     with pytest.raises(ValueError, match="in a table, not in both"):
         writer.add_channels("sub-01", channels)
-    writer = StoreWriter(tmp_path, patterns.INFO)
+    writer = StoreWriter(tmp_path, pattern_stores.INFO)
     with pytest.raises(ValueError, match="call add_channels first"):
         writer.add_trials("sub-01", "train", np.zeros((1, 3)), [{}], "a.h5")
     writer.add_channels("sub-01", channels)
@@ -186,8 +200,8 @@ def test_one_source_of_truth(tmp_path: Path, patterns):
         (lambda table: table.query("not (subject == 'sub-02' and place == 7)"), r"asks for \(6, 7\)"),
     ],
 )
-def test_a_damaged_table_is_named(tmp_path: Path, spoil, message, patterns):
-    patterns.write_patterns(tmp_path / "store")
+def test_a_damaged_table_is_named(tmp_path: Path, spoil, message, pattern_stores):
+    pattern_stores.write_patterns(tmp_path / "store")
     file = tmp_path / "store" / "channels.parquet"
     spoil(pd.read_parquet(file)).to_parquet(file)
     with pytest.raises(InputError, match=message):
@@ -197,19 +211,21 @@ def test_a_damaged_table_is_named(tmp_path: Path, spoil, message, patterns):
         TrialStore(tmp_path / "store")
 
 
-def test_equal_input_gives_equal_bytes_and_another_region_another_fingerprint(tmp_path: Path, snapshot, patterns):
-    patterns.write_patterns(tmp_path / "one")
-    patterns.write_patterns(tmp_path / "other")
+def test_equal_input_gives_equal_bytes_and_another_region_another_fingerprint(
+    tmp_path: Path, snapshot, pattern_stores
+):
+    pattern_stores.write_patterns(tmp_path / "one")
+    pattern_stores.write_patterns(tmp_path / "other")
     assert snapshot(tmp_path / "one") == snapshot(tmp_path / "other")
-    changed = {name: patterns.voxels_of(name, count) for name, count in patterns.VOXELS.items()}
+    changed = {name: pattern_stores.voxels_of(name, count) for name, count in pattern_stores.VOXELS.items()}
     changed["sub-01"].rois["V1"][3] = True
-    patterns.write_patterns(tmp_path / "changed", changed)
+    pattern_stores.write_patterns(tmp_path / "changed", changed)
     prints = {TrialStore(tmp_path / name).info.fingerprint for name in ("one", "other", "changed")}
     assert len(prints) == 2
 
 
-def test_places_are_optional_and_a_pick_keeps_what_belongs_together(patterns):
-    channels = patterns.voxels_of("sub-01", 6)
+def test_places_are_optional_and_a_pick_keeps_what_belongs_together(pattern_stores):
+    channels = pattern_stores.voxels_of("sub-01", 6)
     some = channels.pick(np.array([5, 0]))
     assert (some.names, some.scale.tolist(), list(some.rois)) == (["sub-01_5", "sub-01_0"], [6.0, 1.0], ["V1"])
     np.testing.assert_array_equal(some.coordinates, [[15, 16, 17], [0, 1, 2]])
@@ -222,3 +238,87 @@ def test_imagery_is_looked_for_among_the_test_pictures(written):
     store = open_written(written)
     assert store.gallery("imagery").equals(store.gallery("test"))
     assert len(store.select("imagery", ["sub-02"])) == 6
+
+
+def test_the_same_store_comes_back_from_an_export(written, tmp_path: Path, snapshot):
+    made = export_store(written[0], tmp_path / "dataset", images=True)
+    assert snapshot(import_store(made, tmp_path / "back")) == snapshot(written[0])
+    loaded = datasets.load_dataset(str(made), "sub-02", cache_dir=str(tmp_path / "cache")).with_format("numpy")
+    assert list(loaded) == ["train", "test", "imagery"]
+    for split in loaded:
+        stored = np.load(written[0] / "sub-02" / f"{split}.npy")
+        np.testing.assert_array_equal(np.asarray(loaded[split]["fmri_values"][:]), stored)
+    table = datasets.load_dataset(str(made), "channels", split="table", cache_dir=str(tmp_path / "cache"))
+    pd.testing.assert_frame_equal(table.to_pandas(), pd.read_parquet(written[0] / "channels.parquet"))
+    card = (made / "README.md").read_text()
+    assert "- a trial: 6, 8 (voxels)" in card
+    assert "| sub-02 | 8 | V1 3, V2 3, FFA 1 |" in card
+    assert "imagery 12" in card
+
+
+def test_the_code_of_the_card_runs_as_printed(written, python_blocks, tmp_path: Path, monkeypatch):
+    made = export_store(written[0], tmp_path / "dataset")
+    (code,) = python_blocks(made / "README.md")
+    monkeypatch.chdir(made)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    names = {}
+    exec(code, names)
+    assert names["trials"][0]["fmri_values"].shape == (6,)
+    assert names["voxels"]["name"][:2] == ["sub-01_0", "sub-01_1"]
+
+
+def test_the_builder_builds_what_an_export_gives(written, tmp_path: Path):
+    made = export_store(written[0], tmp_path / "dataset")
+    for config in ("sub-01", "sub-02", "channels", "pictures"):
+        builder = TrialStoreBuilder(config_name=config, data_dir=str(written[0]), cache_dir=str(tmp_path / "one"))
+        builder.download_and_prepare()
+        loaded = datasets.load_dataset(str(made), config, cache_dir=str(tmp_path / "other"))
+        built = builder.as_dataset()
+        assert list(built) == list(loaded)
+        for split in loaded:
+            assert built[split].features == loaded[split].features
+            assert built[split].with_format("arrow")[:].equals(loaded[split].with_format("arrow")[:])
+
+
+def test_a_store_without_a_table_has_no_such_config(store_folder, tmp_path: Path):
+    builder = TrialStoreBuilder(config_name="channels", data_dir=str(store_folder), cache_dir=str(tmp_path))
+    with pytest.raises(InputError, match="has no config 'channels': config_name is one of sub-01, sub-02, pictures"):
+        builder.download_and_prepare()
+
+
+def test_a_sound_store_is_whole_and_a_changed_table_is_named(pattern_stores, tmp_path: Path):
+    pattern_stores.write_patterns(tmp_path / "store")
+    found = check_store(tmp_path / "store")
+    assert (found.problems, found.trials) == ([], 48)
+    file = tmp_path / "store" / "channels.parquet"
+    table = pd.read_parquet(file)
+    table.loc[0, "scale"] *= 2
+    table.to_parquet(file, index=False)
+    (problem,) = check_store(tmp_path / "store").problems
+    assert (problem.file, "its checksum differs" in problem.problem) == ("channels.parquet", True)
+    file.unlink()
+    assert [one.file for one in check_store(tmp_path / "store").problems] == ["channels.parquet"]
+
+
+def test_channels_in_both_places_are_named(pattern_stores, tmp_path: Path):
+    pattern_stores.write_patterns(tmp_path / "store")
+    info = read_json(tmp_path / "store" / "store.json")
+    write_json(tmp_path / "store" / "store.json", signed({**info, "channels": ["a"], "scale": [1.0], "offset": [0.0]}))
+    (problem,) = check_store(tmp_path / "store").problems
+    assert "it lists channels, which channels.parquet lists too" in problem.problem
+
+
+def test_voxels_and_regions_are_described_subject_by_subject(written):
+    said = describe_store(written[0])
+    assert said["channels"] == []
+    assert said["channels_by_subject"]["sub-02"] == {"channels": 8, "rois": {"V1": 3, "V2": 3, "FFA": 1}}
+    assert said["subjects"]["sub-01"]["imagery"]["trials"] == 6
+    short = summarise_store(written[0])
+    assert (short["channels"], short["imagery_trials"]) == ({"sub-01": 6, "sub-02": 8}, 12)
+
+
+def test_what_is_said_of_stores_without_a_table_is_what_was_said(store_folder):
+    assert "channels_by_subject" not in describe_store(store_folder)
+    short = summarise_store(store_folder)
+    assert short["channels"] == 4
+    assert "imagery_trials" not in short
