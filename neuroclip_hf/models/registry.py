@@ -8,13 +8,16 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.encoders.atm_s import ATMSConfig, ATMSEncoder
+from neuroclip_hf.models.encoders.banded_ridge import BandedRidgeConfig, BandedRidgeEncoder
 from neuroclip_hf.models.encoders.base import BrainEncoder, BrainEncoderConfig, TrialFacts
 from neuroclip_hf.models.encoders.braindecode import BraindecodeConfig, BraindecodeEncoder
 from neuroclip_hf.models.encoders.eeg_conformer import EEGConformerConfig, EEGConformerEncoder
 from neuroclip_hf.models.encoders.eeg_project import EEGProjectConfig, EEGProjectEncoder
 from neuroclip_hf.models.encoders.eegnet import EEGNetConfig, EEGNetEncoder
+from neuroclip_hf.models.encoders.kernel_ridge import KernelRidgeConfig, KernelRidgeEncoder
 from neuroclip_hf.models.encoders.linear_map import LinearMapConfig, LinearMapEncoder
 from neuroclip_hf.models.encoders.mlp_map import MLPMapConfig, MLPMapEncoder
+from neuroclip_hf.models.encoders.ridge import RidgeConfig, RidgeEncoder
 from neuroclip_hf.models.encoders.shallow_fbcsp import ShallowFBCSPConfig, ShallowFBCSPEncoder
 from neuroclip_hf.models.encoders.ts_conv import TSConvConfig, TSConvEncoder
 from neuroclip_hf.models.encoders.vae_map import VAEMapConfig, VAEMapEncoder
@@ -32,6 +35,9 @@ ENCODERS: Mapping[str, tuple[type[BrainEncoderConfig], type[BrainEncoder]]] = Ma
         "linear_map": (LinearMapConfig, LinearMapEncoder),
         "mlp_map": (MLPMapConfig, MLPMapEncoder),
         "vae_map": (VAEMapConfig, VAEMapEncoder),
+        "ridge": (RidgeConfig, RidgeEncoder),
+        "kernel_ridge": (KernelRidgeConfig, KernelRidgeEncoder),
+        "banded_ridge": (BandedRidgeConfig, BandedRidgeEncoder),
     }
 )
 

@@ -50,7 +50,9 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Brain
         InputError: for an unknown kind or encoder, or a setting that it or the tower does not have.
     """
     kind = find_kind(settings.kind)
-    facts = TrialFacts(trials.trial_shape, trials.sampling_rate, trials.channel_names, len(trials.subjects))
+    facts = TrialFacts(
+        trials.trial_shape, trials.sampling_rate, trials.channel_names, len(trials.subjects), trials.rois
+    )
     sizes = encoder_config_class(settings.encoder).sizes(facts)
     fixed = sorted(set(sizes) & set(settings.encoder_settings))
     if fixed:

@@ -8,13 +8,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.sampling import Batches, ItemKeys, make_batches
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.data.subjects import SubjectSplit, subject_split
+from neuroclip_hf.data.trials import TrainingView
 from neuroclip_hf.data.validation import BY_PROTOCOL, hold_out_validation, shared_targets
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.voxel_selection import choose_voxels
+from neuroclip_hf.training.sections import TARGETS
 from neuroclip_hf.training.settings import Recipe
 
 
@@ -102,3 +105,24 @@ def choose_batches(recipe: Recipe, store: TrialStore, items: pd.DataFrame) -> Ba
     pictures = None if store.concepts_only else items[columns.IMAGE_ID].to_numpy()
     keys = ItemKeys(items[columns.SUBJECT].to_numpy(), items[columns.CONCEPT].to_numpy(), pictures)
     return make_batches(recipe.training.sampling, keys, recipe.training.batch_size, recipe.training.seed)
+
+
+def training_view(recipe: Recipe, store: TrialStore) -> TrainingView:
+    """How a recipe averages and perturbs the trials of a store.
+
+    Raises:
+        InputError: for a smoothing that would change nothing.
+    """
+    data = recipe.data
+    shift, window = (
+        round(seconds * (store.info.sampling_rate or 0.0)) for seconds in (data.shift, data.smoothing_window)
+    )
+    if data.smoothing and store.info.sampling_rate and window < 2:
+        raise InputError(
+            f"smoothing_window is {data.smoothing_window}: at {store.info.sampling_rate:g} Hz that is less than two "
+            "samples, whose mean changes nothing; make it longer, or say smoothing=0."
+        )
+    perturbation = Perturbation(
+        data.noise, shift, data.channel_dropout, data.time_mask, data.scaling, data.smoothing, window
+    )
+    return TrainingView((data.average[0], data.average[1]), perturbation, data.items == TARGETS)

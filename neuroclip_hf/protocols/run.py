@@ -13,11 +13,9 @@ import torch
 
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import trained_on
-from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.trials import TrainingView, TrialDataset
-from neuroclip_hf.errors import InputError
+from neuroclip_hf.data.trials import TrialDataset
 from neuroclip_hf.files import new_folder, write_json, write_text
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.loading import without_weight_bars
@@ -28,16 +26,17 @@ from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.protocols.building import build_model, build_processor, to_share
 from neuroclip_hf.protocols.facts import facts_of, job_of
 from neuroclip_hf.protocols.finished import already_trained
-from neuroclip_hf.protocols.parts import choose_batches, choose_parts, used_part
+from neuroclip_hf.protocols.groups import groups_of
+from neuroclip_hf.protocols.parts import choose_batches, choose_parts, training_view, used_part
 from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
 from neuroclip_hf.run_files import CONTROL, HISTORY_FILE, LAST_EPOCH, LAST_GOOD, RECIPE_FILE, RUN_FILE, TRAINED_ON_FILE
+from neuroclip_hf.training.closed_form import solve
 from neuroclip_hf.training.collapse import find_collapse
 from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
 from neuroclip_hf.training.result import LostNumbersError, TrainingResult
-from neuroclip_hf.training.sections import TARGETS
 from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.tracking import TENSORBOARD, JsonLines, Tracker, open_tracker
@@ -202,7 +201,7 @@ def train_on_store(
             table = shuffle_targets(table, rows, seed)
     gallery = store.gallery(columns.TRAIN)
     used = used_part(recipe, store, parts, table)
-    dataset = TrialDataset(used, table, train_rows, gallery, _view(recipe, store), seed)
+    dataset = TrialDataset(used, table, train_rows, gallery, training_view(recipe, store), seed)
     batches = choose_batches(recipe, store, table.iloc[dataset.item_rows])
     seed_everything(seed)
     feature_extractor = BrainFeatureExtractor.fit(used, train_rows)
@@ -216,12 +215,17 @@ def train_on_store(
     known = {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
     known["validation"] |= validate.facts()
     collator = BrainImageCollator(processor, shown.pictures if model.needs_pictures else None, shown.features, inputs)
+    description = "control" if shuffled else "training"
 
     def trained(result: TrainingResult) -> TrainedModel:
-        found = {"flags": find_collapse(model, dataset, collator)}
+        found = result.facts | {"flags": find_collapse(model, dataset, collator)}
         return TrainedModel(model, processor, result, facts_of(recipe, store, result) | known | found, seen)
 
+    if model.encoder.closed_form:
+        groups = groups_of(table.iloc[dataset.item_rows], parts.by, store.info.protocol)
+        return trained(solve(model, dataset, collator, groups, validate, description, trackers))
     try:
+        result = train(
         result = train(
             model,
             dataset,
@@ -229,7 +233,7 @@ def train_on_store(
             recipe.training,
             batches,
             validate,
-            description="control" if shuffled else "training",
+            description=description,
             checkpoints=checkpoints,
             trackers=trackers,
         )
@@ -280,17 +284,3 @@ def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
     write_text(folder / HISTORY_FILE, "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
 
 
-def _view(recipe: Recipe, store: TrialStore) -> TrainingView:
-    data = recipe.data
-    shift, window = (
-        round(seconds * (store.info.sampling_rate or 0.0)) for seconds in (data.shift, data.smoothing_window)
-    )
-    if data.smoothing and store.info.sampling_rate and window < 2:
-        raise InputError(
-            f"smoothing_window is {data.smoothing_window}: at {store.info.sampling_rate:g} Hz that is less than two "
-            "samples, whose mean changes nothing; make it longer, or say smoothing=0."
-        )
-    perturbation = Perturbation(
-        data.noise, shift, data.channel_dropout, data.time_mask, data.scaling, data.smoothing, window
-    )
-    return TrainingView((data.average[0], data.average[1]), perturbation, data.items == TARGETS)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -17,6 +18,7 @@ class TrainingResult:
         seconds (`float`): wall time, that of processes which were stopped included as far as a checkpoint knows it.
         trainable_parameters (`int`): how many numbers were trained.
         last_weights (`dict` from `str` to `torch.Tensor`): what was trained, as it was after the last epoch.
+        facts (`dict`): what else `run.json` is to say.
     """
 
     best_epoch: int
@@ -24,6 +26,7 @@ class TrainingResult:
     seconds: float
     trainable_parameters: int
     last_weights: dict[str, torch.Tensor]
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class LostNumbersError(FloatingPointError):

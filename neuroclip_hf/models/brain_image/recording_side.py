@@ -50,7 +50,8 @@ class RecordingSide:
             named: recordings by their names; `None` for those that were not given.
 
         Raises:
-            InputError: for recordings of another modality than the encoder's.
+            InputError: for recordings of another modality than the encoder's; while training, for an encoder that is
+                solved for.
         """
         given = {name: values for name, values in named.items() if values is not None}
         values = given.pop(self.main_input_name, None)
@@ -60,6 +61,11 @@ class RecordingSide:
             )
         if values is None:
             return None, None
+        if self.training and self.encoder.closed_form and torch.is_grad_enabled():
+            raise InputError(
+                f"the encoder {self.encoder.config.model_type} is solved for, and gradients train nothing of it: call "
+                "model.encoder.fit(values, targets, groups) in place of a Trainer, or run neuroclip train."
+            )
         encoded = self.encoder(values, subject_index=subject_index)
         return self.brain_projection(encoded.features), encoded.penalties
 

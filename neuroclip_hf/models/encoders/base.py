@@ -1,7 +1,7 @@
 """The contract of brain encoders: what goes in, what comes out, what a config says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -27,12 +27,15 @@ class TrialFacts:
         sampling_rate (`float` or None): in Hz.
         channel_names (sequence of `str`): of the channels (or voxels).
         num_subjects (`int`): how many subjects are trained on, for encoders that tell them apart.
+        rois (`Mapping` from `str` to sequence of `int`): regions of interest, each with the places of its voxels; they
+            may overlap.
     """
 
     trial_shape: Sequence[int]
     sampling_rate: float | None
     channel_names: Sequence[str]
     num_subjects: int
+    rois: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 class BrainEncoderConfig(StrictConfig):

@@ -13,7 +13,7 @@ from neuroclip_hf.models import ENCODERS, encoder_config
 CHANNELS, SAMPLES, VOXELS, WIDTH = 5, 160, 30, 12
 # Names that a recipe could say; every entry of the registry has to be among them.
 NAMES = [f"{name}:StandIn" if name == "braindecode" else name for name in ENCODERS]
-SETTINGS = {"braindecode:StandIn": {"dead_weights": ["filters.bias"]}}
+SETTINGS = {"braindecode:StandIn": {"dead_weights": ["filters.bias"]}, "kernel_ridge": {"num_trials": 40}}
 
 
 class StandIn(nn.Module):

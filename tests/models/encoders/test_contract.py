@@ -99,7 +99,8 @@ def test_the_default_sizes_build(name):
 
 def test_patterns_say_the_sizes(name, patterns_are_read):
     if patterns_are_read:
-        sizes = encoder_config_class(name).sizes(TrialFacts((7,), None, [f"v{place}" for place in range(7)], 3))
+        facts = TrialFacts((7,), None, [f"v{place}" for place in range(7)], 3, {"V1": [0, 1], "VC": range(5)})
+        sizes = encoder_config_class(name).sizes(facts)
         config = encoder_config(name, **sizes, hidden_size=WIDTH)
         assert config.trial_shape == (7,)
         assert build_encoder(config).eval()(torch.randn(2, 7)).features.shape == (2, WIDTH)
@@ -189,6 +190,10 @@ def test_other_kinds_of_number_are_refused(name, small):
 
 def test_gradients_reach_every_weight_but_those_declared_dead(name, small):
     encoder = build_encoder(small(name)).double().train()
+    if encoder.closed_form:
+        assert not any(each.requires_grad for each in encoder.parameters())
+        assert set(encoder.dead_weights) == {key for key, _ in encoder.named_parameters()}
+        return
     values = values_for(encoder, rows=16, dtype=torch.float64)
     weights = torch.randn(16, WIDTH, dtype=torch.float64)
     encoded = encoder(values, subject_index=subjects(16))
@@ -200,8 +205,8 @@ def test_gradients_reach_every_weight_but_those_declared_dead(name, small):
     assert dead == set(encoder.dead_weights)
 
 
-def test_only_wrapped_models_may_have_dead_weights(name, small):
-    if not name.startswith("braindecode:"):
+def test_only_wrapped_models_and_closed_forms_may_have_dead_weights(name, small):
+    if not (name.startswith("braindecode:") or build_encoder(small(name)).closed_form):
         assert ENCODERS[name][1].dead_weights is BrainEncoder.dead_weights
 
 
