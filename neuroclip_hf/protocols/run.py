@@ -226,7 +226,6 @@ def train_on_store(
         return trained(solve(model, dataset, collator, groups, validate, description, trackers))
     try:
         result = train(
-        result = train(
             model,
             dataset,
             collator,
@@ -282,5 +281,3 @@ def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
     for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for their owner alone
         shutil.copymode(folder / "config.json", weights)
     write_text(folder / HISTORY_FILE, "".join(json.dumps(entry) + "\n" for entry in trained.result.history))
-
-
