@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import choose_device, describe_device, print_line
+from measuring import choose_device, describe_device
+from printing import print_line
 from transformers import CLIPImageProcessorPil
 
 from neuroclip_hf import columns

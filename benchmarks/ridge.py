@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import describe_device, print_line
+from measuring import describe_device
+from printing import print_line
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import PredefinedSplit
 
