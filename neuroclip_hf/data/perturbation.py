@@ -4,6 +4,7 @@ The paper does not say how; every kind and strength here is our reading, and 0 s
 NeuroBridge's (Zhang et al., AAAI 2026, arXiv 2511.06836).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -44,46 +45,76 @@ class Perturbation:
                 raise InputError(f"perturbation {field.name} is {value}: it must be zero or more, and a part below 1.")
 
 
-def perturb(trial: NDArray[np.float32], how: Perturbation, generator: np.random.Generator) -> NDArray[np.float32]:
-    """Perturb one trial.
+def perturb(
+    trials: NDArray[np.float32],
+    how: Perturbation,
+    generators: Sequence[np.random.Generator],
+    centre: NDArray[np.float32],
+) -> None:
+    """Perturb trials in place.
 
     Args:
-        trial (`numpy.ndarray` of shape `(channels, samples)` or `(voxels,)`): any unit; not changed. A pattern of
-            voxels is taken as channels of one sample: it has no time to shift or to mask.
+        trials (`numpy.ndarray` of shape `(trials, channels, samples)` or `(trials, voxels)`): any unit; changed. A
+            pattern of voxels is taken as channels of one sample: it has no time to shift or to mask.
         how (`Perturbation`): the strengths.
-        generator (`numpy.random.Generator`): decides; the same state gives the same result.
-
-    Returns:
-        `numpy.ndarray` of the same shape.
+        generators (sequence of `numpy.random.Generator`): one a trial, which decides for it alone; the same state
+            gives the same result, whatever else is perturbed with it.
+        centre (`numpy.ndarray` of shape `(channels, 1)`, `(voxels,)` or `()`): what zero is, in the unit of `trials`.
     """
-    changed = trial.reshape(len(trial), -1).copy()
-    channels, samples = changed.shape
+    if centre.any():
+        trials -= centre
+    values = trials.reshape(len(trials), trials.shape[1], -1)  # a view: a batch lies in one piece
+    scratch = np.empty(values.shape[1:], dtype=np.float32)
+    for trial, generator in zip(values, generators, strict=True):
+        _perturb_one(trial, how, generator, scratch)
+    if centre.any():
+        trials += centre
+
+
+def _perturb_one(
+    trial: NDArray[np.float32], how: Perturbation, generator: np.random.Generator, scratch: NDArray[np.float32]
+) -> None:
+    """`(channels, samples)`; trial by trial, as one fits a processor's cache and a batch does not."""
+    channels, samples = trial.shape
+    level = np.float32(how.noise * trial.std()) if how.noise else None
     if how.smoothing:
         smoothed = generator.random(channels) < how.smoothing
-        changed[smoothed] = _moving_average(changed[smoothed], how.smoothing_window)
+        trial[smoothed] = _moving_average(trial[smoothed], how.smoothing_window)
     if how.shift:
-        steps = int(generator.integers(-how.shift, how.shift + 1))
-        changed = changed[:, np.clip(np.arange(samples) - steps, 0, samples - 1)]
+        _shift(trial, int(generator.integers(-how.shift, how.shift + 1)))
     if how.scaling:
-        changed = changed * np.float32(np.exp(generator.uniform(-how.scaling, how.scaling)))
-    if how.noise:
-        noise = generator.standard_normal(changed.shape, dtype=np.float32)
-        changed = changed + np.float32(how.noise * trial.std()) * noise
+        trial *= np.float32(np.exp(generator.uniform(-how.scaling, how.scaling)))
+    if level is not None:
+        generator.standard_normal(out=scratch, dtype=np.float32)
+        scratch *= level
+        trial += scratch
     if how.time_mask:
         length = int(generator.uniform(0, how.time_mask) * samples)
         start = int(generator.integers(0, samples - length + 1))
-        changed[:, start : start + length] = 0
+        trial[:, start : start + length] = 0
     if how.channel_dropout:
         dropped = generator.random(channels) < how.channel_dropout
         dropped[generator.integers(channels)] = False
-        changed[dropped] = 0
-    return changed.reshape(trial.shape)
+        trial[dropped] = 0
+
+
+def _shift(trial: NDArray[np.float32], steps: int) -> None:
+    """Later by so many samples, or earlier; a shift beyond the trial leaves its edge value alone."""
+    steps = max(1 - trial.shape[1], min(steps, trial.shape[1] - 1))
+    if steps > 0:
+        trial[:, steps:] = trial[:, :-steps]
+        trial[:, :steps] = trial[:, steps : steps + 1]
+    elif steps < 0:
+        trial[:, :steps] = trial[:, -steps:]
+        trial[:, steps:] = trial[:, steps - 1 : steps]
 
 
 def _moving_average(values: NDArray[np.float32], window: int) -> NDArray[np.float32]:
     """Means of the samples around each one, `(channels, samples)`."""
-    samples, reach = values.shape[1], window // 2
-    sums = np.cumsum(np.pad(values.astype(np.float64), ((0, 0), (1, 0))), axis=1)
-    first = np.clip(np.arange(samples) - reach, 0, samples)
-    last = np.clip(np.arange(samples) + reach + 1, 0, samples)
-    return ((sums[:, last] - sums[:, first]) / (last - first)).astype(np.float32)
+    (channels, samples), reach = values.shape, window // 2
+    width = 2 * reach + 1
+    sums = np.zeros((channels, samples + width))
+    sums[:, reach + 1 : reach + 1 + samples] = values
+    np.cumsum(sums, axis=1, out=sums)
+    around = np.clip(np.arange(samples) + reach + 1, 0, samples) - np.clip(np.arange(samples) - reach, 0, samples)
+    return ((sums[:, width:] - sums[:, :samples]) / around).astype(np.float32)

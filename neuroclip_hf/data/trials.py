@@ -66,6 +66,7 @@ class TrialDataset:
             raise InputError("The training split is empty: prepare the store with training trials.")
         self._store, self._rows, self._view, self._seed = store, rows, view, seed
         self._epoch = 0
+        self._perturbed = view.perturbation != Perturbation()
         # What "no signal" is: zero volts, or the training mean of arbitrary units.
         self._centre = np.asarray(store.info.offset, dtype=np.float32)
         self._input_name = columns.FMRI_VALUES if store.info.num_timesteps is None else columns.EEG_VALUES
@@ -109,18 +110,21 @@ class TrialDataset:
         items = self._items[np.asarray(numbers, dtype=np.int64)].tolist()
         generators = [np.random.default_rng([self._seed, self._epoch, int(self._rows[item])]) for item in items]
         chosen = [self._rows[self._choose(*pair)] for pair in zip(items, generators, strict=True)]
+        pictures = [self._picture(*pair) for pair in zip(items, generators, strict=True)]
         means = self._store.read_means(chosen)
-        return [self._item(*known) for known in zip(items, means, generators, strict=True)]
+        if self._perturbed and items:
+            perturb(means, self._view.perturbation, generators, self._centre)
+        return [self._item(*known) for known in zip(items, means, pictures, strict=True)]
 
-    def _item(self, item: int, values: NDArray[np.float32], generator: np.random.Generator) -> dict[str, Any]:
+    def _picture(self, item: int, generator: np.random.Generator) -> int:
         candidates = self._candidates[self._target[item]]
-        picture = candidates[generator.integers(len(candidates))]
-        if self._view.perturbation != Perturbation():
-            values = perturb(values - self._centre, self._view.perturbation, generator) + self._centre
+        return int(candidates[generator.integers(len(candidates))])
+
+    def _item(self, item: int, values: NDArray[np.float32], picture: int) -> dict[str, Any]:
         return {
             self._input_name: values,
             columns.IMAGE_ID: int(self._target[item]),
-            columns.PICTURE_INDEX: int(picture),
+            columns.PICTURE_INDEX: picture,
             columns.SUBJECT_INDEX: int(self._subject[item]),
         }
 

@@ -12,13 +12,68 @@ def trial() -> np.ndarray:
     return 1e-5 * np.random.default_rng(5).standard_normal((8, 200)).astype(np.float32)
 
 
+ZERO = np.zeros((), dtype=np.float32)
+
+
 def changed(trial: np.ndarray, seed: int = 0, **how) -> np.ndarray:
-    before = trial.copy()
-    result = perturb(trial, Perturbation(**how), np.random.default_rng(seed))
-    np.testing.assert_array_equal(trial, before)
-    assert result.shape == trial.shape
-    assert result.dtype == np.float32
-    return result
+    result = trial[None].copy()
+    perturb(result, Perturbation(**how), [np.random.default_rng(seed)], ZERO)
+    return result[0]
+
+
+def said_step_by_step(trial: np.ndarray, how: Perturbation, generator: np.random.Generator) -> np.ndarray:
+    """What the docstring says, with nothing saved: the values that runs were trained on."""
+    made = trial.copy()
+    channels, samples = made.shape
+    if how.smoothing:
+        smoothed = generator.random(channels) < how.smoothing
+        reach = how.smoothing_window // 2
+        sums = np.cumsum(np.pad(made.astype(np.float64), ((0, 0), (1, 0))), axis=1)
+        first, last = np.arange(samples) - reach, np.arange(samples) + reach + 1
+        first, last = np.clip(first, 0, samples), np.clip(last, 0, samples)
+        made[smoothed] = ((sums[:, last] - sums[:, first]) / (last - first)).astype(np.float32)[smoothed]
+    if how.shift:
+        steps = generator.integers(-how.shift, how.shift + 1)
+        made = made[:, np.clip(np.arange(samples) - steps, 0, samples - 1)]
+    if how.scaling:
+        made = made * np.float32(np.exp(generator.uniform(-how.scaling, how.scaling)))
+    if how.noise:
+        noise = generator.standard_normal(made.shape, dtype=np.float32)
+        made = made + np.float32(how.noise * trial.std()) * noise
+    if how.time_mask:
+        length = int(generator.uniform(0, how.time_mask) * samples)
+        start = generator.integers(0, samples - length + 1)
+        made[:, start : start + length] = 0
+    if how.channel_dropout:
+        dropped = generator.random(channels) < how.channel_dropout
+        dropped[generator.integers(channels)] = False
+        made[dropped] = 0
+    return made
+
+
+ALL = {"noise": 0.5, "shift": 9, "channel_dropout": 0.3, "time_mask": 0.2, "scaling": 0.2, "smoothing": 0.4}
+
+
+@pytest.mark.parametrize("how", [ALL, *({name: value} for name, value in ALL.items())])
+@pytest.mark.parametrize("samples", [200, 7])  # a shift may be longer than the trial
+def test_trials_of_a_batch_have_the_bits_that_each_has_alone(how: dict[str, float], samples: int):
+    how = Perturbation(**how)
+    trials = np.random.default_rng(3).standard_normal((5, 8, samples)).astype(np.float32)
+    centre = np.linspace(-2, 2, 8, dtype=np.float32)[:, None]
+    for zero in (np.zeros_like(centre), centre):
+        together = trials.copy()
+        perturb(together, how, [np.random.default_rng([1, seed]) for seed in range(5)], zero)
+        for seed, (trial, result) in enumerate(zip(trials, together, strict=True)):
+            alone = said_step_by_step(trial - zero, how, np.random.default_rng([1, seed])) + zero
+            np.testing.assert_array_equal(result, alone)
+
+
+def test_a_pattern_of_voxels_has_the_bits_of_a_trial_of_one_sample():
+    patterns = np.random.default_rng(3).standard_normal((4, 30)).astype(np.float32)
+    trials = patterns[:, :, None].copy()
+    for values in (patterns, trials):
+        perturb(values, Perturbation(**ALL), [np.random.default_rng([2, seed]) for seed in range(4)], ZERO)
+    np.testing.assert_array_equal(patterns, trials[:, :, 0])
 
 
 def test_nothing_is_changed_by_default(trial: np.ndarray):
