@@ -93,7 +93,7 @@ def _perturb_one(
         start = int(generator.integers(0, samples - length + 1))
         trial[:, start : start + length] = 0
     if how.channel_dropout:
-        dropped = generator.random(channels) < how.channel_dropout
+        dropped = np.asarray(generator.random(channels) < how.channel_dropout)
         dropped[generator.integers(channels)] = False
         trial[dropped] = 0
 

@@ -182,7 +182,8 @@ class TrainingSettings:
         mmd_epochs (`int` or None): epochs in which it counts; None for all of them.
         tracking (`str`): "tensorboard" (its files lie in `tensorboard` beside the run), "trackio" or "none"; a line of
             JSON an epoch is always written.
-        num_workers (`int`): processes that load data; the order does not depend on it.
+        num_workers (`int` or None): processes that load data, for each process that trains; what they load does not
+            depend on it. None: none on a CPU; on a GPU up to 8, see `neuroclip_hf.training.loading.choose_workers`.
         checkpoint_minutes (`float` or None): a checkpoint is written after the first step that ends so long after the
             last one; 0 writes one after every step, None writes none. 10 minutes of work are the most that is lost
             then (ours).
@@ -209,7 +210,7 @@ class TrainingSettings:
     mmd_weight: list[float] | None = None
     mmd_epochs: int | None = None
     tracking: str = NONE
-    num_workers: int = 0
+    num_workers: int | None = None
     checkpoint_minutes: float | None = 10.0
     seed: int = 0
 
@@ -218,11 +219,11 @@ class TrainingSettings:
             raise InputError(f"batch_size is {self.batch_size}: a contrastive loss needs at least 2.")
         for name in ("epochs", "learning_rate"):
             self._check_number(name, above=True)
-        for name in ("weight_decay", "num_workers", "seed"):
+        for name in ("weight_decay", "seed"):
             self._check_number(name)
         for name in ("prompt_learning_rate", "tower_learning_rate", "max_grad_norm"):
             self._check_number(name, above=True, optional=True)
-        for name in ("checkpoint_minutes", "tower_weight_decay"):
+        for name in ("checkpoint_minutes", "num_workers", "tower_weight_decay"):
             self._check_number(name, optional=True)
         for name in ("picture_chunk_size", "halve_after", "mmd_epochs"):
             if getattr(self, name) is not None and getattr(self, name) < 1:

@@ -10,14 +10,14 @@ newest checkpoint.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
-from torch.utils.data import DataLoader
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import get_logger, progress
@@ -28,6 +28,7 @@ from neuroclip_hf.training.checkpoints import (
     write_checkpoint,
 )
 from neuroclip_hf.training.exactness import deterministic_on_cpus, rows_of_process, seed_step, without_rows
+from neuroclip_hf.training.loading import Wanted, choose_workers, load_batches
 from neuroclip_hf.training.objective import training_loss
 from neuroclip_hf.training.optimisation import Optimisation
 from neuroclip_hf.training.processes import make_accelerator, of_first_process
@@ -120,7 +121,11 @@ class _Training:
 
     def run(self, description: str) -> TrainingResult:
         record = self.record = self._stand()
-        with progress(total=self.steps, initial=record.step, desc=description, unit="step") as bar:
+        self.loaded = self._load()
+        with (
+            closing(self.loaded),
+            progress(total=self.steps, initial=record.step, desc=description, unit="step") as bar,
+        ):
             for epoch in range(record.epoch, self.settings.epochs):
                 self._run_epoch(epoch, bar, description)
         last = record.best_weights if record.best_epoch == record.epoch else copy_of_trained(self.model)
@@ -191,33 +196,39 @@ class _Training:
             get_logger().info("Going on after step %d of %d.", record.step, self.steps)
         return record
 
+    def _load(self) -> Generator[tuple[Wanted, dict[str, torch.Tensor]]]:
+        """All batches that are left, those of this process."""
+        settings, accelerator = self.settings, self.accelerator
+        workers = choose_workers(settings.num_workers, accelerator.device, accelerator.num_processes)
+        wanted = self._wanted(self.record.epoch, self.record.step)
+        return load_batches(self.dataset, self.collator, wanted, workers, settings.seed, accelerator.process_index)
+
+    def _wanted(self, first_epoch: int, step: int) -> Iterator[Wanted]:
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        for epoch in range(first_epoch, self.settings.epochs):
+            for batch in self.batches.epoch(epoch)[step - epoch * len(self.batches) :]:
+                yield Wanted(epoch, step, rows_of_process(batch, process, processes))
+                step += 1
+
     def _train_epoch(self, epoch: int, bar: Any) -> float:
         """Train what is left of an epoch; the mean loss of all its steps."""
-        getattr(self.dataset, "set_epoch", lambda _: None)(epoch)
         self.prepared.train()
-        record, process = self.record, self.accelerator.process_index
-        mine = [
-            rows_of_process(batch, process, self.accelerator.num_processes)
-            for batch in self.batches.epoch(epoch)[len(record.losses) :]
-        ]
-        loader = iter(self._loader([rows or [0] for rows in mine]))
-        batch = self._load(loader, record.step) if mine else {}
-        for place, rows in enumerate(mine, start=1):
+        record = self.record
+        left = len(self.batches) - len(record.losses)
+        loaded = [next(self.loaded)] if left else []
+        for place in range(1, left + 1):
+            wanted, batch = loaded.pop()
             self._seed(record.step)
-            loss = self._step(batch if rows else without_rows(batch))
-            if place < len(mine):
-                batch = self._load(loader, record.step + 1)  # while a GPU is still at the step
-            self._refuse_lost(loss, epoch, rows)
+            loss = self._step(batch if wanted.rows else without_rows(batch))
+            if place < left:
+                loaded.append(next(self.loaded))  # while a GPU is still at the step
+            self._refuse_lost(loss, epoch, wanted.rows)
             record.losses.append(loss)
             record.step += 1
             bar.set_postfix({"loss": f"{loss.item():.3f}", **self.shown}, refresh=False)
             bar.update()
             self._keep()
         return float(torch.stack(record.losses).mean())
-
-    def _load(self, loader: Iterator[dict[str, torch.Tensor]], step: int) -> dict[str, torch.Tensor]:
-        self._seed(step)  # somebody's own dataset may draw as well
-        return next(loader)
 
     def _seed(self, step: int) -> None:
         seed_step(self.settings.seed, step, self.accelerator.process_index)
@@ -247,11 +258,6 @@ class _Training:
             f"The loss is {loss.item()} in epoch {epoch + 1}, step {len(self.record.losses) + 1}, whose batch of "
             f"{len(rows)} held {some}: lower learning_rate, or look for extreme trials (prepare with --reject).",
             names,
-        )
-
-    def _loader(self, batches: list[list[int]]) -> DataLoader[Any]:
-        return DataLoader(
-            self.dataset, batch_sampler=batches, collate_fn=self.collator, num_workers=self.settings.num_workers
         )
 
     def _keep(self) -> None:
