@@ -117,7 +117,7 @@ def ablate(
         FloatingPointError: if the numbers of some runs were lost; the other runs are finished first.
     """
     folder, engine, process = Path(out), engine or Engine(), this_process()
-    varied = variations(over, recipe, store.info)
+    varied, missing = variations(over, recipe, store, subjects)
     works = _works(varied, [make_plan(one.apply(recipe), store, protocol, seeds, subjects) for one in varied], folder)
     trained = list({work.folder: work for work in works}.values())
     check_engine(engine, folder)
@@ -133,7 +133,7 @@ def ablate(
         return None
     refuse_failures(trained)
     works, left_out = with_finished_runs(works, store)
-    flags = [*left_out, *flags_of_subjects(store, works[0].plan.subjects)]
+    flags = [*missing, *left_out, *flags_of_subjects(store, works[0].plan.subjects)]
     report = _summarise(recipe, over, varied, works, folder, flags)
     write_json(folder / REPORT_FILE, report.to_dict())
     return report

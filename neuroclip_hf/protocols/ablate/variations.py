@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_info import StoreInfo
+from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.models.encoders.braindecode import BraindecodeConfig
-from neuroclip_hf.models.registry import ENCODERS
+from neuroclip_hf.models.encoders.base import TrialFacts
+from neuroclip_hf.models.registry import encoders_for
+from neuroclip_hf.protocols.ablate.parts import changes_for_encoder, parts_of, refused
 from neuroclip_hf.protocols.building import tower_depth
 from neuroclip_hf.training.settings import Recipe, change_recipe
 
@@ -62,53 +65,63 @@ class Variation:
         return change_recipe(recipe, self.overrides if self.applied is None else self.applied)
 
 
-def variations(over: str, recipe: Recipe, info: StoreInfo) -> list[Variation]:
-    """The variations of an ablation, the recipe itself first.
+@dataclass(frozen=True)
+class Ablated:
+    """What an ablation varies, and on what.
+
+    Args:
+        recipe (`Recipe`): what is varied.
+        store (`TrialStore`): holds the trials.
+        subjects (`list[str]`): whose trials are used.
+        flags (`list[str]`): what a reader must know of variations that cannot be; they are added while it is looked.
+    """
+
+    recipe: Recipe
+    store: TrialStore
+    subjects: list[str]
+    flags: list[str] = field(default_factory=list)
+
+    @property
+    def info(self) -> StoreInfo:
+        """Of the store."""
+        return self.store.info
+
+    def leave_out(self, name: str, why: object) -> None:
+        """Say that a variation cannot be."""
+        self.flags.append(f"Left out: {name} ({why})")
+
+
+def variations(
+    over: str, recipe: Recipe, store: TrialStore, subjects: Sequence[str] | None = None
+) -> tuple[list[Variation], list[str]]:
+    """The variations of an ablation, the recipe itself first, and what a reader must know of those that cannot be.
 
     Args:
         over (`str`): one of [`OVER`].
         recipe (`Recipe`): what is varied.
-        info (`StoreInfo`): of the store, which limits windows and channels.
+        store (`TrialStore`): limits windows, channels and encoders.
+        subjects (sequence of `str`, *optional*): whose trials are used; all of the store by default.
 
     Raises:
         InputError: for another `over`, or where there is nothing to vary.
     """
     if over not in OVER:
         raise InputError(f"--over is {over!r}: choose one of {', '.join(OVER)}.")
-    whole = Variation("the recipe", {})
-    found = [whole, *(one for one in OVER[over](recipe, info) if one.of_a_curve or one.apply(recipe) != recipe)]
+    asked = Ablated(recipe, store, store.subjects if subjects is None else [store.subject(name) for name in subjects])
+    whole = Variation(f"the recipe ({recipe.model.encoder})" if over == "encoders" else "the recipe", {})
+    found = [whole, *(one for one in OVER[over](asked) if one.of_a_curve or one.apply(recipe) != recipe)]
     if len(found) == 1:
-        raise InputError(f"--over {over}: recipe {recipe.name} has nothing of the kind that could be varied.")
-    return found
+        why = f" {' '.join(asked.flags)}" if asked.flags else ""
+        raise InputError(
+            f"--over {over}: recipe {recipe.name} ({recipe.model.kind}) has nothing of the kind that could be varied: "
+            f"vary another recipe, or another of {', '.join(OVER)}.{why}"
+        )
+    return found, asked.flags
 
 
-def _parts(recipe: Recipe, info: StoreInfo) -> list[Variation]:
-    """Each part of the method switched off alone, and all prompts together."""
-    off = [
-        Variation("without EEG perturbation", dict.fromkeys(_PERTURBATION, 0.0)),
-        Variation("without averaging of trials", {"average": [1, 1]}),
-        Variation("without softened targets", {"softening": 0.0}),
-    ]
-    if recipe.model.prompt is None:
-        return off
-    switches = {name: {f"prompt.{setting}": value} for name, (setting, value) in _PROMPT_PARTS.items()}
-    parts = [Variation(name, overrides) for name, overrides in switches.items()]
-    return [*parts, Variation("without prompts (frozen tower)", {"prompt": None}), *off]
-
-
-_PERTURBATION = ("noise", "shift", "channel_dropout", "time_mask", "scaling")
-_PROMPT_PARTS: dict[str, tuple[str, Any]] = {
-    "without shared prompts": ("shared_prompts", False),
-    "without instance prompts": ("instance_prompts", False),
-    "without dual stream": ("dual_stream", False),
-    "without dynamic filter": ("dynamic_filter", False),
-    "without cross-attention": ("cross_attention", False),
-    "spectral dynamic filter": ("filter_domain", "spectral"),
-}
-
-
-def _segments(recipe: Recipe, info: StoreInfo) -> list[Variation]:
+def _segments(asked: Ablated) -> list[Variation]:
     """Windows of a fifth of the epoch, one after the other, and windows that grow from its beginning to its end."""
+    info = asked.info
     if info.sampling_rate is None or info.num_timesteps is None:
         raise InputError(f"--over segments: the store holds {info.modality}, which has no samples in time.")
     edges = [round(place * info.num_timesteps / SEGMENTS) for place in range(SEGMENTS + 1)]
@@ -126,20 +139,51 @@ def _segments(recipe: Recipe, info: StoreInfo) -> list[Variation]:
     ]
 
 
-def _channels(recipe: Recipe, info: StoreInfo) -> list[Variation]:
-    """Each scalp region alone."""
+def _channels(asked: Ablated) -> list[Variation]:
+    """Each scalp region alone, or of patterns each region of interest."""
+    info = asked.info
+    if info.num_timesteps is None:
+        return _rois(asked)
     regions = {region: [name for name in info.channels if region_of(name) == region] for region in REGIONS}
     strange = [name for name in info.channels if region_of(name) is None]
     if strange:
         raise InputError(
             f"--over channels: {strange[0]} is no electrode of the 10-05 system, so that its place on the scalp is "
-            f"unknown ({len(strange)} such channels): prepare a store without it."
+            f"unknown ({len(strange)} such channels of {info.modality}): prepare a store without it."
         )
     return [
-        Variation(f"{region} ({len(names)} channels)", {"channels": names})
+        Variation(f"{region} ({_counted(len(names), 'channel')})", {"channels": names})
         for region, names in regions.items()
         if names
     ]
+
+
+def _rois(asked: Ablated) -> list[Variation]:
+    """Regions that all subjects have; those with fewer voxels than the recipe chooses are left out."""
+    sizes = {name: {roi: int(mask.sum()) for roi, mask in asked.store.rois(name).items()} for name in asked.subjects}
+    known = list(dict.fromkeys(roi for of_one in sizes.values() for roi in of_one))
+    if not known:
+        raise InputError(
+            f"--over channels: the store holds {asked.info.modality}, whose voxels have no place on the scalp, and "
+            "names no regions of interest (ROIs): prepare it with them."
+        )
+    found = []
+    for roi in known:
+        lacking = [name for name, of_one in sizes.items() if roi not in of_one]
+        fewest = min(of_one.get(roi, 0) for of_one in sizes.values())
+        if lacking:
+            asked.leave_out(roi, f"{', '.join(lacking)} has no such region.")
+        elif fewest < (asked.recipe.data.voxels or 0):
+            asked.leave_out(roi, f"the recipe chooses {asked.recipe.data.voxels} voxels, and it has {fewest}.")
+        else:
+            most = max(of_one[roi] for of_one in sizes.values())
+            count = _counted(most, "voxel") if fewest == most else f"{fewest} to {most} voxels"
+            found.append(Variation(f"{roi} ({count})", {"channels": None, "rois": [roi]}))
+    return found
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def region_of(channel: str) -> str | None:
@@ -149,34 +193,61 @@ def region_of(channel: str) -> str | None:
     return next((region for region, starts in REGIONS.items() if letters in starts), None)
 
 
-def _encoders(recipe: Recipe, info: StoreInfo) -> list[Variation]:
-    """Every encoder of the package with its own defaults."""
-    names = [name for name in ENCODERS if name != BraindecodeConfig.model_type]
-    return [
-        Variation(name, {"encoder": name, "encoder_settings": {}}) for name in names if name != recipe.model.encoder
-    ]
+def _encoders(asked: Ablated) -> list[Variation]:
+    """Every encoder of the package that reads such trials, with its own defaults."""
+    data, first = asked.recipe.data, asked.subjects[0]
+    part = part_of_store(asked.store, data.channels, data.window, rois=data.rois, subjects=[first])
+    rois = {name: np.flatnonzero(mask).tolist() for name, mask in part.rois(first).items()}
+    facts = TrialFacts(
+        part.trial_shape(first), part.info.sampling_rate, part.channels(first), len(asked.subjects), rois
+    )
+    fitting, others = encoders_for(facts)
+    found = []
+    for name in (name for name in fitting if name != asked.recipe.model.encoder):
+        changes, why = changes_for_encoder(asked.recipe, name)
+        if why is None:
+            found.append(Variation(name, changes))
+        else:
+            others[name] = why
+    for name, why in others.items():
+        asked.leave_out(name, why)
+    return found
 
 
-def _prompts(recipe: Recipe, info: StoreInfo) -> list[Variation]:
+def _prompts(asked: Ablated) -> list[Variation]:
     """Numbers of shared prompts, and depths."""
-    if recipe.model.prompt is None:
+    prompt = asked.recipe.model.prompt
+    if prompt is None or not prompt.get("shared_prompts", True):
         return []
-    depth = tower_depth(recipe.model)
-    numbers = [Variation(f"{count} prompts", {"prompt.num_prompt_tokens": count}) for count in NUM_PROMPTS]
+    depth = tower_depth(asked.recipe.model)
+    numbers = [Variation(_counted(count, "prompt"), {"prompt.num_prompt_tokens": count}) for count in NUM_PROMPTS]
     depths = sorted({1, max(1, depth // 2), depth})
     return [*numbers, *(Variation(f"prompt depth {count}", {"prompt.prompt_depth": count}) for count in depths)]
 
 
-def _layers(recipe: Recipe, info: StoreInfo) -> list[Variation]:
+def _layers(asked: Ablated) -> list[Variation]:
     """The tower's output, layers of it one by one, and those mixed."""
-    depth = tower_depth(recipe.model)
+    depth = tower_depth(asked.recipe.model)
     chosen = sorted({round(place) for place in np.linspace(1, depth, min(depth, MOST_LAYERS))})
     single = [Variation(f"layer {layer}", {"vision_feature_layers": [layer]}) for layer in chosen]
     mixed = Variation(f"layers {', '.join(map(str, chosen))} mixed", {"vision_feature_layers": chosen})
     return [Variation("pooled output", {"vision_feature_layers": None}), *single, mixed]
 
 
-OVER: Mapping[str, Callable[[Recipe, StoreInfo], list[Variation]]] = MappingProxyType(
+def _parts(asked: Ablated) -> list[Variation]:
+    """Each part of the method switched off alone."""
+    found = []
+    for name, overrides in parts_of(asked.recipe).items():
+        variation = Variation(name, overrides)
+        why = refused(variation.apply(asked.recipe))
+        if why is None:
+            found.append(variation)
+        else:
+            asked.leave_out(name, why)
+    return found
+
+
+OVER: Mapping[str, Callable[[Ablated], list[Variation]]] = MappingProxyType(
     {
         "parts": _parts,
         "segments": _segments,

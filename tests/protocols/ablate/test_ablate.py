@@ -70,5 +70,5 @@ def test_the_verb_prints_a_row_a_variation(store_folder, tmp_path, tiny_words, c
     words += ["--subjects", "1", "--data", str(store_folder), "--out", str(tmp_path / "out")]
     assert main(words) == 0
     shown = capsys.readouterr().out
-    for word in ("the recipe", "parietal (1 channels)", "occipital (3 channels)", "chance", "simulated data"):
+    for word in ("the recipe", "parietal (1 channel)", "occipital (3 channels)", "chance", "simulated data"):
         assert word in shown

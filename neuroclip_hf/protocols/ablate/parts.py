@@ -1,0 +1,100 @@
+"""The parts of each kind of model and what switches each of them off; what another encoder needs changed."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from neuroclip_hf.adapters.neuro_prompt.config import NeuroPromptConfig
+from neuroclip_hf.kinds import find_kind
+from neuroclip_hf.models.brainclip import BrainCLIPConfig
+from neuroclip_hf.models.brainclip.clip_space import ClipSpaceModel
+from neuroclip_hf.models.neuroclip import NeuroCLIPConfig
+from neuroclip_hf.models.registry import ENCODERS
+from neuroclip_hf.training.settings import Recipe
+
+Overrides = dict[str, Any]
+
+OF_KINDS: Mapping[str, Mapping[str, Overrides]] = MappingProxyType(
+    {
+        NeuroCLIPConfig.model_type: {"without softened targets": {"softening": 0.0}},
+        BrainCLIPConfig.model_type: {
+            "without supervision by pictures": {"image_weight": 0.0},
+            "without supervision by texts": {"text_weight": 0.0},
+            "without centring": {"centre": False},
+            "without mixed trials": {"mixco": 0.0},
+            "without soft targets": {"soft_targets": 0.0},
+            "without squared distance": {"mse_weight": 0.0},
+        },
+    }
+)
+"""What only one kind of model has, by its name."""
+
+_PERTURBATION = ("noise", "shift", "channel_dropout", "time_mask", "scaling", "smoothing")
+_OF_ALL: Mapping[str, Overrides] = MappingProxyType(
+    {
+        "without perturbation": dict.fromkeys(_PERTURBATION, 0.0),
+        "without averaging of trials": {"average": [1, 1]},
+        "without LoRA": {"lora": None},
+        "without distance between subjects": {"mmd_weight": None, "mmd_epochs": None},
+    }
+)
+
+
+def parts_of(recipe: Recipe) -> dict[str, Overrides]:
+    """Each part that a recipe may have switched off alone, and all prompts together; some it may not have.
+
+    Returns:
+        name -> overrides.
+    """
+    return {**_of_prompts(recipe.model.prompt), **OF_KINDS[recipe.model.kind], **_OF_ALL}
+
+
+def _of_prompts(prompt: Mapping[str, Any] | None) -> dict[str, Overrides]:
+    """Settings of a part that is off do nothing, so that they are no parts of such a recipe."""
+    if prompt is None:
+        return {}
+    used = NeuroPromptConfig(**prompt)
+    found: dict[str, Overrides] = {"without shared prompts": {"prompt.shared_prompts": False}}
+    if used.instance_prompts:
+        found["without instance prompts"] = {"prompt.instance_prompts": False}
+        if used.dynamic_filter:
+            found["without dual stream"] = {"prompt.dual_stream": False}
+            found["without dynamic filter"] = {"prompt.dynamic_filter": False}
+            found["spectral dynamic filter"] = {"prompt.filter_domain": "spectral"}
+        found["without cross-attention"] = {"prompt.cross_attention": False}
+    return {**found, "without prompts (frozen tower)": {"prompt": None}}
+
+
+def refused(recipe: Recipe) -> str | None:
+    """Why a recipe of a method with a part less cannot be; None where it can."""
+    own = recipe.model.kind_settings
+    if own.get("image_weight", 1.0) == 0 and own.get("text_weight", 1.0) == 0:
+        return "pictures and texts both have no weight: nothing would be learned."
+    if recipe.model.prompt is None:
+        return None
+    try:
+        NeuroPromptConfig(**recipe.model.prompt)
+    except (TypeError, ValueError) as error:
+        return f"{error}"
+    return None
+
+
+def changes_for_encoder(recipe: Recipe, name: str) -> tuple[Overrides, str | None]:
+    """What puts another encoder with its own defaults into a recipe, and why that cannot be; None where it can.
+
+    Encoders that are solved for have no use for mixed trials, soft targets or a squared distance, which are then off
+    (ours); nor does a recipe for solving say how to train.
+    """
+    model = recipe.model
+    solved, solves = ENCODERS[name][1].closed_form, ENCODERS[model.encoder.partition(":")[0]][1].closed_form
+    changes: Overrides = {"encoder": name, "encoder_settings": {}}
+    if solved == solves:
+        return changes, None
+    if solves:
+        return changes, f"it is trained by gradients, and {recipe.name} says how to solve for {model.encoder}."
+    if not issubclass(find_kind(model.kind).model_class, ClipSpaceModel):
+        return changes, f"it is solved for, and {model.kind} trains what its pictures become."
+    if model.prompt is not None or model.lora is not None:
+        return changes, "it is solved for, and the recipe trains prompts or LoRA."
+    off = {"mixco": 0.0, "soft_targets": 0.0, "mse_weight": 0.0, "brain_projection": "none"}
+    return {**changes, **off}, None
