@@ -54,9 +54,9 @@ class BrainCLIPModel(ClipSpaceModel):
     Our reading: mapping networks "linear_map", "mlp_map" and "vae_map" (any other encoder serves as well); symmetric
     InfoNCE with pictures and with texts, each with a weight, in which recordings of one concept may share the mass of
     their texts (`concept_share`); a pull towards the targets themselves (`mse_weight`); mixed trials (`mixco`);
-    softened targets (`soft_targets`). Embeddings of pictures and texts are CLIP's less their means over the training pictures, once
-    [`prepare_for_training`] measured these (`centre`): all pictures have much in common, and so have all texts, which
-    tells none from another. `clip_image_features` and `clip_text_features` are CLIP's own.
+    softened targets (`soft_targets`). Embeddings of pictures and texts are CLIP's less their means over the training
+    pictures, once [`prepare_for_training`] measured these (`centre`): all pictures have much in common, and so have
+    all texts, which tells none from another. `clip_image_features` and `clip_text_features` are CLIP's own.
 
     Trained are the encoder, the factor of the cosines and, where there are some, prompts and a projection of the
     encoder's features; the tower is frozen. Checkpoints, `from_vision_pretrained` and `picture_chunk_size` are as
