@@ -87,7 +87,7 @@ def run_subject(data: Path, subject: str, seeds: int, shuffled: int) -> dict[str
             "seeds": found,
             "shuffled": control,
             "chance": _mean(found, "chance"),
-            "trials": {name: len(store.select(name)) for name in columns.SPLITS},
+            "trials": {name: len(store.select(name)) for name in (columns.TRAIN, columns.VALIDATION, columns.TEST)},
             "skipped": skipped,
             "store": store.info.fingerprint,
             "seconds": round(time.perf_counter() - started, 1),

@@ -26,7 +26,17 @@ BOTH = "both"
 TRAIN = "train"
 VALIDATION = "validation"
 TEST = "test"
-SPLITS = (TRAIN, VALIDATION, TEST)
+IMAGERY = "imagery"  # what was imagined, from its name: nothing is on the screen
+SPLITS = (TRAIN, VALIDATION, TEST, IMAGERY)
+GALLERY_OF = {TRAIN: TRAIN, VALIDATION: TRAIN, TEST: TEST, IMAGERY: TEST}
+"""Split -> the gallery that holds its pictures: what is imagined is looked for among the test pictures."""
+
+# Channel table: one row a channel, or voxel, of a subject, where subjects differ or regions are known.
+PLACE = "place"  # of the channel in the subject's arrays, counted from 0
+NAME = "name"  # within its subject no other has it; another subject's channel of this name is the same channel
+SCALE, OFFSET = "scale", "offset"  # value = stored number x scale + offset
+COORDINATES = ("x", "y", "z")  # millimetres
+ROI = "roi_"  # before the name of a region of interest: "roi_V1" holds whether the channel lies in V1
 
 # What is known of a trial's picture, and where trials come from.
 IMAGE_TARGET, CONCEPT_TARGET = "image", "concept"

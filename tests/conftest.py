@@ -1,5 +1,6 @@
 """What every test starts from: no network, fixed seeds, one thread, and the real data where they are at hand."""
 
+import importlib.util
 import os
 import random
 import shutil
@@ -166,6 +167,15 @@ def array_store(tmp_path):
         return TrialStore(prepare_arrays(tmp_path / f"{name}.npz", tmp_path / name, protocol=protocol))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def pattern_stores():
+    """The functions of `patterns.py`: `write_patterns(path)` writes a store of two subjects with unlike voxels."""
+    spec = importlib.util.spec_from_file_location("patterns", Path(__file__).with_name("patterns.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

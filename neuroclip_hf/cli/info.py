@@ -51,7 +51,8 @@ def _made_table(values: dict[str, Any]) -> Any:
         ("source", values["source"]),
         ("recordings", f"{len(values['sources'])} files"),
         ("galleries", "; ".join(galleries)),
-        ("channels", f"{len(channels)}: {some}"),
+        *([("channels", f"{len(channels)}: {some}")] if channels else []),
+        *((f"channels of {name}", _regions(found)) for name, found in values.get("channels_by_subject", {}).items()),
         ("sampling rate", "none (patterns)" if values["sampling_rate"] is None else f"{values['sampling_rate']:g} Hz"),
         ("samples", "none (patterns)" if window is None else _samples(values["num_timesteps"], *window)),
         ("unit", values["unit"]),
@@ -63,6 +64,11 @@ def _made_table(values: dict[str, Any]) -> Any:
         *(("left over", str(Leftover(**one))) for one in values["leftovers"]),
     ]
     return table((), rows)
+
+
+def _regions(found: dict[str, Any]) -> str:
+    rois = ", ".join(f"{name} {count:,}" for name, count in found["rois"].items())
+    return f"{found['channels']:,}" + (f" (in regions: {rois})" if rois else "")
 
 
 def _samples(count: int, start: float, stop: float) -> str:

@@ -29,14 +29,24 @@ def summarise_store(path: str | Path) -> dict[str, Any]:
         "protocol": store.info.protocol,
         "target": store.info.target,
         "subjects": store.subjects,
-        **{f"{split}_trials": int(splits.get(split, 0)) for split in columns.SPLITS},
-        "channels": len(store.info.channels),
+        **{
+            f"{split}_trials": int(splits.get(split, 0))
+            for split in columns.SPLITS
+            if split in splits or split != columns.IMAGERY
+        },
+        "channels": _channel_count(store),
         "num_timesteps": store.info.num_timesteps,
         "sampling_rate": store.info.sampling_rate,
         "train_pictures": len(store.gallery(columns.TRAIN)),
         "test_pictures": len(store.gallery(columns.TEST)),
         "warnings": store.info.warnings,
     }
+
+
+def _channel_count(store: TrialStore) -> int | dict[str, int]:
+    """One number where every subject has it, else a number a subject."""
+    counts = {name: len(store.channels(name)) for name in store.subjects}
+    return counts if len(set(counts.values())) > 1 else next(iter(counts.values()))
 
 
 def describe_store(path: str | Path) -> dict[str, Any]:
@@ -46,7 +56,8 @@ def describe_store(path: str | Path) -> dict[str, Any]:
         path (path): the store.
 
     Returns:
-        Plain values, for JSON; `window` in seconds from the onset, the end not included, None for patterns.
+        Plain values, for JSON; `window` in seconds from the onset, the end not included, None for patterns. Where
+        channels are listed subject by subject, `channels` is empty and `channels_by_subject` counts them.
 
     Raises:
         InputError: if there is no store; what a killed process left of one is named.
@@ -71,6 +82,7 @@ def describe_store(path: str | Path) -> dict[str, Any]:
             for split, seen in ((split, store.gallery(split)) for split in (columns.TRAIN, columns.TEST))
         },
         "channels": made.channels,
+        **({"channels_by_subject": _by_subject(store)} if store.has_channel_table else {}),
         "num_timesteps": made.num_timesteps,
         "sampling_rate": made.sampling_rate,
         "window": None if made.window is None else [round(edge, 6) for edge in made.window],
@@ -82,6 +94,17 @@ def describe_store(path: str | Path) -> dict[str, Any]:
         "sources": made.sources,
         "warnings": made.warnings,
         "leftovers": [one.to_dict() for one in leftovers],
+    }
+
+
+def _by_subject(store: TrialStore) -> dict[str, dict[str, Any]]:
+    """Subject -> how many channels it has, and how many of them lie in each region of interest."""
+    return {
+        name: {
+            "channels": len(store.channels(name)),
+            "rois": {roi: int(mask.sum()) for roi, mask in store.rois(name).items()},
+        }
+        for name in store.subjects
     }
 
 

@@ -16,8 +16,10 @@ from PIL import Image
 from neuroclip_hf import columns
 from neuroclip_hf.data.halves import widen
 from neuroclip_hf.data.pictures import open_picture
+from neuroclip_hf.data.store_channels import SubjectChannels, channels_of_info, read_channels, refuse_unlike
 from neuroclip_hf.data.store_info import read_store_info
 from neuroclip_hf.data.store_layout import (
+    CHANNELS_FILE,
     PICTURE_COLUMNS,
     PICTURES_FILE,
     PICTURES_FOLDER,
@@ -49,7 +51,8 @@ class TrialStore:
         self.trials = _read_table(self.path / TRIALS_FILE, TRIAL_COLUMNS)
         self.pictures = _read_table(self.path / PICTURES_FILE, PICTURE_COLUMNS)
         self._check_paths()
-        self._arrays = TrialArrays(self.path, self.trials, self.info.trial_shape)
+        self._own_channels = self._read_channels()
+        self._arrays = TrialArrays(self.path, self.trials, {name: self.trial_shape(name) for name in self.subjects})
         self._picture_files = dict(
             zip(self.pictures[columns.IMAGE_ID], self.pictures[columns.PICTURE_FILE], strict=True)
         )
@@ -58,6 +61,11 @@ class TrialStore:
     def subjects(self) -> list[str]:
         """Subjects in the order of their first trial."""
         return list(dict.fromkeys(self.trials[columns.SUBJECT]))
+
+    @property
+    def readable_subjects(self) -> list[str]:
+        """Subjects whose trials can be read here: all of a store, those with its channels of a view."""
+        return self.subjects
 
     @property
     def concepts_only(self) -> bool:
@@ -75,6 +83,59 @@ class TrialStore:
         if found is None:
             raise InputError(f"{self.path} holds no subject {name}; it holds {', '.join(self.subjects)}.")
         return found
+
+    @property
+    def has_channel_table(self) -> bool:
+        """Whether channels are listed subject by subject, with regions, rather than once in `info`, which has none."""
+        return CHANNELS_FILE in self.info.checksums
+
+    def subject_channels(self, subject: str) -> SubjectChannels:
+        """The channels, or voxels, of a subject: names, scale, offset, regions of interest and coordinates.
+
+        Raises:
+            InputError: for a subject that the store does not hold.
+        """
+        return self._own_channels[self.subject(subject)]
+
+    def channels(self, subject: str) -> list[str]:
+        """Names of the channels, or voxels, of a subject, in the order in which its trials are read.
+
+        Raises:
+            InputError: for a subject that the store does not hold.
+        """
+        return self.subject_channels(subject).names
+
+    def rois(self, subject: str) -> dict[str, NDArray[np.bool_]]:
+        """Regions of interest of a subject: name -> which of its channels lie in it; they may overlap.
+
+        Raises:
+            InputError: for a subject that the store does not hold.
+        """
+        return self.subject_channels(subject).rois
+
+    def trial_shape(self, subject: str) -> tuple[int, ...]:
+        """Shape of one trial of a subject: `(channels, samples)`, or `(voxels,)` for patterns."""
+        return (len(self.channels(subject)), *self.info.trial_shape[1:])
+
+    def of_subjects(self, subjects: Sequence[str] | None = None) -> "TrialStore":
+        """The store as it reads the trials of some subjects: its `info` has their channels, scale and offset.
+
+        The tables keep all rows, so that a row number means the same trial; trials of a subject with other channels
+        are refused. A store that lists its channels in `info` is returned as it is.
+
+        Args:
+            subjects (sequence of `str`, *optional*): who; all by default, or those of a view that is one already.
+
+        Raises:
+            InputError: for a subject that the store does not hold, or subjects whose channels differ.
+        """
+        from neuroclip_hf.data.store_view import SubjectsView  # which is a store itself
+
+        if not self.has_channel_table or (subjects is None and self.info.channels):
+            return self
+        names = self.subjects if subjects is None else [self.subject(name) for name in subjects]
+        refuse_unlike(self.path, {name: self.subject_channels(name) for name in names})
+        return self if self.info.channels else SubjectsView(self, names)
 
     def select(self, split: str, subjects: Sequence[str] | None = None) -> NDArray[np.int64]:
         """Rows of the trial table that belong to a split, and to the subjects if any are named.
@@ -97,8 +158,9 @@ class TrialStore:
             `numpy.ndarray` of shape `(trials, channels, samples)`, or `(trials, voxels)` for patterns.
 
         Raises:
-            InputError: for a row that the table does not have.
+            InputError: for a row that the table does not have, or subjects whose channels differ.
         """
+        self._refuse_unlike_trials(trials)
         return self._arrays.convert(trials, self._write_in_unit)
 
     def read_stored(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float16]:
@@ -113,8 +175,9 @@ class TrialStore:
             `numpy.ndarray` of shape `(trials, channels, samples)`, or `(trials, voxels)` for patterns.
 
         Raises:
-            InputError: for a row that the table does not have.
+            InputError: for a row that the table does not have, or subjects whose channels differ.
         """
+        self._refuse_unlike_trials(trials)
         return self._arrays.copy(trials)
 
     def read_means(self, groups: Sequence[Sequence[int] | NDArray[np.int64]]) -> NDArray[np.float32]:
@@ -129,16 +192,18 @@ class TrialStore:
             `numpy.ndarray` of shape `(groups, channels, samples)`, or `(groups, voxels)` for patterns.
 
         Raises:
-            InputError: for an empty group, or a row that the table does not have.
+            InputError: for an empty group, a row that the table does not have, or subjects whose channels differ.
         """
         lengths = [len(group) for group in groups]
         if 0 in lengths:
             raise InputError(f"{self.path}: a mean of no trials was asked for: name at least one.")
         if all(length == 1 for length in lengths):
             return self.read([trial for (trial,) in groups])
-        means = np.empty((len(groups), *self.info.trial_shape), dtype=np.float32)
+        means = np.empty((0,), dtype=np.float32)
         for some in _together(lengths):
             values = self.read(np.concatenate(groups[some]))
+            if not len(means):
+                means = np.empty((len(groups), *values.shape[1:]), dtype=np.float32)
             ends = np.cumsum(lengths[some])
             for mean, end, length in zip(means[some], ends, lengths[some], strict=True):
                 np.add.reduce(values[end - length : end], axis=0, out=mean)
@@ -146,8 +211,8 @@ class TrialStore:
         return means
 
     def gallery(self, split: str) -> pd.DataFrame:
-        """Rows of the picture table that `split` may see ("validation" sees the training pictures)."""
-        seen = columns.TEST if split == columns.TEST else columns.TRAIN
+        """Rows of the picture table that `split` may see: validation those of training, imagery those of the test."""
+        seen = columns.GALLERY_OF[split]
         return self.pictures[self.pictures[columns.GALLERY].isin([seen, columns.BOTH])].reset_index(drop=True)
 
     def open_picture(self, image_id: str) -> Image.Image:
@@ -168,20 +233,21 @@ class TrialStore:
             return None
         return np.concatenate([load_array(self.path / covariance_name(name)) for name in names])
 
-    def _write_in_unit(self, stored: NDArray[np.float16], values: NDArray[np.float32]) -> None:
-        widen(stored, values, self._scale)
-        if self._offset is not None:
-            values += self._offset
+    def _write_in_unit(self, subject: str, stored: NDArray[np.float16], values: NDArray[np.float32]) -> None:
+        scale, offset = self._units[subject]
+        widen(stored, values, scale)
+        if offset is not None:
+            values += offset
 
     @cached_property
-    def _scale(self) -> NDArray[np.float32] | None:
-        return self._by_channel(self.info.scale, 1.0)
+    def _units(self) -> dict[str, tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]]:
+        """Subject -> scale and offset."""
+        return {
+            name: (self._by_channel(mine.scale, 1.0), self._by_channel(mine.offset, 0.0))
+            for name, mine in self._own_channels.items()
+        }
 
-    @cached_property
-    def _offset(self) -> NDArray[np.float32] | None:
-        return self._by_channel(self.info.offset, 0.0)
-
-    def _by_channel(self, values: Sequence[float], nothing: float) -> NDArray[np.float32] | None:
+    def _by_channel(self, values: NDArray[np.float64], nothing: float) -> NDArray[np.float32] | None:
         """Broadcasts against a trial; one number where all channels share it, and None where it changes nothing."""
         found = np.asarray(values, dtype=np.float32)
         if (found == nothing).all():
@@ -189,6 +255,22 @@ class TrialStore:
         if len(found) and (found == found[0]).all():
             return found[:1].reshape(())
         return found.reshape(-1, *(1,) * (len(self.info.trial_shape) - 1))
+
+    def _read_channels(self) -> dict[str, SubjectChannels]:
+        if self.has_channel_table:
+            return read_channels(self.path, self.subjects)
+        every = channels_of_info(self.info)
+        return dict.fromkeys(self.subjects, every)
+
+    @cached_property
+    def _all_alike(self) -> bool:
+        found = list(self._own_channels.values())
+        return all(found[0].alike(other) for other in found[1:])
+
+    def _refuse_unlike_trials(self, trials: Sequence[int] | NDArray[np.int64]) -> None:
+        if not self._all_alike:
+            mine = self._arrays.subjects_of(trials)
+            refuse_unlike(self.path, {name: self._own_channels[name] for name in mine})
 
     def _check_paths(self) -> None:
         """Stores are exchanged: nothing in a table may lead outside the folder."""

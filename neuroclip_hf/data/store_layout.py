@@ -5,8 +5,11 @@ STORE/
   store.json             what it holds, how it was made, checksums
   trials.parquet         one row a trial (columns in `neuroclip_hf.columns`)
   pictures.parquet       one row a picture
+  channels.parquet       one row a channel of a subject, where subjects differ or regions of interest are known; other
+                         stores have their channels in store.json
   pictures/...           the picture files, each once
-  sub-01/train.npy       float16 (trials, channels, samples), or (trials, voxels); likewise validation.npy, test.npy
+  sub-01/train.npy       float16 (trials, channels, samples), or (trials, voxels); likewise validation.npy, test.npy,
+                         imagery.npy
   sub-01/covariance.npy  float64 (sessions, channels, channels) of the subject's own training epochs, where the trials
                          were whitened here
 ```
@@ -18,11 +21,11 @@ import re
 from neuroclip_hf import columns
 
 STORE_FILE = "store.json"
-TRIALS_FILE, PICTURES_FILE = "trials.parquet", "pictures.parquet"
+TRIALS_FILE, PICTURES_FILE, CHANNELS_FILE = "trials.parquet", "pictures.parquet", "channels.parquet"
 PICTURES_FOLDER = "pictures"
 SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What a subject may be called, since its trials lie in a folder of that name."""
-TAKEN_NAMES = (PICTURES_FOLDER, PICTURES_FILE, TRIALS_FILE, STORE_FILE)
+TAKEN_NAMES = (PICTURES_FOLDER, PICTURES_FILE, TRIALS_FILE, CHANNELS_FILE, STORE_FILE)
 """What lies beside those folders; some systems do not tell small letters from capitals."""
 TRIAL_COLUMNS = (
     columns.SUBJECT,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_channels import SubjectChannels
 from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_view import StoreView
 from neuroclip_hf.data.things_eeg2 import FACTS
@@ -14,11 +15,17 @@ from neuroclip_hf.errors import InputError
 
 OCCIPITAL = "occipital"
 """Stands for the 17 occipito-parietal channels that work on THINGS-EEG2 uses within a subject."""
+_MOST_LISTED = 400  # more channels than any cap or helmet has
 _TOLERANCE = 1e-3  # of a sample, by which a time may miss one
 
 
 def part_of_store(
-    store: TrialStore, channels: Sequence[str] | None = None, window: Sequence[float] | None = None
+    store: TrialStore,
+    channels: Sequence[str] | None = None,
+    window: Sequence[float] | None = None,
+    *,
+    rois: Sequence[str] | None = None,
+    subjects: Sequence[str] | None = None,
 ) -> TrialStore:
     """A store of which only some channels and samples are read; tables and pictures are the same.
 
@@ -27,10 +34,21 @@ def part_of_store(
         channels (sequence of `str`, *optional*): names, in this order, or "occipital"; all by default. Channels are
             picked after whitening, as the field does.
         window (two `float`, *optional*): seconds from the onset, the end not included; all samples by default.
+        rois (sequence of `str`, *optional*): regions of interest, whose channels are read, those in several once, in
+            the store's order; in place of `channels`.
+        subjects (sequence of `str`, *optional*): whose trials will be read, where channels are listed subject by
+            subject, see [`TrialStore.of_subjects`]; all by default.
 
     Raises:
-        InputError: for a channel or a time that the store does not hold.
+        InputError: for a channel, a region or a time that the store does not hold, and for subjects whose channels
+            differ.
     """
+    store = store.of_subjects(subjects)
+    if rois is not None:
+        if channels is not None:
+            raise InputError(f"rois is {list(rois)} and channels {list(channels)}: give one of the two.")
+        example = store.readable_subjects[0]
+        channels = store.subject_channels(example).union(rois, f"{store.path}, {example},")
     info = store.info
     names = list(info.channels) if channels is None else _names(store, channels)
     samples = slice(0, info.num_timesteps) if window is None else _samples(store, window)
@@ -43,8 +61,8 @@ class _StorePart(StoreView):
     """See [`part_of_store`]."""
 
     def __init__(self, whole: TrialStore, names: list[str], samples: slice) -> None:
+        self._picks = np.array(_places(whole.info, names))
         super().__init__(whole, _part_info(whole.info, names, samples))
-        self._picks = np.array([whole.info.channels.index(name) for name in names])
         self._samples = samples
 
     def change(self, values: NDArray[np.float32], trials: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -52,13 +70,17 @@ class _StorePart(StoreView):
             values = values[:, self._picks]
         return np.ascontiguousarray(values[..., self._samples] if values.ndim > 2 else values)
 
+    def subject_channels(self, subject: str) -> SubjectChannels:
+        """See [`TrialStore`]."""
+        return super().subject_channels(subject).pick(self._picks)
+
     def covariances(self, subjects: Sequence[str] | None = None) -> NDArray[np.float64] | None:
         """None where channels were picked: nothing was whitened by the covariance of these alone."""
         return super().covariances(subjects) if self.info.channels == self.whole.info.channels else None
 
 
 def _part_info(info: StoreInfo, names: list[str], samples: slice) -> StoreInfo:
-    picks = [info.channels.index(name) for name in names]
+    picks = _places(info, names)
     start = info.window_start
     if info.sampling_rate is not None:
         start = round(start + samples.start / info.sampling_rate, 9)
@@ -73,15 +95,32 @@ def _part_info(info: StoreInfo, names: list[str], samples: slice) -> StoreInfo:
     )
 
 
+def _places(info: StoreInfo, names: Sequence[str]) -> list[int]:
+    place_of = {name: place for place, name in enumerate(info.channels)}
+    return [place_of[name] for name in names]
+
+
 def _names(store: TrialStore, channels: Sequence[str]) -> list[str]:
     names = list(FACTS.occipital_channels) if list(channels) == [OCCIPITAL] else list(channels)
-    missing = [name for name in names if name not in store.info.channels]
+    held = set(store.info.channels)
+    missing = [name for name in names if name not in held]
     if missing or not names or len(set(names)) < len(names):
-        what = f"lacks {', '.join(missing)}" if missing else "is asked for none, or for one of them twice"
+        what = f"lacks {listed(missing)}" if missing else "is asked for none, or for one of them twice"
         raise InputError(
-            f"channels is {list(channels)}, and {store.path} {what}; it has {', '.join(store.info.channels)}."
+            f"channels is {_short(channels)}, and {store.path} {what}; it has {listed(store.info.channels)}."
         )
     return names
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: all of a cap's channels, of a brain's voxels the first few and how many there are."""
+    if len(names) <= _MOST_LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[:3])}, ... ({len(names)} in all)"
+
+
+def _short(names: Sequence[str]) -> list[str] | str:
+    return list(names) if len(names) <= _MOST_LISTED else f"[{listed(names)}]"
 
 
 def _samples(store: TrialStore, window: Sequence[float]) -> slice:

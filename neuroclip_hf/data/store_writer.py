@@ -19,8 +19,10 @@ from neuroclip_hf.data._threads import one_blas_thread
 from neuroclip_hf.data.growing_array import GrowingArray
 from neuroclip_hf.data.leftovers import sweep
 from neuroclip_hf.data.splits import check_splits
+from neuroclip_hf.data.store_channels import SubjectChannels, channel_table, channels_of_info
 from neuroclip_hf.data.store_info import StoreInfo, write_store_info
 from neuroclip_hf.data.store_layout import (
+    CHANNELS_FILE,
     PICTURE_COLUMNS,
     PICTURES_FILE,
     PICTURES_FOLDER,
@@ -34,17 +36,13 @@ from neuroclip_hf.data.store_layout import (
     covariance_name,
     picture_name,
 )
+from neuroclip_hf.data.store_rounding import to_float16
 from neuroclip_hf.data.trial_arrays import trial_digest
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, sha256, write_array
 
 BLOCK = 256
 """Trials converted at once (ours): bounds the float64 copies."""
-MAX_ROUNDING = 0.02
-"""Largest rounding error of float16, relative to a channel's standard deviation, that a store accepts (ours)."""
-
-FLAT = 1e-3
-"""A channel whose standard deviation is below this part of the largest has no signal to lose (ours)."""
 
 
 class StoreWriter:
@@ -61,6 +59,45 @@ class StoreWriter:
         self._tables: list[pd.DataFrame] = []
         self._pictures: list[dict[str, Any]] = []
         self._arrays: dict[tuple[str, str], GrowingArray] = {}
+        self._channels: dict[str, SubjectChannels] = {}
+
+    def add_channels(self, subject: str, channels: SubjectChannels) -> None:
+        """Say what channels, or voxels, a subject has, before its trials; `info` then lists no channel, scale, offset.
+
+        For subjects that differ, and wherever regions of interest or coordinates are known; then for every subject.
+
+        Args:
+            subject (`str`): whose they are.
+            channels ([`SubjectChannels`]): in the order of its trials.
+
+        Raises:
+            InputError: for channels whose parts do not fit, see [`SubjectChannels.check`].
+            ValueError: if `info` lists channels, or the subject's are known already.
+        """
+        if self.info.channels or self.info.scale or self.info.offset:
+            raise ValueError("info lists channels: a store has them there or in a table, not in both")
+        if subject in self._channels:
+            raise ValueError(f"the channels of {subject} were given before")
+        try:
+            channels.check()
+        except InputError as error:
+            raise InputError(f"{subject}: {error}") from None
+        self._channels[subject] = channels
+
+    def channels_of(self, subject: str) -> SubjectChannels:
+        """Of a subject: those of the table, where there is one, else those that `info` lists for everybody.
+
+        Raises:
+            ValueError: if [`add_channels`] was to say them and did not.
+        """
+        if self.info.channels:
+            return channels_of_info(self.info)
+        if subject not in self._channels:
+            raise ValueError(f"info lists no channels, and those of {subject} were not given: call add_channels first")
+        return self._channels[subject]
+
+    def _trial_shape(self, subject: str) -> tuple[int, ...]:
+        return (len(self.channels_of(subject).names), *self.info.trial_shape[1:])
 
     def add_trials(
         self, subject: str, split: str, values: NDArray[np.floating], rows: list[dict[str, Any]], origin: str
@@ -84,14 +121,14 @@ class StoreWriter:
             raise InputError(
                 f"{origin}: subject {subject!r} is called as a part of the store itself: call it otherwise."
             )
-        shape = self.info.trial_shape
+        shape, channels = self._trial_shape(subject), self.channels_of(subject)
         if values.shape != (len(rows), *shape):
             raise ValueError(f"{origin}: trials of shape {values.shape} do not fit {len(rows)} rows of {shape}")
         key = (subject, split)
         if key not in self._arrays:
             self._arrays[key] = GrowingArray(self.folder / array_name(subject, split), shape)
         for start in range(0, len(values), BLOCK):
-            stored = self._to_float16(values[start : start + BLOCK], origin)
+            stored = to_float16(values[start : start + BLOCK], channels, self.info.unit, origin)
             first = self._arrays[key].append(stored)
             table = pd.DataFrame(rows[start : start + BLOCK])
             own = {
@@ -137,7 +174,8 @@ class StoreWriter:
             ValueError: if an array holds fewer rows.
         """
         for name, count in rows.items():
-            self._arrays[array_of(name)] = GrowingArray(self.folder / name, self.info.trial_shape, count)
+            subject, split = array_of(name)
+            self._arrays[subject, split] = GrowingArray(self.folder / name, self._trial_shape(subject), count)
         self._tables = [table for table in tables if len(table)]
 
     def add_picture(self, image_id: str, concept: str, gallery: str, source: Path | Image.Image, caption: str) -> None:
@@ -190,6 +228,8 @@ class StoreWriter:
         self._refuse_shared_pictures(pictures)
         trials.to_parquet(self.folder / TRIALS_FILE, index=False)
         pictures.to_parquet(self.folder / PICTURES_FILE, index=False)
+        if self._channels:
+            channel_table(self._channels).to_parquet(self.folder / CHANNELS_FILE, index=False)
         info = replace(self.info, checksums=_checksums(self.folder), versions=library_versions())
         write_store_info(self.folder, info)
 
@@ -210,43 +250,6 @@ class StoreWriter:
                     f"pictures {first!r} ({where}) and {image_id!r} ({gallery}) are the same file, which protocol "
                     f"{self.info.protocol} forbids: leave one out, or say --protocol {columns.NEW_TRIALS}."
                 )
-
-    def _to_float16(self, values: NDArray[np.floating], origin: str) -> NDArray[np.float16]:
-        shape = (-1,) + (1,) * (values.ndim - 2)
-        scale = np.asarray(self.info.scale, dtype=np.float64).reshape(shape)
-        exact = (values - np.asarray(self.info.offset, dtype=np.float64).reshape(shape)) / scale
-        with np.errstate(over="ignore"):
-            stored = exact.astype(np.float16)
-        if not np.isfinite(stored).all():
-            channel = self.info.channels[int(np.argwhere(~np.isfinite(stored))[0][1])]
-            raise InputError(
-                f"{origin}: channel {channel} holds NaN or {np.nanmax(np.abs(exact)):.3g} times what a store counts "
-                f"in ({scale.flat[0]:g} {self.info.unit}), beyond what it can hold: check the unit, filter or reject."
-            )
-        if len(values) > 1 or values.ndim == 3:
-            self._check_rounding(exact, stored, origin)
-        return stored
-
-    def _check_rounding(self, exact: NDArray[np.float64], stored: NDArray[np.float16], origin: str) -> None:
-        samples = (0, 2) if exact.ndim == 3 else 0
-        # Few patterns may be alike by chance; what a pattern is stored in has a standard deviation of about one.
-        spread = exact.std(axis=-1).mean(axis=0) if exact.ndim == 3 else np.maximum(exact.std(axis=0), 1.0)
-        rounding = np.abs(stored.astype(np.float64) - exact).mean(axis=samples)
-        lost = (rounding > MAX_ROUNDING * spread) & (spread > FLAT * spread.max())
-        if not lost.any():
-            return
-        worst = int(np.flatnonzero(lost)[0])
-        name, level = self.info.channels[worst], np.abs(exact.mean(axis=samples)[worst])
-        if level < spread[worst]:
-            size = f"{spread[worst] * self.info.scale[worst]:.3g} {self.info.unit}"
-            raise InputError(
-                f"{origin}: the values of channel {name} (standard deviation {size}) are so small that float16 would "
-                "round them away: check the unit."
-            )
-        raise InputError(
-            f"{origin}: channel {name} sits so far from zero that float16 would round its signal away: subtract a "
-            "baseline or filter the drift out."
-        )
 
 
 @contextmanager

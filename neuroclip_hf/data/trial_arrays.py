@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -31,19 +31,30 @@ class TrialArrays:
     Args:
         path (`Path`): the store's folder.
         trials (`pandas.DataFrame`): its trial table.
-        trial_shape (`tuple` of `int`): of one trial.
+        shapes (mapping): subject -> shape of one trial. Trials of different shapes cannot be read together.
 
     Raises:
         InputError: if an array is missing, or does not fit the trial table.
     """
 
-    def __init__(self, path: Path, trials: pd.DataFrame, trial_shape: tuple[int, ...]) -> None:
-        self._path, self._trial_shape = path, trial_shape
+    def __init__(self, path: Path, trials: pd.DataFrame, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._path = path
         groups = trials.groupby([columns.SUBJECT, columns.SPLIT])
         self._file_of: NDArray[np.int64] = groups.ngroup().to_numpy(np.int64)
         self._row_of: NDArray[np.int64] = trials[columns.ROW].to_numpy(np.int64)
         self._files = [path / array_name(str(subject), str(split)) for subject, split in groups.groups]
+        self._subjects = [str(subject) for subject, _ in groups.groups]
+        self._shapes = [shapes[subject] for subject in self._subjects]
         self._check()
+
+    def subjects_of(self, trials: Sequence[int] | NDArray[np.int64]) -> list[str]:
+        """Whose trials these rows of the trial table are, each subject once.
+
+        Raises:
+            InputError: for a row that the table does not have.
+        """
+        files, _ = self._places(trials)
+        return list(dict.fromkeys(self._subjects[file] for file in np.unique(files)))
 
     def copy(self, trials: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float16]:
         """Trials by their rows of the trial table, `(trials, channels, samples)` or `(trials, voxels)`.
@@ -52,7 +63,8 @@ class TrialArrays:
             InputError: for a row that the table does not have.
         """
         files, rows = self._places(trials)
-        values = np.empty((len(rows), *self._trial_shape), dtype=np.float16)
+        shape = self._shape_of(files)
+        values = np.empty((len(rows), *shape), dtype=np.float16)
 
         def copy(blocks: Iterable[Block]) -> None:
             for file, places in blocks:
@@ -61,34 +73,35 @@ class TrialArrays:
                 else:
                     values[places] = self._mapped[file][rows[places]]
 
-        share_out(copy, self._blocks(files, self._trials_of(COPIED_NUMBERS)))
+        share_out(copy, self._blocks(files, _trials_of(COPIED_NUMBERS, shape)))
         return values
 
     def convert(
         self,
         trials: Sequence[int] | NDArray[np.int64],
-        write: Callable[[NDArray[np.float16], NDArray[np.float32]], object],
+        write: Callable[[str, NDArray[np.float16], NDArray[np.float32]], object],
     ) -> NDArray[np.float32]:
-        """The same in float32, as `write(stored, out)` makes them of a few trials at a time, in several threads.
+        """The same in float32, as `write(subject, stored, out)` makes them of a few trials at a time, in threads.
 
         Raises:
             InputError: for a row that the table does not have.
         """
         files, rows = self._places(trials)
-        size = self._trials_of(BLOCK_NUMBERS)
-        values = np.empty((len(rows), *self._trial_shape), dtype=np.float32)
+        shape = self._shape_of(files)
+        size = _trials_of(BLOCK_NUMBERS, shape)
+        values = np.empty((len(rows), *shape), dtype=np.float32)
 
         def convert(blocks: Iterable[Block]) -> None:
             with one_thread_in_each():
-                stored = np.empty((min(size, len(rows)), *self._trial_shape), dtype=np.float16)
+                stored = np.empty((min(size, len(rows)), *shape), dtype=np.float16)
                 for file, places in blocks:
-                    mine = rows[places]
+                    mine, subject = rows[places], self._subjects[file]
                     _take(self._mapped[file], mine, stored[: len(mine)])
                     if isinstance(places, slice):
-                        write(stored[: len(mine)], values[places])
+                        write(subject, stored[: len(mine)], values[places])
                     else:
-                        converted = np.empty((len(mine), *self._trial_shape), dtype=np.float32)
-                        write(stored[: len(mine)], converted)
+                        converted = np.empty((len(mine), *shape), dtype=np.float32)
+                        write(subject, stored[: len(mine)], converted)
                         values[places] = converted
 
         share_out(convert, self._blocks(files, size))
@@ -113,8 +126,12 @@ class TrialArrays:
             )
         return self._file_of[wanted], self._row_of[wanted]
 
-    def _trials_of(self, numbers: int) -> int:
-        return max(1, numbers // max(1, math.prod(self._trial_shape)))
+    def _shape_of(self, files: NDArray[np.int64]) -> tuple[int, ...]:
+        """Of the trials of some files, which have one; without files, that of the first subject."""
+        shapes = dict.fromkeys(self._shapes[file] for file in np.unique(files))
+        if len(shapes) > 1:
+            raise InputError(f"{self._path}: trials of {' and '.join(map(str, shapes))} cannot be read together.")
+        return next(iter(shapes or self._shapes), ())
 
     @staticmethod
     def _blocks(files: NDArray[np.int64], size: int) -> list[Block]:
@@ -142,12 +159,16 @@ class TrialArrays:
                 raise InputError(
                     f"{self._path / TRIALS_FILE} misses rows of {subject}, {split}: make the store again."
                 )
-            expected = (len(rows), *self._trial_shape)
+            expected = (len(rows), *self._shapes[file])
             if array.shape != expected or array.dtype != np.float16:
                 raise InputError(
                     f"{path} has shape {array.shape} and type {array.dtype}, but the trial table asks for {expected} "
                     "and float16: make the store again."
                 )
+
+
+def _trials_of(numbers: int, shape: tuple[int, ...]) -> int:
+    return max(1, numbers // max(1, math.prod(shape)))
 
 
 def _take(array: NDArray[np.float16], rows: NDArray[np.int64], out: NDArray[np.float16]) -> None:

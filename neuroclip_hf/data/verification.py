@@ -20,10 +20,12 @@ from neuroclip_hf.data.splits import check_splits
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_info import WITHOUT_PICTURES, StoreInfo, read_store_info, signed
 from neuroclip_hf.data.store_layout import (
+    CHANNELS_FILE,
     PICTURES_FILE,
     STORE_FILE,
     TRIALS_FILE,
     array_name,
+    array_of,
     covariance_name,
     is_inside,
     is_picture,
@@ -152,6 +154,8 @@ def _wrong_settings(info: StoreInfo) -> Iterator[Problem]:
     for name, value, choices in allowed:
         if value not in choices:
             yield Problem(STORE_FILE, f"{name} is {value!r}, which is none of {', '.join(choices)}")
+    if CHANNELS_FILE in info.checksums and info.channels:
+        yield Problem(STORE_FILE, f"it lists channels, which {CHANNELS_FILE} lists too", "make the store again")
     if len(set(info.channels)) != len(info.channels):
         yield Problem(STORE_FILE, "a channel's name comes twice")
 
@@ -175,7 +179,8 @@ def _wrong_tables(store: TrialStore) -> Iterator[Problem]:
 
 def _expected_files(store: TrialStore) -> set[str]:
     arrays = {array_name(subject, split) for subject, split, _ in array_groups(store.trials)}
-    return arrays | {TRIALS_FILE, PICTURES_FILE, *store.pictures[columns.PICTURE_FILE]}
+    table = {CHANNELS_FILE} if store.has_channel_table else set()
+    return arrays | table | {TRIALS_FILE, PICTURES_FILE, *store.pictures[columns.PICTURE_FILE]}
 
 
 def _strange_files(store: TrialStore) -> Iterator[Problem]:
@@ -228,7 +233,7 @@ def _wrong_values(store: TrialStore) -> Iterator[Problem]:
 
 def _wrong_array(store: TrialStore, name: str, rows: pd.DataFrame, advance: Callable[[int], Any]) -> Problem | None:
     digests = rows[columns.DIGEST].to_numpy()
-    shape = store.info.trial_shape
+    shape = store.trial_shape(array_of(name)[0])
     size = max(1, BLOCK // math.prod(shape))
     for start, values in read_blocks(store.path / name, range(len(rows)), size, shape):
         advance(len(values))

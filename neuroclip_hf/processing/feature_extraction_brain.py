@@ -15,7 +15,9 @@ from neuroclip_hf.data.whitening import whitening_matrix
 from neuroclip_hf.errors import InputError
 
 FIT_TRIALS = 2048
-"""Training trials, evenly spread, that the scale is measured on (ours): bounds memory, and more change nothing."""
+"""Training trials, evenly spread, that the scale is measured on (ours): bounds memory, and more change nothing. Of
+patterns all trials are taken, so many at a time."""
+_MOST_NAMED = 400  # more channels than any cap or helmet has
 
 
 class BrainFeatureExtractor(FeatureExtractionMixin):
@@ -28,13 +30,16 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         window_start (`float`): seconds from the onset to the first sample.
         unit (`str`): what values are given in: "V", "T", "sd" (whitened) or "au".
         mean (`list[float]`): of each channel over the training trials, in `unit`.
-        std (`float`): of all channels together over the training trials, in `unit`. One number (ours): a number for
-            each channel would lift the channels that carry least.
+        std (`float` or `list[float]`): of all channels together over the training trials, in `unit`. One number
+            (ours): a number for each channel would lift the channels that carry least. Patterns have one a voxel, as
+            work on fMRI does, since their units differ by voxel.
         epochs (`dict`, *optional*): settings that cut a recording the same way (`EpochSettings`); None where the
             trials did not come from recordings.
         whitening (`list[list[float]]`, *optional*): matrix `(channels, channels)` from the mean noise covariance of
             the training sessions, for recordings of sessions that were not trained on.
         subjects (`list[str]`, *optional*): whose trials were trained on.
+        rois (`dict`, *optional*): region of interest -> places in `channel_names` of the voxels that lie in it, as far
+            as the store knew regions; they may overlap, and a voxel may lie in none.
     """
 
     def __init__(
@@ -45,10 +50,11 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         window_start: float = 0.0,
         unit: str = "V",
         mean: list[float] | None = None,
-        std: float = 1.0,
+        std: float | list[float] = 1.0,
         epochs: dict[str, Any] | None = None,
         whitening: list[list[float]] | None = None,
         subjects: list[str] | None = None,
+        rois: dict[str, list[int]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -62,17 +68,29 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         self.epochs = epochs
         self.whitening = whitening
         self.subjects = subjects or []
+        self.rois = rois or {}
         self._check()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `rois` only where there are any, so that other checkpoints stay as they were."""
+        values: dict[str, Any] = super().to_dict()
+        return {name: value for name, value in values.items() if name != "rois" or value}
 
     def _check(self) -> None:
         count = len(self.channel_names)
-        numbers = np.array([*self.mean, self.std, self.sampling_rate or 1.0, self.num_timesteps or 1], dtype=object)
+        spread = self.std if isinstance(self.std, list) else [self.std]
+        numbers = np.array([*self.mean, *spread, self.sampling_rate or 1.0, self.num_timesteps or 1], dtype=object)
         if not all(isinstance(number, (int, float)) and np.isfinite(number) for number in numbers):
             raise InputError("mean, std, sampling_rate and num_timesteps of the brain side must be numbers.")
-        if len(self.mean) != count or not self.std > 0:
+        if len(self.mean) != count or not all(value > 0 for value in spread):
             raise InputError(
-                f"{len(self.mean)} means and std {self.std} for {count} channels: std must be above zero."
+                f"{len(self.mean)} means and std {min(spread)} for {count} channels: std must be above zero."
             )
+        if isinstance(self.std, list) and (len(spread) != count or self.num_timesteps is not None):
+            raise InputError(f"{len(spread)} std for {count} channels: give one number, or for patterns one a voxel.")
+        strange = [name for name, places in self.rois.items() if not set(places) <= set(range(count))]
+        if strange:
+            raise InputError(f"rois of the brain side: {strange[0]} lies outside the {count} channels.")
         if self.whitening is not None and np.shape(self.whitening) != (count, count):
             raise InputError(
                 f"whitening has shape {np.shape(self.whitening)}: {count} channels need ({count}, {count})."
@@ -82,28 +100,29 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
 
     @classmethod
     def fit(cls, store: TrialStore, rows: NDArray[np.int64]) -> "BrainFeatureExtractor":
-        """Measure the mean of each channel, and one standard deviation of all, on training trials of a store.
+        """Measure mean and standard deviation on training trials of a store.
+
+        Of recordings: the mean of each channel, and one standard deviation of all. Of patterns: both of each voxel.
 
         Args:
             store (`TrialStore`): of trials `(channels, samples)`, or patterns `(voxels,)`.
             rows (`numpy.ndarray` of `int`): its training trials; nothing else is looked at.
 
         Raises:
-            InputError: if a channel never changes.
+            InputError: if a channel never changes, or a pattern holds NaN.
         """
+        subjects = list(dict.fromkeys(store.trials[SUBJECT].to_numpy()[rows]))
+        store = store.of_subjects(subjects)
         info = store.info
-        spread = np.unique(np.linspace(0, len(rows) - 1, min(FIT_TRIALS, len(rows))).astype(int))
-        values = store.read(rows[spread]).astype(np.float64)
-        axes = (0, *range(2, values.ndim))
-        mean = values.mean(axis=axes)
-        flat = [name for name, value in zip(info.channels, values.std(axis=axes), strict=True) if not value > 0]
+        patterns = info.num_timesteps is None
+        mean, std, each = _pattern_moments(store, rows) if patterns else _recording_moments(store, rows)
+        flat = [name for name, value in zip(info.channels, each, strict=True) if not value > 0]
         if flat:
             raise InputError(
                 f"{store.path}: {', '.join(flat[:5])}{', ...' if len(flat) > 5 else ''} never change in training: "
                 "prepare without them."
             )
-        centred = values - mean.reshape(-1, *[1] * (values.ndim - 2))
-        covariances = store.covariances(sorted(set(store.trials[SUBJECT].to_numpy()[rows])))
+        covariances = store.covariances(sorted(set(subjects)))
         whitening = None if covariances is None else whitening_matrix(covariances.mean(axis=0)).tolist()
         return cls(
             channel_names=info.channels,
@@ -112,10 +131,11 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
             window_start=info.window_start,
             unit=info.unit,
             mean=mean.tolist(),
-            std=float(centred.std()),
+            std=std,
             epochs=info.epochs,
             whitening=whitening,
-            subjects=list(dict.fromkeys(store.trials[SUBJECT].to_numpy()[rows])),
+            subjects=subjects,
+            rois={name: np.flatnonzero(mask).tolist() for name, mask in store.rois(subjects[0]).items()},
         )
 
     @property
@@ -200,13 +220,42 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         if not np.isfinite(values).all():
             raise InputError("The trials hold NaN or infinite values: leave those trials or channels out.")
         mean = np.asarray(self.mean, dtype=np.float32).reshape(-1, *[1] * (values.ndim - 2))
-        return BatchFeature({self.input_name: (values - mean) / np.float32(self.std)}, tensor_type=return_tensors)
+        std = np.asarray(self.std, dtype=np.float32)
+        return BatchFeature({self.input_name: (values - mean) / std}, tensor_type=return_tensors)
 
     def _picks(self, names: Sequence[str]) -> list[int]:
-        missing = [name for name in self.channel_names if name not in names]
+        place_of = {name: place for place, name in reversed(list(enumerate(names)))}
+        missing = [name for name in self.channel_names if name not in place_of]
         if missing:
             raise InputError(
-                f"The trials lack the channels {', '.join(missing)} of the checkpoint; they have {', '.join(names)}: "
+                f"The trials lack the channels {_some(missing)} of the checkpoint; they have {_some(names)}: "
                 "rename them, or train on shared channels."
             )
-        return [list(names).index(name) for name in self.channel_names]
+        return [place_of[name] for name in self.channel_names]
+
+
+def _some(names: Sequence[str]) -> str:
+    """All of them, or of a brain's voxels the first few."""
+    return ", ".join(names) if len(names) <= _MOST_NAMED else f"{', '.join(names[:3])}, ... ({len(names)} in all)"
+
+
+Moments = tuple[NDArray[np.float64], float | list[float], NDArray[np.float64]]
+"""Mean of each channel, the standard deviation that is kept, and that of each channel."""
+
+
+def _recording_moments(store: TrialStore, rows: NDArray[np.int64]) -> Moments:
+    spread = np.unique(np.linspace(0, len(rows) - 1, min(FIT_TRIALS, len(rows))).astype(int))
+    values = store.read(rows[spread]).astype(np.float64)
+    mean = values.mean(axis=(0, 2))
+    return mean, float((values - mean[:, None]).std()), values.std(axis=(0, 2))
+
+
+def _pattern_moments(store: TrialStore, rows: NDArray[np.int64]) -> Moments:
+    blocks = [rows[start : start + FIT_TRIALS] for start in range(0, len(rows), FIT_TRIALS)]
+    mean = np.sum([store.read(block).sum(axis=0, dtype=np.float64) for block in blocks], axis=0) / len(rows)
+    squares = np.sum([((store.read(block) - mean) ** 2).sum(axis=0) for block in blocks], axis=0)
+    std = np.sqrt(squares / len(rows))
+    if not np.isfinite(std).all():
+        name = store.info.channels[int(np.flatnonzero(~np.isfinite(std))[0])]
+        raise InputError(f"{store.path}: {name} holds NaN or infinite values in training: prepare without it.")
+    return mean, std.tolist(), std

@@ -1,4 +1,4 @@
-"""Recipe + trial table -> which trials train, which validate, and in which batches."""
+"""Recipe + store -> which trials train, which validate, in which batches, and what of them is read."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from neuroclip_hf import columns
 from neuroclip_hf.data.sampling import Batches, ItemKeys, make_batches
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.data.subjects import SubjectSplit, subject_split
 from neuroclip_hf.data.validation import BY_PROTOCOL, hold_out_validation, shared_targets
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.processing.voxel_selection import choose_voxels
 from neuroclip_hf.training.settings import Recipe
 
 
@@ -69,6 +71,26 @@ def choose_parts(recipe: Recipe, store: TrialStore) -> Parts:
         )
     by = BY_PROTOCOL[store.info.protocol] if data.validation == columns.AUTO else data.validation
     return Parts(split, *hold_out_validation(store.trials, rows, by, recipe.training.seed), by)
+
+
+def used_part(recipe: Recipe, store: TrialStore, parts: Parts, table: pd.DataFrame) -> TrialStore:
+    """The channels and samples that a recipe trains on; voxels are chosen by the training trials alone.
+
+    Args:
+        recipe (`Recipe`): its `data.channels`, `rois`, `voxels` and `window`.
+        store (`TrialStore`): the whole.
+        parts (`Parts`): of the store; whoever is tested must have the same channels.
+        table (`pandas.DataFrame`): the store's trial table, or one with other targets (the shuffled control).
+
+    Raises:
+        InputError: for what the store does not hold, and for subjects whose channels differ.
+    """
+    data = recipe.data
+    subjects = list(dict.fromkeys([*parts.split.train, *parts.split.test]))
+    used = part_of_store(store, data.channels, data.window, rois=data.rois, subjects=subjects)
+    if data.voxels is None:
+        return used
+    return part_of_store(used, choose_voxels(used, table, parts.train, data.voxels))
 
 
 def choose_batches(recipe: Recipe, store: TrialStore, items: pd.DataFrame) -> Batches:

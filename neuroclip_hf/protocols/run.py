@@ -24,7 +24,6 @@ from neuroclip_hf.checkpoints import (
 from neuroclip_hf.data.perturbation import Perturbation
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.data.trials import TrainingView, TrialDataset
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, write_json, write_text
@@ -35,7 +34,7 @@ from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtract
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.protocols.building import build_model, build_processor, to_share, tower_facts
-from neuroclip_hf.protocols.parts import choose_batches, choose_parts
+from neuroclip_hf.protocols.parts import choose_batches, choose_parts, used_part
 from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
 from neuroclip_hf.protocols.validation import Validation
@@ -190,7 +189,7 @@ def train_on_store(
         for rows in (train_rows, validation_rows):
             table = shuffle_targets(table, rows, seed)
     gallery = store.gallery(columns.TRAIN)
-    used = part_of_store(store, recipe.data.channels, recipe.data.window)
+    used = used_part(recipe, store, parts, table)
     dataset = TrialDataset(used, table, train_rows, gallery, _view(recipe, store), seed)
     batches = choose_batches(recipe, store, table.iloc[dataset.item_rows])
     seed_everything(seed)

@@ -83,6 +83,10 @@ class DataSettings:
             each subject), "subjects" (one), "store" (the validation split that the store declares), or "auto": the
             store's if it declares one, else concepts, pictures or trials as its protocol asks for.
         channels (`list[str]` or None): those of the store that are used, or ["occipital"]; None takes all of them.
+        rois (`list[str]` or None): regions of interest whose voxels are used, in place of `channels`; a voxel in
+            several counts once. None takes all voxels.
+        voxels (`int` or None): how many of those are used: the ones that answer most differently to different concepts
+            in the training trials, see `neuroclip_hf.processing.voxel_selection`. None takes all of them.
         window (`list[float]` or None): the part of a trial that is used, in seconds from the onset; None takes all.
         items (`str`): what an epoch goes through: "trials", or "targets", each subject's picture (or concept) once.
         average (`list[int]`): an item is the mean of this many trials of its target, drawn between the two each epoch.
@@ -99,6 +103,8 @@ class DataSettings:
     held_out_subject: str | None = None
     validation: str = columns.AUTO
     channels: list[str] | None = None
+    rois: list[str] | None = None
+    voxels: int | None = None
     window: list[float] | None = None
     items: str = TRIALS
     average: list[int] = field(default_factory=lambda: [1, 1])
@@ -122,6 +128,13 @@ class DataSettings:
             raise InputError(f"average is {self.average}: give two whole numbers, 1 or more, as in average=[1,4].")
         if self.subjects is not None and not self.subjects:
             raise InputError("subjects is []: name at least one, or say null for all of them.")
+        if self.rois is not None and (not self.rois or self.channels is not None):
+            what = f"channels is {self.channels}" if self.rois else "none is named"
+            raise InputError(
+                f"rois is {self.rois}, and {what}: name regions, as in rois=[V1,V2], or channels, or neither."
+            )
+        if self.voxels is not None and self.voxels < 1:
+            raise InputError(f"voxels is {self.voxels}: it must be 1 or more, or null for all of them.")
         for name in ("noise", "shift", "scaling"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be zero or more.")

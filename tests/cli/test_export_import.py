@@ -91,3 +91,13 @@ def test_info_of_patterns_and_arrays(neuroclip, array_store):
     found = neuroclip("info", store.path, "--json").result
     assert (found["window"], found["sampling_rate"], len(found["channels"])) == (None, None, 7)
     assert "none (patterns)" in neuroclip("info", store.path).out
+
+
+def test_info_of_voxels_says_how_many_a_subject_and_a_region_have(neuroclip, pattern_stores, tmp_path):
+    pattern_stores.write_patterns(tmp_path / "store")
+    found = neuroclip("info", tmp_path / "store", "--json").result
+    assert found["channels_by_subject"]["sub-01"] == {"channels": 6, "rois": {"V1": 3, "V2": 3}}
+    text = " ".join(neuroclip("info", tmp_path / "store").out.split())
+    assert "channels of sub-02 8 (in regions: V1 3, V2 3, FFA 1)" in text
+    assert "sub-01 imagery 6 2 2" in text
+    assert neuroclip("check", tmp_path / "store", "--json").result["sound"] is True

@@ -34,9 +34,27 @@ def arrays(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def patterns() -> np.ndarray:
+    """(trials, voxels), of which the first changes in the test alone, and the third never."""
+    brain = np.random.default_rng(3).normal(50, 4, (8, 6))
+    brain[:, 2] = 7
+    brain[SPLIT == "train", 0] = 9
+    return brain
+
+
 def write(folder: Path, **changes: Any) -> Path:
     np.savez(folder / "a.npz", **arrays(**changes))
     return folder / "a.npz"
+
+
+VOXELS = {
+    "brain": patterns(),
+    "sampling_rate": None,
+    "channel_names": None,
+    "unit": None,
+    "rois": np.array(["V1", "V2"]),
+    "roi_masks": np.array([[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 0]], dtype=bool),
+}
 
 
 def prepare(folder: Path, protocol: str = "new-concepts", **changes: Any) -> TrialStore:
@@ -46,7 +64,7 @@ def prepare(folder: Path, protocol: str = "new-concepts", **changes: Any) -> Tri
 def test_epochs_in_volts(tmp_path: Path):
     brain = epochs(scale=1e-5)
     store = prepare(tmp_path, brain=brain, unit="V", channel_names=np.array(["P7", "O1", "O2"]))
-    assert [len(store.select(split)) for split in columns.SPLITS] == [6, 0, 2]
+    assert [len(store.select(split)) for split in columns.SPLITS] == [6, 0, 2, 0]
     np.testing.assert_allclose(store.read(np.arange(8)), brain, rtol=6e-4, atol=1e-12)
     info = store.info
     assert (info.modality, info.unit, info.scale, info.sampling_rate) == ("eeg", "V", [1e-6] * 3, 100.0)
@@ -193,7 +211,10 @@ def spoiled(value: float) -> np.ndarray:
         ({"images": IMAGES / 255}, r"images has shape \(4, 5, 6, 3\) and type float64: it must be uint8"),
         ({"images": IMAGES.transpose(0, 3, 1, 2)}, r"images has shape \(4, 3, 5, 6\) and type uint8: it must be"),
         ({"images": None, "image_files": np.array(list("abcd"))}, "a does not exist: put the picture there"),
-        ({"split": np.array(["train"] * 7 + ["tets"])}, "split holds 'tets': the splits are train, validation, test"),
+        (
+            {"split": np.array(["train"] * 7 + ["tets"])},
+            "split holds 'tets': the splits are train, validation, test, imagery",
+        ),
         ({"split": SPLIT[:3]}, r"split has shape \(3,\): it must have 8 entries"),
         ({"split": np.array(["test"] * 8)}, "The training split is empty"),
         ({"concept": np.array(["cat"])}, r"concept has shape \(1,\): it must have 4 entries"),
@@ -206,6 +227,17 @@ def spoiled(value: float) -> np.ndarray:
         ({"sampling_rate": "fast"}, "sampling_rate is 'fast': it must be one number"),
         ({"sampling_rate": np.inf}, "sampling_rate is inf: it must be one number"),
         ({"unit": "volt"}, "unit is 'volt': choose one of V, mV, uV, T, fT, sd, au"),
+        ({"rois": np.array(["V1"])}, r"holds rois alone: give rois \(R,\), their names, and roi_masks"),
+        ({"roi_masks": np.ones((1, 3), bool)}, "holds roi_masks alone"),
+        ({"rois": np.array(["V1"]), "roi_masks": np.ones((1, 3), bool)}, "rois are for voxels, and brain has samples"),
+        ({**VOXELS, "roi_masks": np.ones((2, 3), bool)}, r"roi_masks has shape \(2, 3\) and type bool: 2 rois of 6"),
+        (
+            {**VOXELS, "roi_masks": np.ones((2, 6))},
+            r"and type float64: 2 rois of 6 voxels need bools of shape \(2, 6\)",
+        ),
+        ({**VOXELS, "rois": np.array(["V1", "V1"])}, "a name in rois is empty or occurs twice"),
+        ({**VOXELS, "roi_masks": np.eye(2, 6, dtype=bool)}, "roi V1 has no voxel that changes in training: leave"),
+        ({**VOXELS, "brain": np.zeros((8, 6))}, "no voxel of brain changes over the 6 training trials"),
         ({"concept": np.array(["cat", None, "a", "b"], dtype=object)}, "cannot be read .*: save plain arrays with"),
     ],
 )
@@ -261,3 +293,36 @@ def test_real_figures_from_fmri(real_data: Path, tmp_path: Path):
     assert len(store.gallery("train")) == 8
     order = store.trials[columns.SAMPLE].to_numpy()
     np.testing.assert_allclose(store.read(np.arange(80)), voxels[order], atol=0.01 * voxels.std())
+
+
+def test_voxels_have_regions_and_constant_ones_are_left_out_with_a_word(tmp_path: Path, caplog):
+    store = prepare(tmp_path, **VOXELS)
+    said = "2 of 6 voxels never change in training and were left out."
+    assert store.info.warnings == [said]
+    assert said in caplog.text
+    assert store.channels("sub-01") == ["voxel_1", "voxel_3", "voxel_4", "voxel_5"]
+    assert {name: np.flatnonzero(mask).tolist() for name, mask in store.rois("sub-01").items()} == {
+        "V1": [0],
+        "V2": [1, 2],
+    }
+    kept = VOXELS["brain"][:, [1, 3, 4, 5]]
+    np.testing.assert_allclose(store.read(np.arange(8)), kept[store.trials[columns.SAMPLE]], atol=0.02)
+    train = kept[SPLIT == "train"]
+    np.testing.assert_allclose(store.subject_channels("sub-01").scale, train.std(axis=0))
+    np.testing.assert_allclose(store.subject_channels("sub-01").offset, train.mean(axis=0))
+
+
+def test_two_subjects_of_one_array_have_the_same_voxels_and_are_read_together(tmp_path: Path):
+    subject = np.array(["sub-01", "sub-02"] * 4)
+    store = prepare(tmp_path, **VOXELS, subject=subject)
+    assert store.of_subjects().read(np.arange(8)).shape == (8, 4)
+
+
+def test_imagery_is_a_split_of_test_pictures(tmp_path: Path):
+    split = SPLIT.astype("U9")
+    split[-1] = "imagery"
+    store = prepare(tmp_path, split=split)
+    assert len(store.select("imagery")) == 1
+    shown = store.trials[columns.IMAGE_ID].iloc[store.select("imagery")[0]]
+    assert shown in set(store.gallery("imagery")[columns.IMAGE_ID])
+    assert store.gallery("imagery").equals(store.gallery("test"))

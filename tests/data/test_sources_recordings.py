@@ -122,7 +122,7 @@ def test_validation_files(prepare, make_fif):
     paths = [make_fif(f"sub-01_run-0{run}_raw.fif", CONCEPTS, run) for run in (1, 2, 3)]
     splits = SplitSettings(protocol="new-trials", validation_files=("*run-02*",), test_files=(str(paths[2]),))
     store = prepare(paths, splits=splits)
-    assert [len(store.select(split)) for split in columns.SPLITS] == [5, 5, 5]
+    assert [len(store.select(split)) for split in columns.SPLITS] == [5, 5, 5, 0]
     assert set(store.trials[columns.RUN].iloc[store.select("validation")]) == {2}
 
 

@@ -17,7 +17,7 @@ def pictures_of(trials: pd.DataFrame) -> pd.DataFrame:
     """One picture table row a picture, in the galleries of the splits that show it."""
     rows = []
     for (image_id, concept), mine in trials.groupby([columns.IMAGE_ID, columns.CONCEPT]):
-        seen = {"test" if split == "test" else "train" for split in mine[columns.SPLIT]}
+        seen = {columns.GALLERY_OF[split] for split in mine[columns.SPLIT]}
         rows.append((image_id or f"{concept}/0", concept, "both" if len(seen) == 2 else seen.pop()))
     return pd.DataFrame(rows, columns=[columns.IMAGE_ID, columns.CONCEPT, columns.GALLERY])
 
@@ -26,7 +26,7 @@ def check(trials: pd.DataFrame, protocol: str) -> None:
     check_splits(trials, pictures_of(trials), protocol)
 
 
-@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("split", ["validation", "test", "imagery"])
 @pytest.mark.parametrize(
     ("shared", "allowed"),
     [
@@ -52,6 +52,29 @@ def test_the_message_names_what_is_shared_and_the_protocol_that_allows_it(make_t
         check(make_trials([*TRAIN, ("test", "cat/1", "cat", 2)]), "new-pictures")
     with pytest.raises(InputError, match=r"forbids \(cat\): part the concepts, or say --protocol new-pictures if"):
         check(make_trials([*TRAIN, ("test", "cat/2", "cat", 2)]), "new-concepts")
+
+
+def test_imagery_is_of_the_tested_and_of_nothing_that_validates(make_trials):
+    tested = [*TRAIN, ("test", "fish/1", "fish", 2), ("imagery", "fish/1", "fish", 3)]
+    for protocol in columns.PROTOCOLS:
+        check(make_trials(tested), protocol)
+    validated = make_trials([*TRAIN, ("validation", "fish/1", "fish", 2), ("imagery", "fish/1", "fish", 3)])
+    with pytest.raises(InputError, match="1 pictures stand in validation and imagery, which protocol new-concepts"):
+        check(validated, "new-concepts")
+
+
+def test_imagery_needs_its_pictures_in_the_test_gallery(make_trials):
+    trials = make_trials([*TRAIN, ("imagery", "fish/1", "fish", 3)])
+    pictures = pictures_of(trials).assign(**{columns.GALLERY: "train"})
+    with pytest.raises(InputError, match="No test picture for 'fish/1': every imagery trial needs its picture"):
+        check_splits(trials, pictures, "new-concepts")
+
+
+def test_an_imagined_trial_is_no_tested_one(make_trials):
+    trials = make_trials([*TRAIN, ("test", "fish/1", "fish", 2), ("imagery", "fish/1", "fish", 3)])
+    trials.loc[3, columns.DIGEST] = trials[columns.DIGEST][2]
+    with pytest.raises(InputError, match="1 trials stand in two splits, as the same recording"):
+        check(trials, "new-concepts")
 
 
 def test_validation_and_test_may_not_share_either(make_trials):

@@ -1,5 +1,6 @@
 """The trial store: what goes in comes out, to float16, and nothing half-written stays."""
 
+import hashlib
 import pickle
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_info import StoreInfo, signed
 from neuroclip_hf.data.store_writer import new_store
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json, write_json
+from neuroclip_hf.files import read_json, sha256, write_json
 
 INFO = StoreInfo(
     modality="eeg",
@@ -129,6 +130,15 @@ def test_equal_input_gives_equal_bytes_wherever_it_is_written(tmp_path: Path):
     assert TrialStore(changed).info.fingerprint != info.fingerprint
 
 
+def test_a_store_is_what_earlier_versions_wrote(tmp_path: Path):
+    assert INFO.fingerprint == "20b7f3236c863792"
+    assert replace(INFO, checksums={"sub-01/train.npy": "0"}).fingerprint == "eff372fe4e95a78d"
+    path = write(tmp_path / "store")
+    assert sha256(path / "sub-01" / "train.npy").startswith("24c8344aca908703")
+    read = TrialStore(path).read([4, 0, 5])
+    assert hashlib.sha256(read.tobytes()).hexdigest().startswith("9ad15cd76df8b9e5")
+
+
 def test_a_pickled_store_carries_no_arrays_and_reads_on(tmp_path: Path):
     store = TrialStore(write(tmp_path / "store", values=make_values(3, 1)))
     store.read([0])
@@ -182,7 +192,9 @@ def test_a_subject_that_cannot_name_a_folder_is_refused(tmp_path: Path, subject:
         writer.add_trials(subject, "train", make_values(1, 1), [row("cat/1.png")], "a.fif")
 
 
-@pytest.mark.parametrize("subject", ["pictures", "Pictures", "store.json", "trials.parquet", "pictures.parquet"])
+@pytest.mark.parametrize(
+    "subject", ["pictures", "Pictures", "store.json", "trials.parquet", "pictures.parquet", "channels.parquet"]
+)
 def test_a_subject_that_is_called_as_a_part_of_the_store_is_refused(tmp_path: Path, subject: str):
     message = f"a.fif: subject '{subject}' is called as a part of the store itself: call it otherwise"
     with pytest.raises(InputError, match=message), new_store(tmp_path / "store", INFO) as writer:

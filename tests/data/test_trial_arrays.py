@@ -28,7 +28,7 @@ def write(path: Path, order: str) -> tuple[TrialArrays, np.ndarray]:
         values.append(mine)
     places = generator.permutation(len(rows))
     table = pd.DataFrame([rows[place] for place in places], columns=[columns.SUBJECT, columns.SPLIT, columns.ROW])
-    return TrialArrays(path, table, SHAPE), np.concatenate(values)[places]
+    return TrialArrays(path, table, {subject: SHAPE for subject, _ in COUNTS}), np.concatenate(values)[places]
 
 
 @pytest.mark.parametrize("loaded", [True, False], ids=["torch", "no torch"])
@@ -50,7 +50,7 @@ def test_every_trial_comes_where_it_was_asked_for(
         trials = generator.choice(among, 50)  # in any order, several of them twice
         with threadpoolctl.threadpool_limits(threads, "blas"):
             np.testing.assert_array_equal(arrays.copy(trials), expected[trials])
-            read = arrays.convert(trials, lambda stored, out: halves.widen(stored, out, scale))
+            read = arrays.convert(trials, lambda _, stored, out: halves.widen(stored, out, scale))
         np.testing.assert_array_equal(read, expected[trials].astype(np.float32) * scale)
 
 

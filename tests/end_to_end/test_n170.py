@@ -42,7 +42,10 @@ def store(n170, example, tmp_path_factory):
 
 
 def test_the_last_two_runs_test_and_the_gallery_was_never_trained_on(store):
-    runs = {split: set(store.trials[columns.FILE].to_numpy()[store.select(split)]) for split in columns.SPLITS}
+    runs = {
+        split: set(store.trials[columns.FILE].to_numpy()[store.select(split)])
+        for split in ("train", "validation", "test")
+    }
     assert {name[7:13] for name in runs["train"]} == {"run-01", "run-02", "run-03"}
     assert {name[7:13] for name in runs["validation"]} == {"run-04"}
     assert {name[7:13] for name in runs["test"]} == {"run-05", "run-06"}

@@ -14,6 +14,7 @@ import neuroclip_hf
 from neuroclip_hf import BrainFeatureExtractor, InputError, NeuroCLIPProcessor
 from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
@@ -81,6 +82,10 @@ def test_values_that_are_not_finite_are_refused(value):
     [
         ({"mean": [1.0]}, "1 means"),
         ({"std": 0.0}, "above zero"),
+        ({"std": [1.0, 0.0, 1.0], "num_timesteps": None}, "std 0.0 for 3 channels: std must be above zero"),
+        ({"std": [1.0, 1.0], "num_timesteps": None}, "2 std for 3 channels"),
+        ({"std": [1.0, 1.0, 1.0]}, "give one number, or for patterns one a voxel"),
+        ({"rois": {"V1": [0, 3]}}, "V1 lies outside the 3 channels"),
         ({"std": float("nan")}, "must be numbers"),
         ({"std": "wide"}, "must be numbers"),
         ({"sampling_rate": "fast"}, "must be numbers"),
@@ -136,6 +141,52 @@ def test_patterns_have_a_key_of_their_own(array_store):
     assert extractor(store.read(rows)[0])["fmri_values"].shape == (1, 7)
     with pytest.raises(InputError, match=r"shape \(2, 6\).*\(batch, voxels\) of 7"):
         extractor(np.zeros((2, 6)))
+
+
+def test_patterns_are_standardised_voxel_by_voxel_over_all_training_trials(array_store, monkeypatch):
+    spread = np.array([1.0, 5.0, 0.2])
+    brain = np.random.default_rng(0).standard_normal((50, 3)) * spread + 5
+    store = array_store(brain=brain, channel_names=None, sampling_rate=None, unit="sd")
+    rows = store.select("train")
+    whole = BrainFeatureExtractor.fit(store, rows)
+    values = store.read(rows).astype(np.float64)
+    np.testing.assert_allclose(whole.mean, values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(whole.std, values.std(axis=0), rtol=1e-6)
+    standard = whole(store.read(rows))["fmri_values"]
+    np.testing.assert_allclose(standard.std(dim=0, correction=0), 1, rtol=1e-5)
+    monkeypatch.setattr("neuroclip_hf.processing.feature_extraction_brain.FIT_TRIALS", 7)
+    parts = BrainFeatureExtractor.fit(store, rows)
+    np.testing.assert_allclose(parts.std, whole.std, rtol=1e-6)
+    brain[store.trials["sample"].to_numpy()[store.select("test")]] += 20
+    other = array_store("other", brain=brain, channel_names=None, sampling_rate=None, unit="sd")
+    assert BrainFeatureExtractor.fit(other, rows).std == parts.std
+
+
+def test_regions_of_the_voxels_go_with_the_checkpoint(pattern_stores, tmp_path):
+    pattern_stores.write_patterns(tmp_path / "store")
+    store = TrialStore(tmp_path / "store")
+    part = part_of_store(store, rois=["V2"], subjects=["sub-02"])
+    found = BrainFeatureExtractor.fit(part, store.select("train", ["sub-02"]))
+    assert found.rois == {"V1": [0], "V2": [0, 1, 2]}
+    assert found.channel_names == ["sub-02_2", "sub-02_3", "sub-02_4"]
+    found.save_pretrained(tmp_path / "saved")
+    assert BrainFeatureExtractor.from_pretrained(tmp_path / "saved").to_dict() == found.to_dict()
+    with pytest.raises(InputError, match=r"channels of sub-01 and sub-02 differ"):
+        BrainFeatureExtractor.fit(store, store.select("train"))
+
+
+def test_checkpoints_without_regions_say_nothing_of_them(trained):
+    assert trained.processor.feature_extractor.rois == {}
+    assert "rois" not in trained.processor.feature_extractor.to_dict()
+
+
+def test_a_pattern_with_nan_is_named(array_store, monkeypatch):
+    brain = np.random.default_rng(0).standard_normal((50, 3))
+    store = array_store(brain=brain, channel_names=None, sampling_rate=None, unit="sd")
+    values = np.full((40, 3), [0.0, np.nan, 1.0], dtype=np.float32)
+    monkeypatch.setattr(TrialStore, "read", lambda self, rows: values)
+    with pytest.raises(InputError, match="voxel_1 holds NaN or infinite values in training"):
+        BrainFeatureExtractor.fit(store, store.select("train"))
 
 
 def test_whitening_of_the_training_sessions_goes_with_the_checkpoint(trained, store):

@@ -19,13 +19,14 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
+import pyarrow.parquet as pq
 from datasets.builder import Key
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.export import picture_tables
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.store_layout import STORE_FILE, array_name
+from neuroclip_hf.data.store_layout import CHANNELS_FILE, STORE_FILE, array_name
 from neuroclip_hf.data.trial_arrays import array_groups, read_blocks
 from neuroclip_hf.errors import InputError
 
@@ -35,10 +36,10 @@ PART_GROUPS = 64
 
 @dataclass
 class TrialStoreConfig(datasets.BuilderConfig):
-    """One subject of a store, or its pictures.
+    """One subject of a store, its pictures, or its channel table where it has one.
 
     Args:
-        name (`str`): a subject, or "pictures".
+        name (`str`): a subject, "pictures" or "channels".
         data_dir (`str`): the store.
         images (`bool`): whether the pictures' config holds the files.
     """
@@ -70,15 +71,15 @@ class TrialStoreConfig(datasets.BuilderConfig):
 
 
 class TrialStoreBuilder(datasets.ArrowBasedBuilder):
-    """Builds one subject of a trial store, or its pictures.
+    """Builds one subject of a trial store, its pictures, or its channel table where it has one.
 
     A dataset's builder is a subclass with a config of its own, whose `preparation` holds its settings, and with
     `store_name` and `prepare_store`, which make a store from its files. It is made once, below `trial_stores` of the
     cache, and taken from there as long as files and settings are the same.
 
     Raises:
-        InputError: if `data_dir` is no store (nor the dataset that a subclass reads), or `config_name` neither one of
-            its subjects nor "pictures".
+        InputError: if `data_dir` is no store (nor the dataset that a subclass reads), or `config_name` none of its
+            subjects, "pictures", and "channels" where it has a channel table.
     """
 
     BUILDER_CONFIG_CLASS = TrialStoreConfig
@@ -121,11 +122,17 @@ class TrialStoreBuilder(datasets.ArrowBasedBuilder):
             ]
             arguments = {"store": str(store.path), "split": None, "parts": parts}
             return [datasets.SplitGenerator(name=layout.PICTURES_SPLIT, gen_kwargs=arguments)]
+        if self.config.name == layout.CHANNELS_CONFIG and store.has_channel_table:
+            self.info.features = datasets.Features.from_arrow_schema(_channel_table(store).schema)
+            arguments = {"store": str(store.path), "split": None, "parts": [range(1)]}
+            return [datasets.SplitGenerator(name=layout.CHANNELS_SPLIT, gen_kwargs=arguments)]
         if self.config.name not in store.subjects:
-            known = ", ".join([*store.subjects, layout.PICTURES_CONFIG])
+            tables = [layout.CHANNELS_CONFIG] if store.has_channel_table else []
+            known = ", ".join([*store.subjects, *tables, layout.PICTURES_CONFIG])
             raise InputError(f"{store.path} has no config {self.config.name!r}: config_name is one of {known}.")
-        self.info.features = layout.trial_features(store.info, store.trials)
-        size = PART_GROUPS * layout.rows_per_group(store.info)
+        shape = store.trial_shape(self.config.name)
+        self.info.features = layout.trial_features(store.info, shape, store.trials)
+        size = PART_GROUPS * layout.rows_per_group(shape)
         made = []
         for subject, split, rows in array_groups(store.trials):
             if subject == self.config.name:
@@ -135,26 +142,32 @@ class TrialStoreBuilder(datasets.ArrowBasedBuilder):
         return made
 
     def _generate_shards(self, store: str, split: str | None, parts: list[range]) -> Iterator[str]:
-        yield from (f"{store}/{split or layout.PICTURES_SPLIT}/{part.start}" for part in parts)
+        yield from (f"{store}/{split or self.config.name}/{part.start}" for part in parts)
 
     def _generate_tables(self, store: str, split: str | None, parts: list[range]) -> Iterator[tuple[Key, pa.Table]]:
         opened = TrialStore(store)
         for number, part in enumerate(parts):
-            tables = self._pictures(opened, part) if split is None else self._trials(opened, split, part)
+            tables = self._table(opened, part) if split is None else self._trials(opened, split, part)
             yield from ((Key(number, place), table) for place, table in enumerate(tables))
 
-    def _pictures(self, store: TrialStore, part: range) -> Iterator[pa.Table]:
+    def _table(self, store: TrialStore, part: range) -> Iterator[pa.Table]:
+        if self.config.name == layout.CHANNELS_CONFIG:
+            return iter([_channel_table(store)])
         return picture_tables(store, part, layout.picture_features(self.config.images))
 
     def _trials(self, store: TrialStore, split: str, part: range) -> Iterator[pa.Table]:
-        schema = layout.trial_features(store.info, store.trials).arrow_schema
+        shape = store.trial_shape(self.config.name)
+        schema = layout.trial_features(store.info, shape, store.trials).arrow_schema
         chosen = (store.trials[columns.SUBJECT] == self.config.name) & (store.trials[columns.SPLIT] == split)
         rows = store.trials[chosen].sort_values(columns.ROW, kind="stable")
         table = layout.row_table(rows, schema)
         path = store.path / array_name(self.config.name, split)
-        size, shape = layout.rows_per_group(store.info), store.info.trial_shape
-        for start, values in read_blocks(path, part, size, shape):
+        for start, values in read_blocks(path, part, layout.rows_per_group(shape), shape):
             yield layout.trial_table(values, table.slice(start, len(values)), schema)
+
+
+def _channel_table(store: TrialStore) -> pa.Table:
+    return pq.read_table(store.path / CHANNELS_FILE).replace_schema_metadata(None)
 
 
 def content_key(folder: Path) -> str:

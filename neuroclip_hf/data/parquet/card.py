@@ -8,27 +8,31 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.layout import ExportInfo
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.store_layout import array_of
+from neuroclip_hf.data.store_layout import CHANNELS_FILE, array_of
 
 
 def dataset_card(store: TrialStore, info: ExportInfo) -> str:
     """The card of an export."""
     front = {
         "tags": ["neuroclip_hf", store.info.modality, store.info.data],
-        "configs": configs(info),
+        "configs": configs(info, store.has_channel_table),
     }
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    parts = [_what(store), _load(store, info), _values(store), _pictures(store, info), _back(info)]
+    values = _values_by_subject(store) if store.has_channel_table else _values(store)
+    parts = [_what(store), _load(store, info), values, _pictures(store, info), _back(info)]
     return f"---\n{head}---\n\n" + "\n\n".join(parts) + "\n"
 
 
-def configs(info: ExportInfo) -> list[dict[str, Any]]:
-    """One config a subject with its splits, and the pictures' last."""
+def configs(info: ExportInfo, channel_table: bool = False) -> list[dict[str, Any]]:
+    """One config a subject with its splits, then the channel table's if the store has one, and the pictures' last."""
     of_subject: dict[str, list[dict[str, str]]] = {}
     for name in info.shards:
         subject, split = array_of(name)
         files = {"split": split, "path": f"{layout.TRIALS}/{subject}/{split}-*.parquet"}
         of_subject.setdefault(subject, []).append(files)
+    if channel_table:
+        table = {"split": layout.CHANNELS_SPLIT, "path": f"{layout.STORE}/{CHANNELS_FILE}"}
+        of_subject[layout.CHANNELS_CONFIG] = [table]
     pictures = {"split": layout.PICTURES_SPLIT, "path": f"{layout.PICTURES}/{layout.PICTURES_SPLIT}-*.parquet"}
     of_subject[layout.PICTURES_CONFIG] = [pictures]
     return [{"config_name": name, "data_files": files} for name, files in of_subject.items()]
@@ -44,7 +48,8 @@ def _what(store: TrialStore) -> str:
     splits = store.trials[columns.SPLIT].value_counts()
     counts = ", ".join(f"{split} {splits[split]:,}" for split in columns.SPLITS if split in splits)
     rate = "" if said.sampling_rate is None else f" at {said.sampling_rate:g} Hz"
-    shape = " x ".join(map(str, said.trial_shape))
+    shapes = dict.fromkeys(store.trial_shape(subject) for subject in store.subjects)
+    shape = ", ".join(" x ".join(map(str, one)) for one in shapes)
     what = "(channels, samples)" if said.num_timesteps is not None else "(voxels)"
     lines = [
         f"Trials of {len(store.subjects)} subject{'s' if len(store.subjects) > 1 else ''} who saw pictures, "
@@ -64,6 +69,11 @@ def _load(store: TrialStore, info: ExportInfo) -> str:
     subject = store.subjects[0]
     split = next(split for one, split in map(array_of, info.shards) if one == subject)
     values = layout.VALUES[store.info.modality]
+    table = (
+        f'\nvoxels = load_dataset(here, "{layout.CHANNELS_CONFIG}", split="{layout.CHANNELS_SPLIT}")'
+        if store.has_channel_table
+        else ""
+    )
     return f"""## Loading
 
 ```python
@@ -73,10 +83,10 @@ from datasets import load_dataset
 
 here = str(Path.cwd())  # this folder, or its name on the Hub
 trials = load_dataset(here, "{subject}", split="{split}").with_format("torch")
-trials[0]["{values}"]  # {store.info.trial_shape}
+trials[0]["{values}"]  # {store.trial_shape(subject)}
 names = load_dataset(here, "{subject}", split="{split}", columns=["{columns.IMAGE_ID}", "{columns.CONCEPT}"])
 stream = load_dataset(here, "{subject}", split="{split}", streaming=True)
-pictures = load_dataset(here, "{layout.PICTURES_CONFIG}", split="{layout.PICTURES_SPLIT}")
+pictures = load_dataset(here, "{layout.PICTURES_CONFIG}", split="{layout.PICTURES_SPLIT}"){table}
 ```"""
 
 
@@ -98,6 +108,21 @@ def _values(store: TrialStore) -> str:
             channels,
         )
         if part
+    )
+
+
+def _values_by_subject(store: TrialStore) -> str:
+    said = store.info
+    rows = []
+    for subject in store.subjects:
+        regions = ", ".join(f"{name} {int(mask.sum()):,}" for name, mask in store.rois(subject).items())
+        rows.append(f"| {subject} | {len(store.channels(subject)):,} | {regions or 'none'} |")
+    table = "\n".join(["| subject | channels | in regions of interest |", "|---|---|---|", *rows])
+    return (
+        f"## Values\n\n`{layout.VALUES[said.modality]}` holds the float16 numbers of the store: value in {said.unit} "
+        f"= number x scale + offset. The config `{layout.CHANNELS_CONFIG}` has a row for every channel of a subject, "
+        f"in the order of its values: its `{columns.NAME}`, `{columns.SCALE}` and `{columns.OFFSET}`, and a column "
+        f"`{columns.ROI}...` a region of interest. Regions may overlap.\n\n{table}"
     )
 
 

@@ -79,7 +79,6 @@ def check_digest(store: TrialStore, name: str, digest: str) -> None:
 
 def _write_trials(store: TrialStore, folder: Path, info: ExportInfo) -> ExportInfo:
     """All arrays, shard by shard; PyArrow and the checksum leave Python's lock, so that threads pay."""
-    schema = layout.trial_features(store.info, store.trials).arrow_schema
     headers: dict[str, str] = {}
     shards: dict[str, list[str]] = {}
     pool = ThreadPoolExecutor(THREADS)
@@ -87,17 +86,18 @@ def _write_trials(store: TrialStore, folder: Path, info: ExportInfo) -> ExportIn
         jobs: list[Future[Any]] = []
         digests: dict[str, Future[str]] = {}
         for subject, split, rows in array_groups(store.trials):
-            name = array_name(subject, split)
+            name, shape = array_name(subject, split), store.trial_shape(subject)
+            schema = layout.trial_features(store.info, shape, store.trials).arrow_schema
             headers[name] = _header(store.path / name).hex()
             digests[name] = pool.submit(sha256, store.path / name)
             table = layout.row_table(rows, schema)
-            parts = _shards(len(rows), layout.rows_per_shard(store.info))
+            parts = _shards(len(rows), layout.rows_per_shard(shape))
             paths = [
                 folder / layout.TRIALS / subject / f"{split}-{number:05d}-of-{len(parts):05d}.parquet"
                 for number in range(len(parts))
             ]
             jobs += [
-                pool.submit(_write_shard, store, name, table, schema, part, path)
+                pool.submit(_write_shard, store.path / name, shape, table, schema, part, path)
                 for part, path in zip(parts, paths, strict=True)
             ]
             shards[name] = [path.relative_to(folder).as_posix() for path in paths]
@@ -119,10 +119,11 @@ def _shards(count: int, step: int) -> list[range]:
     return [range(start, min(start + step, count)) for start in range(0, count, step)]
 
 
-def _write_shard(store: TrialStore, name: str, rows: pa.Table, schema: pa.Schema, part: range, path: Path) -> None:
-    size, shape = layout.rows_per_group(store.info), store.info.trial_shape
+def _write_shard(
+    array: Path, shape: tuple[int, ...], rows: pa.Table, schema: pa.Schema, part: range, path: Path
+) -> None:
     with new_parquet(path, schema) as writer:
-        for start, values in read_blocks(store.path / name, part, size, shape):
+        for start, values in read_blocks(array, part, layout.rows_per_group(shape), shape):
             writer.write_table(layout.trial_table(values, rows.slice(start, len(values)), schema))
 
 

@@ -6,7 +6,8 @@ DIR/
   neuroclip_export.json                           what `neuroclip import` needs to know
   data/sub-01/train-00000-of-00005.parquet        trials of a subject and split, in the order of the store's arrays
   pictures/gallery-00000-of-00001.parquet         a row a picture; its file byte by byte, unless left out
-  store/store.json, trials.parquet, ...           the store's own small files, byte by byte
+  store/store.json, trials.parquet, ...           the store's own small files, byte by byte; channels.parquet, where
+                                                  there is one, is a config, too
 ```
 
 Values are written as `datasets.Array2D` (channels, samples) of float16, the numbers of the store's arrays: `datasets`
@@ -40,6 +41,8 @@ TRIALS, PICTURES, STORE = "data", "pictures", "store"
 """Folders of an export."""
 PICTURES_CONFIG, PICTURES_SPLIT = "pictures", "gallery"
 """Config and split that `load_dataset` finds the pictures by; the column `gallery` says which splits see them."""
+CHANNELS_CONFIG, CHANNELS_SPLIT = "channels", "table"
+"""Config and split that `load_dataset` finds a store's channel table by, where it has one."""
 IMAGE = "image"
 VALUES = {"eeg": columns.EEG_VALUES, "meg": columns.EEG_VALUES, "fmri": columns.FMRI_VALUES}
 """Modality -> column of the values, called as the models' input is."""
@@ -106,27 +109,26 @@ def read_export_info(folder: Path) -> ExportInfo:
 
 
 def check_subject(subject: str, where: Path) -> None:
-    """Refuse a subject that cannot name a folder, or is called as the pictures' config is."""
-    if not SUBJECT_NAME.fullmatch(subject) or subject == PICTURES_CONFIG:
+    """Refuse a subject that cannot name a folder, or is called as the config of the pictures or channels is."""
+    if not SUBJECT_NAME.fullmatch(subject) or subject in (PICTURES_CONFIG, CHANNELS_CONFIG):
         raise InputError(f"{where}: subject {subject!r} cannot name a config of a dataset: call it otherwise.")
 
 
-def rows_per_group(info: StoreInfo) -> int:
-    """Trials in a row group."""
-    return max(1, GROUP_BYTES // (2 * math.prod(info.trial_shape)))
+def rows_per_group(shape: tuple[int, ...]) -> int:
+    """Trials of a shape in a row group."""
+    return max(1, GROUP_BYTES // (2 * math.prod(shape)))
 
 
-def rows_per_shard(info: StoreInfo) -> int:
-    """Trials in a shard, a whole number of row groups."""
-    group = rows_per_group(info)
-    return group * max(1, SHARD_BYTES // (2 * math.prod(info.trial_shape) * group))
+def rows_per_shard(shape: tuple[int, ...]) -> int:
+    """Trials of a shape in a shard, a whole number of row groups."""
+    group = rows_per_group(shape)
+    return group * max(1, SHARD_BYTES // (2 * math.prod(shape) * group))
 
 
-def trial_features(info: StoreInfo, trials: pd.DataFrame) -> "Features":
-    """Columns of a subject's Parquet files: the values, then those of the trial table."""
+def trial_features(info: StoreInfo, shape: tuple[int, ...], trials: pd.DataFrame) -> "Features":
+    """Columns of a subject's Parquet files: the values, trials of a shape, then those of the trial table."""
     from datasets import Array2D, Features, List, Value
 
-    shape = info.trial_shape
     values = Array2D(shape, "float16") if len(shape) == 2 else List(Value("float16"), length=shape[0])
     return Features({VALUES[info.modality]: values, **{name: _value(trials[name]) for name in TRIAL_COLUMNS}})
 

@@ -1,9 +1,7 @@
 """`neuroclip prepare arrays`: epochs or voxel patterns that somebody already has, with their pictures."""
 
-import zipfile
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,29 +9,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.pictures import open_picture
+from neuroclip_hf.data.sources.array_file import load_values, need_array, pictures_of, texts_of
+from neuroclip_hf.data.sources.array_voxels import changing_voxels, refuse_constant, rois_of
+from neuroclip_hf.data.store_channels import channels_of_info
 from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter, new_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing, sha256
+from neuroclip_hf.logging import get_logger
 
 _VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "\u00b5V": 1e-6, "\u03bcV": 1e-6}  # micro sign, and Greek mu
 _TESLAS = {"T": 1.0, "fT": 1e-15}
 UNITS = ("V", "mV", "uV", *_TESLAS, "sd", "au")
-KEYS = (
-    "brain",
-    "images",
-    "image_files",
-    "image_id",
-    "concept",
-    "caption",
-    "split",
-    "subject",
-    "channel_names",
-    "sampling_rate",
-    "unit",
-)
 
 
 @dataclass(frozen=True)
@@ -52,6 +40,8 @@ class _Arrays:
     channels: list[str]
     sampling_rate: float | None
     unit: str
+    rois: dict[str, NDArray[np.bool_]]
+    warnings: list[str]
 
 
 def prepare_arrays(
@@ -67,9 +57,13 @@ def prepare_arrays(
 
     Its arrays: `brain` (trials, channels, samples) or (trials, voxels); `images` (n, H, W) or (n, H, W, 3) uint8, or
     `image_files` (n,) paths relative to the file; `image_id` (trials,) rows of those. Optional: `concept` (n,),
-    `caption` (n,), `split` (trials,) of train/validation/test (without it every trial trains), `subject` (trials,) or
-    one name, `channel_names` (channels,), `sampling_rate` in Hz (needed for samples), `unit`: V, mV, uV, T, fT, sd
-    (whitened) or au (anything else; the default, kept standardised by training mean and sd).
+    `caption` (n,), `split` (trials,) of train/validation/test/imagery (without it every trial trains), `subject`
+    (trials,) or one name, `channel_names` (channels,), `sampling_rate` in Hz (needed for samples), `unit`: V, mV, uV,
+    T, fT, sd (whitened) or au (anything else; the default, kept standardised by training mean and sd). For voxels also
+    `rois` (R,) names of regions of interest and `roi_masks` (R, voxels) bools, which may overlap.
+
+    Voxels that never change over the training trials are left out, with a warning that says how many; channels of
+    recordings that never change are refused.
 
     Args:
         path (path): the .npz; object arrays (pickles) are refused.
@@ -85,15 +79,56 @@ def prepare_arrays(
     refuse_existing(out, overwrite, STORE_FILE)
     arrays = _read(Path(path))
     info = _store_info(arrays, protocol, window_start, simulated)
+    listed = channels_of_info(info)
+    if arrays.rois:
+        info = replace(info, channels=[], scale=[], offset=[])
+    for warning in arrays.warnings:
+        get_logger().warning(f"{path}: {warning}")
     with new_store(out, info, overwrite) as writer:
+        for subject in dict.fromkeys(arrays.subject) if arrays.rois else ():
+            writer.add_channels(str(subject), replace(listed, rois=arrays.rois))
         _write_trials(writer, arrays, info)
         _write_pictures(writer, arrays)
     return Path(out)
 
 
 def _read(path: Path) -> _Arrays:
-    values = _load(path)
-    brain = _need(values, "brain", path)
+    values = load_values(path)
+    brain = _brain(values, path)
+    split = _splits(values, len(brain), path)
+    pictures, names = pictures_of(values, path)
+    image_row = _image_rows(values, len(brain), len(pictures), path)
+    rate = _rate(values, brain, path)
+    channels, rois = _channels(values, brain, path), rois_of(values, brain, path)
+    kept = changing_voxels(brain, split, path)
+    warnings = []
+    if not kept.all():
+        warnings = [f"{int((~kept).sum())} of {len(kept)} voxels never change in training and were left out."]
+        brain, channels = brain[:, kept], [name for name, keep in zip(channels, kept, strict=True) if keep]
+        rois = {name: mask[kept] for name, mask in rois.items()}
+    empty = [name for name, mask in rois.items() if not mask.any()]
+    if empty:
+        raise InputError(f"{path}: roi {empty[0]} has no voxel that changes in training: leave it out.")
+    return _Arrays(
+        path=path,
+        brain=brain,
+        image_row=image_row,
+        pictures=pictures,
+        picture_names=names,
+        concept=texts_of(values, "concept", len(pictures), path, default=names),
+        caption=texts_of(values, "caption", len(pictures), path, default=[""] * len(pictures)),
+        split=split,
+        subject=np.array(texts_of(values, "subject", len(brain), path, default=["sub-01"] * len(brain))),
+        channels=channels,
+        sampling_rate=rate,
+        unit=_unit(values, path),
+        rois=rois,
+        warnings=warnings,
+    )
+
+
+def _brain(values: dict[str, NDArray[Any]], path: Path) -> NDArray[np.floating]:
+    brain = need_array(values, "brain", path)
     if brain.ndim not in (2, 3) or brain.dtype.kind not in "fiu" or 0 in brain.shape:
         raise InputError(
             f"{path}: brain has shape {brain.shape} and type {brain.dtype}: it must be numbers of shape (trials, "
@@ -102,111 +137,26 @@ def _read(path: Path) -> _Arrays:
     if not np.isfinite(brain).all():
         trial = int(np.argwhere(~np.isfinite(brain))[0][0])
         raise InputError(f"{path}: brain holds NaN or infinite values (first in trial {trial}): leave those out.")
-    _refuse_constant(brain, path)
-    pictures, names = _pictures(values, path)
-    image_row = _need(values, "image_id", path)
-    if image_row.dtype.kind not in "iu" or image_row.shape != (len(brain),):
+    if brain.ndim == 3:
+        refuse_constant(brain, path)
+    return brain
+
+
+def _image_rows(values: dict[str, NDArray[Any]], trials: int, pictures: int, path: Path) -> NDArray[np.int64]:
+    image_row = need_array(values, "image_id", path)
+    if image_row.dtype.kind not in "iu" or image_row.shape != (trials,):
         raise InputError(
-            f"{path}: image_id must be whole numbers of shape ({len(brain)},), not {image_row.dtype} of shape "
+            f"{path}: image_id must be whole numbers of shape ({trials},), not {image_row.dtype} of shape "
             f"{image_row.shape}."
         )
-    if image_row.size and not 0 <= image_row.min() <= image_row.max() < len(pictures):
-        worst = image_row.max() if image_row.max() >= len(pictures) else image_row.min()
-        raise InputError(f"{path}: image_id {worst} is no row of the {len(pictures)} pictures (rows count from 0).")
-    rate = _rate(values, brain, path)
-    return _Arrays(
-        path=path,
-        brain=brain,
-        image_row=image_row.astype(np.int64),
-        pictures=pictures,
-        picture_names=names,
-        concept=_texts(values, "concept", len(pictures), path, default=names),
-        caption=_texts(values, "caption", len(pictures), path, default=[""] * len(pictures)),
-        split=_splits(values, len(brain), path),
-        subject=np.array(_texts(values, "subject", len(brain), path, default=["sub-01"] * len(brain))),
-        channels=_channels(values, brain, path),
-        sampling_rate=rate,
-        unit=_unit(values, path),
-    )
-
-
-def _refuse_constant(brain: NDArray[np.floating], path: Path) -> None:
-    flat = np.flatnonzero(np.ptp(brain, axis=(0, 2) if brain.ndim == 3 else 0) == 0)
-    if flat.size and len(brain) > 1:
-        raise InputError(
-            f"{path}: {flat.size} channels or voxels of brain never change (first: number {flat[0]}): leave them out."
-        )
-
-
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    if path.suffix != ".npz":
-        raise InputError(f"{path} is not an .npz file: save the arrays with numpy.savez.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            values = {name: file[name] for name in file.files if name in KEYS}
-            unknown = [name for name in file.files if name not in KEYS]
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: correct the path.") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}): save plain arrays with numpy.savez (texts as numpy string arrays, not "
-            "objects)."
-        ) from None
-    if unknown:
-        raise InputError(f"{path} holds the unknown array {unknown[0]!r}: the names are {', '.join(KEYS)}.")
-    return values
-
-
-def _need(values: dict[str, NDArray[Any]], name: str, path: Path) -> NDArray[Any]:
-    if name not in values:
-        raise InputError(f"{path} lacks the array {name!r}: it holds {', '.join(values) or 'nothing'}.")
-    return values[name]
-
-
-def _pictures(values: dict[str, NDArray[Any]], path: Path) -> tuple[list[Path | Image.Image], list[str]]:
-    if ("images" in values) == ("image_files" in values):
-        raise InputError(f"{path} must hold either images or image_files.")
-    if not next(values[name] for name in ("images", "image_files") if name in values).size:
-        raise InputError(f"{path}: images or image_files is empty: give the pictures that image_id counts.")
-    if "image_files" in values:
-        listed = _texts(values, "image_files", values["image_files"].size, path, default=[])
-        given = [PurePosixPath(name.replace("\\", "/")) for name in listed]
-        for name in given:
-            open_picture(path.parent / name)
-        names = [str(name) if _inside(name) else name.name for name in given]
-        twice, count = Counter(names).most_common(1)[0]
-        if count > 1:
-            raise InputError(f"{path}: {twice!r} occurs twice in image_files: list each picture once, under a name.")
-        return [path.parent / name for name in given], names
-    images = values["images"]
-    if images.dtype != np.uint8 or not (images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)):
-        raise InputError(
-            f"{path}: images has shape {images.shape} and type {images.dtype}: it must be uint8 of shape (n, H, W) or "
-            "(n, H, W, 3)."
-        )
-    width = max(5, len(str(len(images) - 1)))
-    return [Image.fromarray(image) for image in images], [f"{row:0{width}d}" for row in range(len(images))]
-
-
-def _inside(name: PurePosixPath) -> bool:
-    return not Path(name).is_absolute() and ".." not in name.parts
-
-
-def _texts(values: dict[str, NDArray[Any]], name: str, count: int, path: Path, default: list[str]) -> list[str]:
-    if name not in values:
-        return default
-    array = values[name]
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
-    if array.ndim == 0:
-        return [str(array)] * count
-    if array.shape != (count,):
-        raise InputError(f"{path}: {name} has shape {array.shape}: it must have {count} entries.")
-    return [str(text) for text in array]
+    if image_row.size and not 0 <= image_row.min() <= image_row.max() < pictures:
+        worst = image_row.max() if image_row.max() >= pictures else image_row.min()
+        raise InputError(f"{path}: image_id {worst} is no row of the {pictures} pictures (rows count from 0).")
+    return image_row.astype(np.int64)
 
 
 def _splits(values: dict[str, NDArray[Any]], count: int, path: Path) -> NDArray[np.str_]:
-    splits = np.array(_texts(values, "split", count, path, default=[columns.TRAIN] * count))
+    splits = np.array(texts_of(values, "split", count, path, default=[columns.TRAIN] * count))
     unknown = sorted(set(splits.tolist()) - set(columns.SPLITS))
     if unknown:
         raise InputError(f"{path}: split holds {unknown[0]!r}: the splits are {', '.join(columns.SPLITS)}.")
@@ -216,7 +166,7 @@ def _splits(values: dict[str, NDArray[Any]], count: int, path: Path) -> NDArray[
 def _channels(values: dict[str, NDArray[Any]], brain: NDArray[Any], path: Path) -> list[str]:
     width = len(str(brain.shape[1] - 1))
     default = [f"{'channel' if brain.ndim == 3 else 'voxel'}_{row:0{width}d}" for row in range(brain.shape[1])]
-    names = _texts(values, "channel_names", brain.shape[1], path, default)
+    names = texts_of(values, "channel_names", brain.shape[1], path, default)
     if len(set(names)) != len(names):
         raise InputError(f"{path}: a name occurs twice in channel_names.")
     return names
@@ -235,7 +185,7 @@ def _rate(values: dict[str, NDArray[Any]], brain: NDArray[Any], path: Path) -> f
 
 
 def _unit(values: dict[str, NDArray[Any]], path: Path) -> str:
-    unit = _texts(values, "unit", 1, path, default=["au"])[0]
+    unit = texts_of(values, "unit", 1, path, default=["au"])[0]
     if unit not in (*_VOLTS, *UNITS):
         raise InputError(f"{path}: unit is {unit!r}: choose one of {', '.join(UNITS)}.")
     return unit
@@ -270,6 +220,7 @@ def _store_info(arrays: _Arrays, protocol: str, window_start: float, simulated: 
         source="arrays",
         settings={"unit": arrays.unit, "protocol": protocol},
         sources={arrays.path.name: sha256(arrays.path)},
+        warnings=arrays.warnings,
     )
 
 
@@ -299,6 +250,6 @@ def _write_pictures(writer: StoreWriter, arrays: _Arrays) -> None:
         splits = set(arrays.split[arrays.image_row == row])
         if not splits:
             continue
-        seen = {columns.TEST if split == columns.TEST else columns.TRAIN for split in splits}
+        seen = {columns.GALLERY_OF[split] for split in splits}
         gallery = columns.BOTH if len(seen) == 2 else seen.pop()
         writer.add_picture(name, arrays.concept[row], gallery, picture, arrays.caption[row])
