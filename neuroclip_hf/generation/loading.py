@@ -4,6 +4,7 @@ Weights are opened as safetensors only, and code that comes beside them is never
 against a pipeline is said before its weights are loaded, and what can be, before they are downloaded.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,9 +112,7 @@ def _folder_of(diffusers: Any, settings: GenerationSettings) -> Path:
         return Path(settings.pipeline)
     download = diffusers.DiffusionPipeline.download
     what = f"pipeline {settings.pipeline!r}"
-    return Path(
-        _reading(what, lambda: download(settings.pipeline, revision=settings.revision, use_safetensors=True))
-    )
+    return Path(_reading(what, lambda: download(settings.pipeline, revision=settings.revision, use_safetensors=True)))
 
 
 def _commit(folder: Path, name: str) -> str | None:
@@ -122,10 +121,9 @@ def _commit(folder: Path, name: str) -> str | None:
 
 
 def _digest(folder: Path) -> str:
-    from hashlib import sha256 as new
-
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors") and path.is_file())
-    return new(json.dumps([(path.relative_to(folder).as_posix(), sha256(path)) for path in files]).encode()).hexdigest()
+    listed = json.dumps([(path.relative_to(folder).as_posix(), sha256(path)) for path in files])
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def _load_pipeline(diffusers: Any, class_name: str, settings: GenerationSettings, folder: Path) -> Any:

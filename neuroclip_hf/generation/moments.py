@@ -45,7 +45,8 @@ def match_moments(embeds: torch.Tensor, source: Moments, target: Moments) -> tor
 
     Args:
         embeds (`torch.Tensor` of shape `(embeddings, width)`): to be moved.
-        source, target (`Moments`): of one width, which must be that of `embeds`.
+        source (`Moments`): what is taken off, of the width of `embeds`.
+        target (`Moments`): what is put on, of the same width.
 
     Returns:
         `torch.Tensor` of shape `(embeddings, width)`, float32.

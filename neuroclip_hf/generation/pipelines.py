@@ -156,7 +156,7 @@ class IPAdapterPainter(_WithPrompt):
         Raises:
             InputError: if the pipeline has no adapter, several, or one that takes hidden states ("plus", "faceid").
         """
-        held = getattr(self.pipeline.unet.encoder_hid_proj, "image_projection_layers", ())
+        held = list(getattr(self.pipeline.unet.encoder_hid_proj, "image_projection_layers", []))
         names = [type(layer).__name__ for layer in held]
         if names != ["ImageProjection"]:
             raise InputError(

@@ -1,20 +1,21 @@
 """generation.json: what was generated, how, and how it compares with its controls."""
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from neuroclip_hf import __version__
 from neuroclip_hf.files import read_json, write_json
 from neuroclip_hf.generation.controls import CONTROLS, GENERATED
 from neuroclip_hf.metrics.significance import bootstrap_interval, compare_paired
 
 GENERATION_FILE = "generation.json"
 SCHEMA = 1
-_LIBRARIES = ("neuroclip-hf", "diffusers", "transformers", "torch", "scikit-image", "pillow")
+_LIBRARIES = ("diffusers", "transformers", "torch", "scikit-image", "pillow")
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,13 @@ def summarise(
         subjects (sequence of `str`): whose each query is.
     """
     scores = {
-        kind: {name: bootstrap_interval(torch.tensor(found), subjects)._asdict() for name, found in each.items()}
+        kind: {name: bootstrap_interval(_doubles(found), subjects)._asdict() for name, found in each.items()}
         for kind, each in values.items()
     }
     mine = values[GENERATED]
     differences = {
         control: {
-            name: compare_paired(torch.tensor(found), torch.tensor(values[control][name]), subjects)._asdict()
+            name: compare_paired(_doubles(found), _doubles(values[control][name]), subjects)._asdict()
             for name, found in mine.items()
         }
         for control in CONTROLS
@@ -111,4 +112,8 @@ def summarise(
 
 def versions() -> dict[str, str]:
     """Of the libraries that shape a picture."""
-    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"neuroclip_hf": __version__, **{name: version(name) for name in _LIBRARIES}}
+
+
+def _doubles(values: Sequence[float]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)

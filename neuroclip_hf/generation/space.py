@@ -105,9 +105,7 @@ def to_pipeline(
     """
     require_finite(embeds, "brain embeddings of the queries")
     source = Moments.of(recordings, "brain embeddings of the recordings that moments are taken from")
-    mapped, mapped_recordings = (
-        run_map(match_moments(each, source, run_map.source)) for each in (embeds, recordings)
-    )
+    mapped, mapped_recordings = (run_map(match_moments(each, source, run_map.source)) for each in (embeds, recordings))
     target = Moments.of(pictures, "the pipeline's embeddings of training pictures")
     return match_moments(mapped, Moments.of(mapped_recordings, "mapped brain embeddings"), target)
 
@@ -115,8 +113,8 @@ def to_pipeline(
 def _likeness(run_embeds: torch.Tensor, pipeline_embeds: torch.Tensor) -> float | None:
     if run_embeds.shape != pipeline_embeds.shape:
         return None
-    centred = [each.double() - each.double().mean(dim=0) for each in (run_embeds, pipeline_embeds)]
-    return float(torch.cosine_similarity(*centred, dim=1).mean())
+    mine, theirs = (each.double() - each.double().mean(dim=0) for each in (run_embeds, pipeline_embeds))
+    return float(torch.cosine_similarity(mine, theirs, dim=1).mean())
 
 
 def _standardised(embeds: torch.Tensor, moments: Moments) -> torch.Tensor:
