@@ -60,28 +60,31 @@ def generate(
         typer.echo(f"Pictures, sheet and report: {out or run / OUT_FOLDER}")
 
 
+_SHORT = {
+    "shuffled_brain": "shuffled brain",
+    "mean_embedding": "mean embedding",
+    "nearest_training_picture": "nearest training",
+}
+
+
 def _report_table(report: dict[str, Any]) -> Any:
-    """A row a kind of picture, and below it how much the generated ones are ahead of each control."""
+    """A row a score, its controls beside it, and below how much the generated pictures are ahead of each."""
     from rich.console import Group
 
-    names = list(report["scores"]["generated"])
-    header = ("", *(name.replace("_", " ") for name in names))
-    rows = [
-        (kind.replace("_", " "), *(f"{found[name]['estimate']:.3f} ({interval_text(found[name])})" for name in names))
-        for kind, found in report["scores"].items()
-    ]
-    rows.append(("chance", *(f"{report['chance'][name]:.3f}" if name in report["chance"] else "" for name in names)))
-    ahead = [
-        (
-            f"less {control.replace('_', ' ')}",
-            *(f"{found[name]['difference']:+.3f} (p = {found[name]['p']:.3g})" for name in names),
-        )
-        for control, found in report["differences"].items()
-    ]
+    scores, names = report["scores"], list(report["scores"]["generated"])
+    rows, ahead = [], []
+    for name in names:
+        mine, label, chance = scores["generated"][name], name.replace("_", " "), report["chance"].get(name)
+        controls = [f"{scores[control][name]['estimate']:.3f}" for control in _SHORT]
+        by_chance = "" if chance is None else f"{chance:.3f}"
+        rows.append((label, f"{mine['estimate']:.3f}", interval_text(mine), *controls, by_chance))
+        found = [report["differences"][control][name] for control in _SHORT]
+        ahead.append((label, *(f"{each['difference']:+.3f} (p = {each['p']:.3g})" for each in found)))
     settings = report["settings"]
     title = (
         f"{report['data']} data, {report['trials']} trials, {report['num_queries']} queries, {settings['method']} "
         f"pipeline {settings['pipeline']}, {report['tier']}, space: {report['space']['kind']}"
     )
+    header = ("", "generated", f"{100 * mine['level']:g} % interval", *_SHORT.values(), "chance")
     notes = [f"Left out: {words}" for words in report["left_out"]] + [f"Note: {flag}" for flag in report["flags"]]
-    return Group(table(header, rows, title), table(header, ahead, "Generated pictures, query by query"), *notes)
+    return Group(table(header, rows, title), table(("generated less", *_SHORT.values()), ahead), *notes)

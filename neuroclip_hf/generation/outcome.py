@@ -48,7 +48,7 @@ def report_of(work: Work, decisive: dict[str, Any], protocol: str, flags: Sequen
         num_queries=len(queries),
         gallery_size=len(work.asked.gallery),
         num_training_embeddings=len(work.embeddings.pictures),
-        num_training_recordings=work.embeddings.recordings,
+        num_recordings=work.embeddings.recordings,
         space={
             "kind": space.kind,
             "likeness": space.likeness,

@@ -28,9 +28,9 @@ class GenerationReport:
         differences (`dict`): control -> score -> generated less control, query by query: `difference`, `low`, `high`,
             `p`, ..., see [`compare_paired`].
         chance (`dict`): score -> what chance gives, where that is known.
-        num_queries, gallery_size, num_training_embeddings, num_training_recordings (`int`): how many there were:
-            queries painted, pictures that identification chooses from, training pictures and averaged training
-            recordings whose moments were taken.
+        num_queries, gallery_size, num_training_embeddings, num_recordings (`int`): how many there were: queries
+            painted, pictures that identification chooses from, training pictures whose moments were put on, and
+            (averaged) recordings whose moments were taken off.
         space (`dict`): how brain embeddings came into the pipeline's space, see [`SpaceMap`].
         settings (`dict`): what decides a picture's bytes: seed, steps, pipeline and its commit, run, store, device,
             library versions, ...
@@ -53,7 +53,7 @@ class GenerationReport:
     num_queries: int
     gallery_size: int
     num_training_embeddings: int
-    num_training_recordings: int
+    num_recordings: int
     space: dict[str, Any]
     settings: dict[str, Any]
     samples: list[dict[str, Any]]

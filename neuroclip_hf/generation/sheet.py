@@ -10,7 +10,7 @@ from neuroclip_hf.generation.work import Work
 
 SHEET_QUERIES = 12
 """Queries on a sheet (ours): as many as one reads. They are the first, not the best."""
-HEADERS = ("shown", "generated", "shuffled brain", "mean embedding", "nearest in training")
+HEADERS = ("shown", "generated", "shuffled brain", "mean embedding", "nearest training")
 
 
 def write_generation_sheet(work: Work, report: GenerationReport, path: Path) -> None:
@@ -28,7 +28,7 @@ def write_generation_sheet(work: Work, report: GenerationReport, path: Path) -> 
         rows.append(PictureRow(pictures, [Path(query.image_id).stem or query.concept, "", "", "", Path(nearest).stem]))
     title = f"Generated from {report.data} {report.trials} trials by {report.settings['pipeline']}"
     note = (
-        f"The first {len(rows)} of {report.num_queries} queries, not the best.  Generated and its two controls share "
+        f"The first {len(rows)} of {report.num_queries} queries, not the best.  The three painted columns share "
         "their start noise."
     )
     picture_sheet(rows, HEADERS, path, title=title, note=note)

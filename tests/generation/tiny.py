@@ -52,14 +52,14 @@ def ddim():
     return DDIMScheduler(set_alpha_to_one=False, steps_offset=1, clip_sample=False)
 
 
-def unclip(width=WIDTH, encoder_width=WIDTH):
+def unclip(width=WIDTH, encoder=None):
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
         in_channels=4, out_channels=4, cross_attention_dim=32, use_linear_projection=True,
         class_embed_type="projection", projection_class_embeddings_input_dim=2 * width, **_BLOCKS, **_CROSS,
     )  # fmt: skip
     return StableUnCLIPImg2ImgPipeline(
-        feature_extractor=image_processor(), image_encoder=image_encoder(encoder_width), tokenizer=None,
+        feature_extractor=image_processor(), image_encoder=encoder or image_encoder(width), tokenizer=None,
         text_encoder=None, unet=unet.eval(), image_normalizer=StableUnCLIPImageNormalizer(embedding_dim=width),
         image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"), scheduler=ddim(), vae=vae(),
     )  # fmt: skip
