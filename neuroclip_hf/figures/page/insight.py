@@ -14,6 +14,7 @@ from neuroclip_hf.figures.filters import amplification, filter_figure
 from neuroclip_hf.figures.inspection.channels import ChannelImportance, channel_importance
 from neuroclip_hf.figures.inspection.pictures import filter_pictures, look_at_pictures
 from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
+from neuroclip_hf.figures.page.generation import add_generation_sheet
 from neuroclip_hf.figures.page.reading import ABLATION, Result
 from neuroclip_hf.figures.page.shared import CHOSEN_EPOCH, caption, percent, readable, recorded_words
 from neuroclip_hf.figures.ranking import SavedRanking, read_ranking
@@ -54,6 +55,7 @@ def add_insight(section: Section, result: Result, store: TrialStore, *, pictures
         section.left_out.append("retrieval sheet: no ranking.safetensors; evaluate again with this version.")
     else:
         _add_sheet(section, ranking, store, pictures, recorded)
+    add_generation_sheet(section, folder, store, pictures)
     if not (folder / "model.safetensors").is_file():
         section.left_out.append("filters, attention and scalp map: the run's folder holds no model.safetensors.")
         return True
