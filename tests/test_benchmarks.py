@@ -12,7 +12,7 @@ import torch
 def benchmark_module(project, monkeypatch):
     """Import a file of benchmarks/ as Python does when it is started."""
     monkeypatch.syspath_prepend(str(project / "benchmarks"))
-    names = ("encoders", "measuring", "model", "model_flops", "model_frozen")
+    names = ("brainclip", "encoders", "measuring", "model", "model_flops", "model_frozen")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -77,6 +77,19 @@ def test_encoders_and_what_they_weigh(benchmark_module, monkeypatch, capsys):
     assert found["parameters"] == weights - 1025 * 512
     assert found["model"]["float32"]["megabytes"] == pytest.approx(4 * weights / 1e6, abs=0.01)
     assert found["model"]["bfloat16"]["megabytes"] == pytest.approx(2 * weights / 1e6, abs=0.01)
+
+
+def test_training_of_brainclip(benchmark_module, monkeypatch, capsys):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    module = benchmark_module("brainclip")
+    monkeypatch.setattr(module, "choose_device", lambda: torch.device("cpu"))
+    sizes = ["--trials", "24", "--voxels", "20", "--width", "12", "--epochs", "1"]
+    assert module.main(["training", *sizes, "--recipe", "brainclip-linear", "--recipe", "brainclip"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(found["recipes"]) == {"brainclip-linear", "brainclip"}
+    one = found["recipes"]["brainclip-linear"]
+    assert one["trained_numbers"] == 21 * 12 + 1  # the map, and the factor of the cosines
+    assert one["within_bound"] == (one["seconds"] < found["bound_seconds"])
 
 
 def test_utilisation(line):

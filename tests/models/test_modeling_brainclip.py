@@ -80,7 +80,7 @@ def test_training_takes_out_what_pictures_and_texts_share(build, batch):
 
 
 def test_the_loss_is_the_sum_of_its_parts(build, batch):
-    weights = {"image_weight": 0.5, "text_weight": 2.0, "mse_weight": 3.0}
+    weights = {"image_weight": 0.5, "text_weight": 2.0, "mse_weight": 3.0, "concept_share": 0.25}
     model = build(**weights)
     output, scale = model(**batch), model.scale()
     place, same = batch["picture_index"], torch.eye(4)
@@ -91,10 +91,22 @@ def test_the_loss_is_the_sum_of_its_parts(build, batch):
     brain = output.brain_embeds
     target = (0.5 * functional.normalize(image, dim=-1) + 2 * functional.normalize(text, dim=-1)) / 2.5
     expected = 0.5 * both_ways(scale * cosines(brain, image), same)
-    expected = expected + 2 * both_ways(scale * cosines(brain, text), shared / shared.sum(dim=1, keepdim=True))
+    shared = 0.75 * same + 0.25 * shared / shared.sum(dim=1, keepdim=True)
+    expected = expected + 2 * both_ways(scale * cosines(brain, text), shared)
     expected = expected + 3 * (brain - target).square().sum(dim=1).mean()
     torch.testing.assert_close(output.loss, expected)
     torch.testing.assert_close(output.text_embeds, text)
+
+
+def test_equal_texts_are_shared_whatever_is_said(build, batch):
+    gradients = []
+    batch["input_ids"], batch["attention_mask"] = IDS[[0, 1, 0]], MASK[[0, 1, 0]]  # one text for each concept
+    for share in (0.0, 1.0):
+        model = build(image_weight=0.0, concept_share=share)
+        model(**batch).loss.backward()
+        gradients.append(model.encoder.layers[1][0].weight.grad)
+    assert gradients[0].any()
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
 
 
 def test_soft_targets_follow_the_pictures(build, batch):
@@ -230,6 +242,7 @@ def test_what_the_loss_needs_is_named(build, batch, left_out, message):
         ({"image_weight": 0.0, "text_weight": 0}, "image_weight and text_weight are 0"),
         ({"mse_weight": "much"}, "mse_weight is 'much'"),
         ({"mixco": float("nan")}, "mixco is nan"),
+        ({"concept_share": 2}, "concept_share is 2"),
         ({"soft_targets": 1.5}, "soft_targets is 1.5"),
         ({"soft_targets_temperature": 0}, "soft_targets_temperature is 0"),
         ({"text_template": "a picture"}, r"text_template is 'a picture': it must hold one \{\}"),

@@ -111,6 +111,7 @@ BRAINCLIP = {
     "brain_projection": "linear",
     "mse_weight": 0.7,
     "soft_targets": 0.4,
+    "concept_share": 0.3,
     "text_config": {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1},
 }
 BRAINCLIP["text_config"].update(vocab_size=9, projection_dim=10, bos_token_id=0, eos_token_id=1, pad_token_id=1)

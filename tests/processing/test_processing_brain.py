@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import AutoFeatureExtractor, AutoProcessor, AutoTokenizer
 
 import neuroclip_hf
-from neuroclip_hf import BrainFeatureExtractor, InputError, NeuroCLIPProcessor
+from neuroclip_hf import BrainCLIPProcessor, BrainFeatureExtractor, InputError, NeuroCLIPProcessor
 from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_part import part_of_store
@@ -306,3 +306,25 @@ def test_a_processor_is_of_two_parts_unless_a_kind_has_more(trained):
     assert (processor.feature_extractor, processor.image_processor) == parts
     with pytest.raises(TypeError, match="tokenizer"):
         NeuroCLIPProcessor(*parts, tokenizer=None)
+
+
+def test_texts_are_captions_or_the_template(trained):
+    parts = trained.processor.feature_extractor, trained.processor.image_processor
+    tokenizer = AutoTokenizer.from_pretrained(SMALL_CLIP_FOLDER)
+    processor = BrainCLIPProcessor(*parts, tokenizer, text_template="a {}")
+    table = pd.DataFrame({"caption": ["a small dog", "", ""], "concept": ["dog", "cat", "dog"]})
+    assert processor.texts(table) == ["a small dog", "a cat", "a dog"]
+    assert processor.texts(table[["concept"]]) == ["a dog", "a cat", "a dog"]
+    inputs = processor.picture_inputs(table)
+    assert inputs["concept_index"].tolist() == [0, 1, 0]
+    alone = tokenizer("a cat").input_ids
+    assert inputs["input_ids"][1][: len(alone)].tolist() == alone
+    assert inputs["attention_mask"][1].sum() == len(alone) < inputs["input_ids"].shape[1]
+    assert processor.tokens(["a dog " * 500])["input_ids"].shape[1] == 32  # what the text tower reads
+
+
+def test_a_template_goes_with_the_checkpoint(trained, tmp_path):
+    parts = trained.processor.feature_extractor, trained.processor.image_processor
+    tokenizer = AutoTokenizer.from_pretrained(SMALL_CLIP_FOLDER)
+    BrainCLIPProcessor(*parts, tokenizer, text_template="one {}").save_pretrained(tmp_path)
+    assert BrainCLIPProcessor.from_pretrained(tmp_path).text_template == "one {}"

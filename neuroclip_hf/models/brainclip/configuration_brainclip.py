@@ -26,6 +26,9 @@ class BrainCLIPConfig(BrainImageConfig):
             those of CLIP's own projection of pictures.
         image_weight (`float`): of the contrast with pictures, in the loss and in what `mse_weight` pulls towards.
         text_weight (`float`): likewise of the contrast with texts. 0 reads no text while training.
+        concept_share (`float`): part of a recording's text mass that it shares with all texts of its concept, as
+            several right answers. Pictures without captions have one text a concept, and share it whatever this says;
+            captions that tell pictures of a concept apart lose by it.
         mse_weight (`float`): of the squared distance to the (normalised) picture and text. The encoder's own
             penalties, as the `kl_weight` of a variational one, are among its settings.
         mixco (`float`): concentration of the Beta distribution by which trials are mixed while training; 0 mixes none.
@@ -61,6 +64,7 @@ class BrainCLIPConfig(BrainImageConfig):
     visual_projection_fingerprint: str | None = None
     image_weight: float = 1.0
     text_weight: float = 1.0
+    concept_share: float = 0.0
     mse_weight: float = 0.0
     mixco: float = 0.2
     soft_targets: float = 0.0
@@ -91,6 +95,7 @@ class BrainCLIPConfig(BrainImageConfig):
         for name in ("image_weight", "text_weight", "mse_weight", "mixco"):
             require_number(self, name, 0, 1e6)
         require_number(self, "soft_targets", 0, 1)
+        require_number(self, "concept_share", 0, 1)
         require_number(self, "soft_targets_temperature", 0, 1e6, open_low=True)
         for name in ("text_fingerprint", "visual_projection_fingerprint"):
             if getattr(self, name) is not None:

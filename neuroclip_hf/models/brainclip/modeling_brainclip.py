@@ -52,11 +52,11 @@ class BrainCLIPModel(ClipSpaceModel):
     texts, and generation.
 
     Our reading: mapping networks "linear_map", "mlp_map" and "vae_map" (any other encoder serves as well); symmetric
-    InfoNCE with pictures and with texts, each with a weight, in which recordings of one concept share the mass of
-    their texts; a pull towards the targets themselves (`mse_weight`); mixed trials (`mixco`); softened targets
-    (`soft_targets`). Embeddings of pictures and texts are CLIP's less their means over the training pictures, once
-    [`prepare_for_training`] measured these (`centre`): all pictures have much in common, and so have all texts, which
-    tells none from another. `clip_image_features` and `clip_text_features` are CLIP's own.
+    InfoNCE with pictures and with texts, each with a weight, in which recordings of one concept may share the mass of
+    their texts (`concept_share`); a pull towards the targets themselves (`mse_weight`); mixed trials (`mixco`);
+    softened targets (`soft_targets`). Embeddings of pictures and texts are CLIP's less their means over the training
+    pictures, once [`prepare_for_training`] measured these (`centre`): all pictures have much in common, and so have
+    all texts, which tells none from another. `clip_image_features` and `clip_text_features` are CLIP's own.
 
     Trained are the encoder, the factor of the cosines and, where there are some, prompts and a projection of the
     encoder's features; the tower is frozen. Checkpoints, `from_vision_pretrained` and `picture_chunk_size` are as
@@ -103,8 +103,8 @@ class BrainCLIPModel(ClipSpaceModel):
             attention_mask (`torch.Tensor`, *optional*): (pictures, tokens), 1 for a token and 0 behind the last one.
             text_features (`torch.Tensor`, *optional*): (pictures, projection_dim) from [`clip_text_features`], in
                 place of these two.
-            concept_index (`torch.Tensor`, *optional*): (pictures,) whole numbers; texts of one concept are right
-                answers to all its recordings. `None`: those of the same picture.
+            concept_index (`torch.Tensor`, *optional*): (pictures,) whole numbers of their concepts, by which
+                recordings share texts (`concept_share`). `None`: every picture has its own text.
             subject_index (`torch.Tensor`, *optional*): (batch,) place of the subject in the checkpoint's list.
             return_loss (`bool`): compute the loss; needs recordings and all targets with weight. While training on
                 several processes it is the loss of all their rows together.
@@ -187,8 +187,8 @@ class BrainCLIPModel(ClipSpaceModel):
             supervisions.append(Supervision(image, alike.detach(), image_id, config.image_weight))
         if config.text_weight > 0:
             text = self._given("input_ids", output.text_embeds)
-            ids = image_id if concept_index is None else concept_index
-            supervisions.append(Supervision(text, text.detach(), ids, config.text_weight))
+            weights = (config.text_weight, concept_index, config.concept_share)
+            supervisions.append(Supervision(text, text.detach(), image_id, *weights))
         for each in supervisions:
             check_pairs(brain, each.embeds)
         loss = SupervisedLoss(config.mse_weight, config.soft_targets, config.soft_targets_temperature)

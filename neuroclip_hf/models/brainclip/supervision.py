@@ -26,19 +26,39 @@ class Supervision:
         ids (`torch.Tensor`, *optional*): (batch,) rows with equal ids are right answers to each other and share the
             mass of the target; `None`: every row is its own only answer.
         weight (`float`): in the loss.
+        class_ids (`torch.Tensor`, *optional*): (batch,) of what the recordings show; `None`: it is not known.
+        class_share (`float`): part of a row's mass that all rows of its class share.
     """
 
     embeds: torch.Tensor
     frozen: torch.Tensor
     ids: torch.Tensor | None
     weight: float
+    class_ids: torch.Tensor | None = None
+    class_share: float = 0.0
 
     def gathered(self) -> "Supervision":
         """The same for the rows of all processes."""
-        ids = None if self.ids is None else gather_with_gradient(self.ids)
-        return replace(
-            self, embeds=gather_with_gradient(self.embeds), frozen=gather_with_gradient(self.frozen), ids=ids
+        ids, class_ids = (None if each is None else gather_with_gradient(each) for each in (self.ids, self.class_ids))
+        embeds, frozen = gather_with_gradient(self.embeds), gather_with_gradient(self.frozen)
+        return replace(self, embeds=embeds, frozen=frozen, ids=ids, class_ids=class_ids)
+
+    def targets(self, softening: float, temperature: float, dtype: torch.dtype) -> torch.Tensor:
+        """Which rows are right for each row, and how much: (batch, batch), every row sums to one.
+
+        Args:
+            softening (`float`): see [`softened_targets`].
+            temperature (`float`): see there.
+            dtype (`torch.dtype`): of the result.
+        """
+        rows = torch.arange(len(self.frozen), device=self.frozen.device)
+        targets = softened_targets(
+            rows if self.ids is None else self.ids, self.frozen, softening, temperature, dtype=dtype
         )
+        if self.class_ids is None or self.class_share == 0:
+            return targets
+        shared = softened_targets(self.class_ids, self.frozen, softening, temperature, dtype=dtype)
+        return (1 - self.class_share) * targets + self.class_share * shared
 
 
 @dataclass(frozen=True)
@@ -85,7 +105,5 @@ class SupervisedLoss:
         self, brain: torch.Tensor, supervision: Supervision, scale: torch.Tensor, mixing: Mixing | None
     ) -> torch.Tensor:
         logits = contrastive_logits(brain, supervision.embeds, scale)
-        ids = torch.arange(len(logits), device=logits.device) if supervision.ids is None else supervision.ids
-        soft = (self.soft_targets, self.soft_targets_temperature)
-        targets = softened_targets(ids, supervision.frozen, *soft, dtype=logits.dtype)
+        targets = supervision.targets(self.soft_targets, self.soft_targets_temperature, logits.dtype)
         return cross_entropy_both_ways(logits, targets if mixing is None else mixing.mix(targets))
