@@ -179,8 +179,7 @@ def _wrong_tables(store: TrialStore) -> Iterator[Problem]:
 
 def _expected_files(store: TrialStore) -> set[str]:
     arrays = {array_name(subject, split) for subject, split, _ in array_groups(store.trials)}
-    table = {CHANNELS_FILE} if store.has_channel_table else set()
-    return arrays | table | {TRIALS_FILE, PICTURES_FILE, *store.pictures[columns.PICTURE_FILE]}
+    return arrays | {TRIALS_FILE, PICTURES_FILE, *store.pictures[columns.PICTURE_FILE]}
 
 
 def _strange_files(store: TrialStore) -> Iterator[Problem]:

@@ -248,7 +248,8 @@ def test_impossible_queries(trained, store, options, message):
     ],
 )
 def test_a_store_that_does_not_fit_is_refused_before_anything_is_read(trained, store, changes, message):
-    other = type("Store", (), {"info": replace(store.info, **changes), "path": store.path})()
+    other = copy.copy(store)
+    other.info = replace(store.info, **changes)
     with pytest.raises(InputError, match=message):
         rank_test_split(None, trained.processor, other)
     assert fitting_part(trained.processor, store) is store

@@ -53,3 +53,12 @@ def test_people_with_the_same_voxels_are_read_together(pattern_stores, tmp_path)
     found = fitting_part(processor_of(store, "sub-02"), store)
     assert found.readable_subjects == ["sub-01", "sub-02"]
     assert found.read(store.select("test", ["sub-01", "sub-02"])).shape == (12, 6)
+
+
+def test_of_several_that_have_its_voxels_the_one_that_trained_is_read(pattern_stores, tmp_path):
+    small, large = (pattern_stores.voxels_of("common", count) for count in (6, 8))
+    pattern_stores.write_patterns(tmp_path / "store", {"sub-01": large, "sub-02": small, "sub-03": large})
+    store = TrialStore(tmp_path / "store")
+    for subject, alike in (("sub-01", ["sub-01", "sub-03"]), ("sub-02", ["sub-02"])):
+        processor = processor_of(store, subject, channels=["common_4", "common_1"])
+        assert fitting_part(processor, store).readable_subjects == alike
