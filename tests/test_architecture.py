@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "pipelines": PIPES | {"checkpoints"},
     "galleries": PIPES | {"figures"},
     "live": PIPES | {"checkpoints"},
-    "generation": PIPES,
+    "generation": PIPES | {"checkpoints", "evaluation", "figures"},
     "assets": {"data", "models", "training"},
     "sharing": {"checkpoints", "kinds", "data", "processing", "models", "evaluation", "figures"},
     "protocols": ANYTHING - {"sharing"},

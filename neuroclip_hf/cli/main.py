@@ -20,6 +20,7 @@ from neuroclip_hf.cli import (
     download,
     evaluate,
     export,
+    generate,
     import_,
     info,
     prepare,
@@ -56,6 +57,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("ablate")(ablate.ablate)
 app.command("reproduce")(reproduce.reproduce)
+app.command("generate")(generate.generate)
 app.command("retrieve")(retrieve.retrieve)
 app.command("report")(report.report)
 

@@ -13,7 +13,16 @@ from neuroclip_hf.figures.repeats import RepeatPoint, repeats_curve
 from neuroclip_hf.figures.scalp import scalp_map
 from neuroclip_hf.figures.scores import Accuracies, Score
 from neuroclip_hf.figures.segments import Segment, segment_curves
-from neuroclip_hf.figures.sheets import MAX_ROWS, NUM_FOUND, Found, SheetRow, draw_sheet, retrieval_sheet
+from neuroclip_hf.figures.sheets import (
+    MAX_ROWS,
+    NUM_FOUND,
+    Found,
+    PictureRow,
+    SheetRow,
+    draw_sheet,
+    picture_sheet,
+    retrieval_sheet,
+)
 from neuroclip_hf.figures.style import to_png
 from neuroclip_hf.figures.training import training_curves
 
@@ -24,6 +33,7 @@ __all__ = [
     "Difference",
     "Found",
     "Panel",
+    "PictureRow",
     "RepeatPoint",
     "Score",
     "Segment",
@@ -35,6 +45,7 @@ __all__ = [
     "difference_plot",
     "draw_sheet",
     "filter_figure",
+    "picture_sheet",
     "repeats_curve",
     "retrieval_sheet",
     "scalp_map",

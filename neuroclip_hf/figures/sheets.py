@@ -1,4 +1,4 @@
-"""Retrieval sheets: what was shown, and the five pictures found first."""
+"""Sheets of pictures, a row a query: what was shown, and the five pictures found first, or what was made of it."""
 
 import textwrap
 from collections.abc import Sequence
@@ -65,6 +65,57 @@ class SheetRow:
     found: Sequence[Found]
 
 
+@dataclass(frozen=True)
+class PictureRow:
+    """One query of a sheet whose columns each hold another kind of picture.
+
+    Attributes:
+        pictures: one a column; None where there is none, which the label then names.
+        labels: a line below each picture; "" for none.
+    """
+
+    pictures: Sequence[Image.Image | None]
+    labels: Sequence[str]
+
+
+def picture_sheet(
+    rows: Sequence[PictureRow], headers: Sequence[str], path: str | Path, *, title: str, note: str
+) -> None:
+    """Write a PNG with a row of pictures for each query; a file under `path` is replaced.
+
+    Args:
+        rows: one a query, from top to bottom.
+        headers: a word above each column; the first stands apart.
+        path: the PNG to write.
+        title: a line above the sheet.
+        note: a smaller line below it.
+
+    Raises:
+        InputError: if there are no rows, more than fit one sheet, or `path` cannot be written.
+    """
+    figure = draw_picture_sheet(rows, headers, title=title, note=note)
+    with new_file(path) as temporary:
+        temporary.write_bytes(to_png(figure, SHEET_DOTS_PER_INCH, photographs=True))
+
+
+@styled
+def draw_picture_sheet(rows: Sequence[PictureRow], headers: Sequence[str], *, title: str, note: str) -> Figure:
+    """The figure that [`picture_sheet`] writes."""
+    _check_rows("sheet of pictures", len(rows))
+    page = _Page(len(rows), len(headers))
+    _draw_titles(page, title, note, headers)
+    for row_number, row in enumerate(rows):
+        for column, (picture, label) in enumerate(zip(row.pictures, row.labels, strict=True)):
+            if picture is None:
+                _draw_words(page, row_number, column, label)
+            else:
+                axes = page.square(row_number, column)
+                _show(axes, picture)
+                _frame(axes, LINE, 0.8)
+                _label(page, row_number, column, label, INK)
+    return page.figure
+
+
 def retrieval_sheet(rows: Sequence[SheetRow], path: str | Path, *, title: str | None = None) -> None:
     """Write a PNG with, for each query, the picture that was shown and the top five found.
 
@@ -87,9 +138,8 @@ def retrieval_sheet(rows: Sequence[SheetRow], path: str | Path, *, title: str | 
 @styled
 def draw_sheet(rows: Sequence[SheetRow], *, title: str | None = None) -> Figure:
     """The figure that [`retrieval_sheet`] writes."""
-    if not 0 < len(rows) <= MAX_ROWS:
-        raise InputError(f"A retrieval sheet of {len(rows)} queries: choose 1 to {MAX_ROWS}.")
-    page = _Page(len(rows))
+    _check_rows("retrieval sheet", len(rows))
+    page = _Page(len(rows), 1 + NUM_FOUND)
     _draw_header(page, rows, title or "Retrieval")
     for row_number, row in enumerate(rows):
         _draw_shown(page, row_number, row)
@@ -98,11 +148,16 @@ def draw_sheet(rows: Sequence[SheetRow], *, title: str | None = None) -> Figure:
     return page.figure
 
 
+def _check_rows(what: str, queries: int) -> None:
+    if not 0 < queries <= MAX_ROWS:
+        raise InputError(f"A {what} of {queries} queries: choose 1 to {MAX_ROWS}.")
+
+
 class _Page:
     """A white figure on which places are given in inches from the top left corner."""
 
-    def __init__(self, num_rows: int) -> None:
-        self.width = 2 * _MARGIN + (1 + NUM_FOUND) * _PICTURE + _GUTTER + (NUM_FOUND - 1) * _GAP
+    def __init__(self, num_rows: int, num_columns: int) -> None:
+        self.width = 2 * _MARGIN + num_columns * _PICTURE + _GUTTER + (num_columns - 2) * _GAP
         self.top_of_rows = _MARGIN + _TITLE + _COLUMN_HEADER
         self.height = self.top_of_rows + num_rows * (_PICTURE + _TEXT + _GAP) - _GAP + _MARGIN
         self.figure = Figure(figsize=(self.width, self.height), facecolor="white")
@@ -139,32 +194,39 @@ def _draw_header(page: _Page, rows: Sequence[SheetRow], title: str) -> None:
     at_once = sum(bool(row.found) and row.found[0].right for row in rows)
     among = sum(any(found.right for found in row.found[:NUM_FOUND]) for row in rows)
     queries = "1 query" if len(rows) == 1 else f"{len(rows)} queries"
-    page.text(_MARGIN, _MARGIN + 0.1, shortened(title, 78), fontsize=13, fontweight="bold")
-    page.text(
-        _MARGIN,
-        _MARGIN + 0.38,
+    note = (
         f"Green frame and ✓: right.  Of {queries} on this sheet {at_once} right at once, "
-        f"{among} among the first five.  Below each picture its score.",
-        color=FAINT_INK,
+        f"{among} among the first five.  Below each picture its score."
     )
+    _draw_titles(page, title, note, ("shown", f"found {_ORDINALS[0]}", *_ORDINALS[1:]))
+
+
+def _draw_titles(page: _Page, title: str, note: str, headers: Sequence[str]) -> None:
+    letters = round(78 * page.width / _Page(1, 1 + NUM_FOUND).width)
+    page.text(_MARGIN, _MARGIN + 0.1, shortened(title, letters), fontsize=13, fontweight="bold")
+    page.text(_MARGIN, _MARGIN + 0.38, note, color=FAINT_INK)
     middle = page.top_of_rows - 0.17
-    page.text(page.left(0) + _PICTURE / 2, middle, "shown", ha="center", fontsize=9.5, fontweight="bold")
-    for column, ordinal in enumerate(_ORDINALS, start=1):
-        header = f"found {ordinal}" if column == 1 else ordinal
+    for column, header in enumerate(headers):
         page.text(page.left(column) + _PICTURE / 2, middle, header, ha="center", fontsize=9.5, fontweight="bold")
     page.line(page.left(1) - _GUTTER / 2, page.top_of_rows - 0.3, page.height - _MARGIN)
 
 
 def _draw_shown(page: _Page, row_number: int, row: SheetRow) -> None:
-    axes = page.square(row_number, 0)
     if row.shown is None:
-        words = f"any\n{_wrapped(row.query_label)}"
-        axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=10, color=INK, parse_math=False)
-        _frame(axes, LINE, 0.8)
+        _draw_words(page, row_number, 0, row.query_label)
         return
+    axes = page.square(row_number, 0)
     _show(axes, row.shown)
     _frame(axes, LINE, 0.8)
     _label(page, row_number, 0, row.query_label, INK)
+
+
+def _draw_words(page: _Page, row_number: int, column: int, label: str) -> None:
+    """In place of a picture that is not known: any of what it shows."""
+    axes = page.square(row_number, column)
+    words = f"any\n{_wrapped(label)}"
+    axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=10, color=INK, parse_math=False)
+    _frame(axes, LINE, 0.8)
 
 
 def _draw_found(page: _Page, row_number: int, column: int, found: Found) -> None:

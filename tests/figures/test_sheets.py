@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.figures import Found, SheetRow, retrieval_sheet, sheets, style
+from neuroclip_hf.figures import Found, PictureRow, SheetRow, picture_sheet, retrieval_sheet, sheets, style
 
 FRAME = tuple(int(style.RIGHT[place : place + 2], 16) for place in (1, 3, 5))
 PICTURE_COLORS = [(200, 40, 60), (40, 70, 200), (230, 170, 40), (120, 60, 150), (20, 20, 20), (250, 120, 200)]
@@ -139,6 +139,34 @@ def test_the_same_sheet_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     with Image.open(tmp_path / "one.png") as picture:
         assert "Software" not in picture.info  # it would hold a version
+
+
+def picture_row(*colors, label="kite"):
+    pictures = [None if color is None else drawn(color) for color in colors]
+    return PictureRow(pictures, [label, *(f"column {place}" for place in range(1, len(colors)))])
+
+
+def test_a_sheet_of_pictures_holds_a_column_a_header_in_order(tmp_path, monkeypatch):
+    headers, words = ("shown", "generated", "nearest"), {"title": "Generated", "note": "The first."}
+    colors = PICTURE_COLORS[:3]
+    picture_sheet([picture_row(*colors), picture_row(*colors)], headers, tmp_path / "sheet.png", **words)
+    pixels = pixels_of(tmp_path / "sheet.png")
+    centers = [np.median(places(pixels, color).nonzero()[1]) for color in colors]
+    assert centers == sorted(centers)
+    assert all(places(pixels, color).sum() > 2 * 50 * 50 for color in colors)
+    assert pixels.shape[1] < sheet(tmp_path, row()).shape[1]  # three columns, not six
+    kept = []
+    monkeypatch.setattr(sheets, "to_png", lambda figure, *_, **__: (kept.append(figure), b"")[1])
+    picture_sheet([picture_row(None, *colors[1:], label="house")], headers, tmp_path / "sheet.png", **words)
+    texts = [*kept[0].texts, *(text for axes in kept[0].axes for text in axes.texts)]
+    written = [text.get_text() for text in texts]
+    assert {"shown", "generated", "nearest", "Generated", "The first.", "any\nhouse", "column 2"} <= set(written)
+
+
+@pytest.mark.parametrize("count", [0, sheets.MAX_ROWS + 1])
+def test_a_sheet_of_no_pictures_or_too_many_is_refused(tmp_path, count):
+    with pytest.raises(InputError, match=f"sheet of pictures of {count} queries: choose 1 to 100"):
+        picture_sheet([picture_row("red")] * count, ("shown",), tmp_path / "sheet.png", title="", note="")
 
 
 def test_drawing_leaves_matplotlib_as_it_was():

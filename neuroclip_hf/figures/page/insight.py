@@ -15,6 +15,7 @@ from neuroclip_hf.figures.filters import amplification, filter_figure
 from neuroclip_hf.figures.inspection.channels import ChannelImportance, channel_importance
 from neuroclip_hf.figures.inspection.pictures import filter_pictures, look_at_pictures
 from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
+from neuroclip_hf.figures.page.generation import add_generation_sheet
 from neuroclip_hf.figures.page.reading import ABLATION, Result
 from neuroclip_hf.figures.page.shared import CHOSEN_EPOCH, caption, percent, readable, recorded_words
 from neuroclip_hf.figures.scalp import placed_channels, scalp_map, why_no_map
@@ -55,6 +56,7 @@ def add_insight(section: Section, result: Result, store: TrialStore, *, pictures
         section.left_out.append(f"retrieval sheet: no {RANKING_FILE}; evaluate again with this version.")
     else:
         _add_sheet(section, ranking, store, pictures, recorded)
+    add_generation_sheet(section, folder, store, pictures)
     if not (folder / "model.safetensors").is_file():
         section.left_out.append("filters, attention and scalp map: the run's folder holds no model.safetensors.")
         return True

@@ -6,6 +6,7 @@ from typing import Any
 from neuroclip_hf import columns
 from neuroclip_hf.figures.bars import Difference, Panel, accuracy_bars, difference_plot
 from neuroclip_hf.figures.page.content import PageFigure, Section
+from neuroclip_hf.figures.page.generation import add_generation
 from neuroclip_hf.figures.page.numbers import (
     GROWING,
     SLIDING,
@@ -67,6 +68,7 @@ def _unevaluated(result: Result) -> Section:
     )
     section.tables.append(facts_table(_training_facts(result.facts)))
     add_training(section, result, data)
+    add_generation(section, result.folder)
     return section
 
 
@@ -91,6 +93,7 @@ def _run(result: Result, report: dict[str, Any], families: Families) -> Section:
     add_repeats(section, report.get("repeats") or (), report)
     add_training(section, result, report["data"])
     add_rankings(section, result, families, report["data"])
+    add_generation(section, result.folder)
     return section
 
 
