@@ -56,19 +56,33 @@ _SMALL: Settings = {"encoder_settings": {"hidden_size": 512, "dropout": 0.5}, "p
 _UNPROMPTED: Settings = {"prompt": None, "softening": 0.0}
 
 METHODS: tuple[Method, ...] = (
-    Method("nice", "nice", {"epochs": 8}, _DECAYS, chosen=1),
-    Method("atm-s", "atm-s", {"epochs": 8}, _DECAYS, chosen=1),
-    Method("ubp", "ubp", {"epochs": 15}, _DECAYS, chosen=1),
-    Method("eegproject (frozen)", OURS, {**_SMALL, **_UNPROMPTED, "epochs": 15}, _DECAYS, chosen=1),
-    Method("eegproject-lora", "eegproject-lora", {"epochs": 15, "tower_learning_rate": 5e-4}, _DECAYS, chosen=1),
-    Method(OURS, OURS, {**_SMALL, "epochs": 15}, _DECAYS, chosen=1),
+    Method(OURS, OURS, {**_SMALL, "epochs": 12}, _DECAYS, chosen=1),
+    Method("eegproject (frozen)", OURS, {**_SMALL, **_UNPROMPTED, "epochs": 12}, _DECAYS, chosen=1),
     Method(
-        "neuroclip-shallow",
-        "neuroclip-shallow",
-        {**_SMALL, "vision_feature_layers": [2], "epochs": 15},
+        "eegproject (frozen, decay 0.05)",
+        OURS,
+        {**_SMALL, **_UNPROMPTED, "epochs": 12},
+        tuple(reversed(_DECAYS)),
+        chosen=1,
+    ),
+    Method(
+        "eegproject (frozen, mlp)",
+        OURS,
+        {**_SMALL, **_UNPROMPTED, "epochs": 12, "image_projection": "mlp"},
         _DECAYS,
         chosen=1,
     ),
+    Method("ubp", "ubp", {"epochs": 12}, _DECAYS, chosen=1),
+    Method("eegproject-lora", "eegproject-lora", {"epochs": 12, "tower_learning_rate": 5e-4}, _DECAYS, chosen=1),
+    Method(
+        "neuroclip-shallow",
+        "neuroclip-shallow",
+        {**_SMALL, "vision_feature_layers": [2], "epochs": 12},
+        _DECAYS,
+        chosen=1,
+    ),
+    Method("nice", "nice", {"epochs": 5}, ({"weight_decay": 0.0}, _DECAYS[1])),
+    Method("atm-s", "atm-s", {"epochs": 5}, ({"weight_decay": 1e-2}, _DECAYS[1])),
 )
 
 RECORDED_COMMON: Settings = {

@@ -77,7 +77,7 @@ def variations(over: str, recipe: Recipe, info: StoreInfo) -> list[Variation]:
 
 
 def _parts(recipe: Recipe, info: StoreInfo) -> list[Variation]:
-    """Each part of the method switched off alone, and all prompts together."""
+    """Each part of the method switched off alone, or on where it is off, and all prompts together."""
     off = [
         Variation("without EEG perturbation", dict.fromkeys(_PERTURBATION, 0.0)),
         Variation("without averaging of trials", {"average": [1, 1]}),
@@ -85,20 +85,37 @@ def _parts(recipe: Recipe, info: StoreInfo) -> list[Variation]:
     ]
     if recipe.model.prompt is None:
         return off
-    switches = {name: {f"prompt.{setting}": value} for name, (setting, value) in _PROMPT_PARTS.items()}
-    parts = [Variation(name, overrides) for name, overrides in switches.items()]
+    switches = [
+        Variation(name, {f"prompt.{setting}": value for setting, value in settings.items()})
+        for name, settings in _PROMPT_PARTS.items()
+    ]
+    parts = [one for one in switches if _changes_the_prompts(one, recipe)]
     return [*parts, Variation("without prompts (frozen tower)", {"prompt": None}), *off]
 
 
 _PERTURBATION = ("noise", "shift", "channel_dropout", "time_mask", "scaling")
-_PROMPT_PARTS: dict[str, tuple[str, Any]] = {
-    "without shared prompts": ("shared_prompts", False),
-    "without instance prompts": ("instance_prompts", False),
-    "without dual stream": ("dual_stream", False),
-    "without dynamic filter": ("dynamic_filter", False),
-    "without cross-attention": ("cross_attention", False),
-    "spectral dynamic filter": ("filter_domain", "spectral"),
+_LEVELS = {"shared_prompts": True, "instance_prompts": True}  # the defaults of `NeuroPromptConfig`
+_PROMPT_PARTS: dict[str, dict[str, Any]] = {
+    "without shared prompts": {"shared_prompts": False},
+    "with shared prompts": {"shared_prompts": True},
+    "without instance prompts": {"instance_prompts": False},
+    "with instance prompts": {"instance_prompts": True},
+    "shared prompts alone": {"shared_prompts": True, "instance_prompts": False},
+    "without dual stream": {"dual_stream": False},
+    "without dynamic filter": {"dynamic_filter": False},
+    "without cross-attention": {"cross_attention": False},
+    "spectral dynamic filter": {"filter_domain": "spectral"},
 }
+
+
+def _changes_the_prompts(one: Variation, recipe: Recipe) -> bool:
+    """Whether prompts are left that differ from the recipe's, and from those of a row with a simpler name."""
+    now, then = ({**_LEVELS, **(each.model.prompt or {})} for each in (recipe, one.apply(recipe)))
+    left = [name for name in _LEVELS if then[name]]
+    if len(one.overrides) > 1 and now["shared_prompts"]:
+        return False  # "shared prompts alone" is "without instance prompts" there
+    of_instances = not any(f"prompt.{name}" in one.overrides for name in _LEVELS)
+    return bool(left) and then != now and (then["instance_prompts"] or not of_instances)
 
 
 def _segments(recipe: Recipe, info: StoreInfo) -> list[Variation]:
@@ -152,9 +169,12 @@ def _prompts(recipe: Recipe, info: StoreInfo) -> list[Variation]:
     if recipe.model.prompt is None:
         return []
     depth = tower_depth(recipe.model)
-    numbers = [Variation(f"{count} prompts", {"prompt.num_prompt_tokens": count}) for count in NUM_PROMPTS]
+    shared = {"prompt.shared_prompts": True}  # it is them that have a number and a depth
     depths = sorted({1, max(1, depth // 2), depth})
-    return [*numbers, *(Variation(f"prompt depth {count}", {"prompt.prompt_depth": count}) for count in depths)]
+    return [
+        *(Variation(f"{count} prompts", {**shared, "prompt.num_prompt_tokens": count}) for count in NUM_PROMPTS),
+        *(Variation(f"prompt depth {count}", {**shared, "prompt.prompt_depth": count}) for count in depths),
+    ]
 
 
 def _layers(recipe: Recipe, info: StoreInfo) -> list[Variation]:

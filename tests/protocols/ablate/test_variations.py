@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from neuroclip_hf.adapters.neuro_prompt.config import NeuroPromptConfig
 from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.registry import ENCODERS
 from neuroclip_hf.protocols.ablate.variations import OVER, region_of, variations
 from neuroclip_hf.training.settings import change_recipe, load_recipe
 
-FULL = {"tower": "small-clip"}
+FULL = {"tower": "small-clip", "prompt.shared_prompts": True, "noise": 0.1}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,32 @@ def test_every_part_is_switched_off_alone(full, store):
     assert "without prompts (frozen tower)" in names
     frozen = change_recipe(full, {"prompt": None})
     assert not [one.name for one in variations("parts", frozen, store.info) if "prompts" in one.name]
+
+
+@pytest.mark.parametrize(
+    ("off", "offered", "not_offered"),
+    [
+        (
+            "shared_prompts",
+            {"with shared prompts", "shared prompts alone"},
+            {"without shared prompts", "without instance prompts"},
+        ),
+        (
+            "instance_prompts",
+            {"with instance prompts"},
+            {"without shared prompts", "with shared prompts", "without instance prompts", "without dual stream"},
+        ),
+    ],
+)
+def test_a_part_that_is_off_is_switched_on_and_some_prompts_are_always_left(full, store, off, offered, not_offered):
+    recipe = change_recipe(full, {f"prompt.{off}": False})
+    made = variations("parts", recipe, store.info)
+    names = {one.name for one in made}
+    assert offered <= names
+    assert not not_offered & names
+    for one in made:
+        if (prompt := one.apply(recipe).model.prompt) is not None:
+            NeuroPromptConfig(**prompt)
 
 
 def test_windows_cover_the_epoch_and_grow_from_its_beginning(full, store):
