@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
@@ -43,6 +44,7 @@ from neuroclip_hf.training.settings import load_recipe
 
 EPOCHS = EpochSettings(window=(-0.1, 0.8), baseline=None, sampling_rate=128.0, band=(1.0, 30.0), reject=100e-6)
 AVERAGE, DRAWS = 16, 1000
+QUERIES = {"single": 1, "mean16": AVERAGE}
 REGULARISATION = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
 
 
@@ -71,7 +73,7 @@ def main() -> int:
 def run_subject(data: Path, subject: str, seeds: int, shuffled: int) -> dict[str, Any]:
     """Prepare one subject's store, train on it, and open its test split."""
     started = time.perf_counter()
-    files, skipped = _surviving(sorted(data.glob(f"{subject}_run-*_raw.fif")))
+    files, skipped = surviving(sorted(data.glob(f"{subject}_run-*_raw.fif")))
     with tempfile.TemporaryDirectory() as folder:
         prepare_recordings(files, data / "pictures", Path(folder) / "store", epochs=EPOCHS, splits=split(files))
         store = TrialStore(Path(folder) / "store")
@@ -94,7 +96,7 @@ def run_subject(data: Path, subject: str, seeds: int, shuffled: int) -> dict[str
         }
 
 
-def _surviving(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def surviving(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Runs of which at least one epoch survives rejection, and a sentence for each of the others."""
     kept, skipped = [], []
     for file in find_recordings(files):
@@ -122,7 +124,13 @@ def split(files: Sequence[Path]) -> SplitSettings:
 
 
 def logistic_regression(store: TrialStore) -> dict[str, float]:
-    """The plain baseline on the same trials: training and validation runs together, strength chosen among them."""
+    """Accuracy of the plain baseline on the same trials."""
+    fitted = fit_logistic_regression(store)
+    return {f"logistic_{name}": float(logistic_hits(fitted, store, size).mean()) for name, size in QUERIES.items()}
+
+
+def fit_logistic_regression(store: TrialStore) -> GridSearchCV:
+    """Fit it on training and validation runs together, its strength chosen among them."""
     rows = np.concatenate([store.select(columns.TRAIN), store.select(columns.VALIDATION)])
     table = store.trials.iloc[rows]
     runs = table[columns.RUN].to_numpy()
@@ -131,22 +139,20 @@ def logistic_regression(store: TrialStore) -> dict[str, float]:
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
     search = GridSearchCV(model, {"logisticregression__C": REGULARISATION}, cv=folds, scoring="balanced_accuracy")
     search.fit(store.read(rows).reshape(len(rows), -1) * 1e6, table[columns.CONCEPT], groups=runs if several else None)
-    return {f"logistic_{name}": _logistic_accuracy(search, store, size) for name, size in _QUERIES.items()}
+    return search
 
 
-_QUERIES = {"single": 1, "mean16": AVERAGE}
-
-
-def _logistic_accuracy(search: Any, store: TrialStore, size: int) -> float:
+def logistic_hits(fitted: GridSearchCV, store: TrialStore, size: int) -> NDArray[np.bool_]:
+    """Which test queries, means of `size` trials, it names rightly, in the order of [`make_queries`]."""
     queries = make_queries(store.trials, store.select(columns.TEST), size, draws=DRAWS if size > 1 else None)
     values = np.stack([store.read(query.trials).mean(axis=0).ravel() for query in queries]) * 1e6
-    return float(np.mean(search.predict(values) == np.array([query.concept for query in queries])))
+    return np.asarray(fitted.predict(values) == np.array([query.concept for query in queries]))
 
 
 def _scores(store: TrialStore, seed: int, *, shuffled: bool) -> dict[str, float]:
     trained = train_on_store(load_recipe("concepts", {"seed": seed}), store, shuffled=shuffled)
     found = {}
-    for name, size in _QUERIES.items():
+    for name, size in QUERIES.items():
         draws = DRAWS if size > 1 else None
         ranking = rank_test_split(trained.model, trained.processor, store, average=size, draws=draws)
         found[name] = accuracy_of(ranking)["top1"]

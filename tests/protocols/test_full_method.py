@@ -1,4 +1,4 @@
-"""The recipe `neuroclip-intra` is the whole method; each part of it can be switched off, or changed, by a word."""
+"""The recipe `neuroclip-intra` knows the whole method; each part is switched on or off, or changed, by a word."""
 
 import sys
 from types import ModuleType
@@ -21,7 +21,13 @@ TINY = [
     *(f"tower_settings.{name}" for name in ("hidden_size=16", "intermediate_size=16", "num_hidden_layers=3")),
     *(f"tower_settings.{name}" for name in ("num_attention_heads=2", "image_size=16", "patch_size=8")),
     *("tower=random", "encoder_settings.hidden_size=8", "projection_dim=8", "prompt.fusion_width=8"),
-    *("prompt.num_prompt_tokens=2", "prompt.filter_input_size=8", "epochs=1", "batch_size=16"),
+    *(
+        "prompt.shared_prompts=true",
+        "prompt.num_prompt_tokens=2",
+        "prompt.filter_input_size=8",
+        "epochs=1",
+        "batch_size=16",
+    ),
 ]
 PROMPTS = ("neuro_prompt_tokens", "neuro_prompt_filter", "neuro_prompt_fusion")
 
@@ -67,16 +73,16 @@ def pairs(array_store):
     return array_store()
 
 
-def test_the_recipe_has_every_part_on(pairs):
+def test_the_recipe_names_every_part_and_has_those_on_that_earned_it(pairs):
     recipe = load_recipe("neuroclip-intra")
     settings = {name: value for name, value in recipe.model.prompt.items() if isinstance(value, bool)}
-    assert settings == dict.fromkeys(
-        ("shared_prompts", "instance_prompts", "dual_stream", "dynamic_filter", "cross_attention"), True
-    )
+    on = ("instance_prompts", "dual_stream", "dynamic_filter", "cross_attention")
+    assert settings == {"shared_prompts": False, **dict.fromkeys(on, True)}
     data = recipe.data
-    assert min(data.noise, data.shift, data.channel_dropout, data.time_mask, data.scaling) > 0
+    assert {data.noise, data.shift, data.channel_dropout, data.time_mask, data.scaling} == {0}
     assert recipe.model.kind_settings["softening"] > 0
     assert data.average == [1, 4]
+    assert parts_of(train_on_store(tiny("prompt.shared_prompts=false"), pairs).model) == ALL - {"neuro_prompt_tokens"}
     trained = train_on_store(tiny(), pairs)
     assert parts_of(trained.model) == ALL
     assert len(trained.result.history) == 1

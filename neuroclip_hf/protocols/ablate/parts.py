@@ -41,7 +41,9 @@ _OF_ALL: Mapping[str, Overrides] = MappingProxyType(
 
 
 def parts_of(recipe: Recipe) -> dict[str, Overrides]:
-    """Each part that a recipe may have switched off alone, and all prompts together; some it may not have.
+    """Each part that a recipe may have switched off alone (prompts that are off, on), and all prompts together.
+
+    Some of them it may not have.
 
     Returns:
         name -> overrides.
@@ -54,9 +56,17 @@ def _of_prompts(prompt: Mapping[str, Any] | None) -> dict[str, Overrides]:
     if prompt is None:
         return {}
     used = NeuroPromptConfig(**prompt)
-    found: dict[str, Overrides] = {"without shared prompts": {"prompt.shared_prompts": False}}
-    if used.instance_prompts:
-        found["without instance prompts"] = {"prompt.instance_prompts": False}
+    found: dict[str, Overrides] = {}
+    if used.shared_prompts:
+        found["without shared prompts"] = {"prompt.shared_prompts": False}
+    else:
+        found["with shared prompts"] = {"prompt.shared_prompts": True}
+        found["shared prompts alone"] = {"prompt.shared_prompts": True, "prompt.instance_prompts": False}
+    if not used.instance_prompts:
+        found["with instance prompts"] = {"prompt.instance_prompts": True}
+    else:
+        if used.shared_prompts:
+            found["without instance prompts"] = {"prompt.instance_prompts": False}
         if used.dynamic_filter:
             found["without dual stream"] = {"prompt.dual_stream": False}
             found["without dynamic filter"] = {"prompt.dynamic_filter": False}

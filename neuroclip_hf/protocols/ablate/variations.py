@@ -215,14 +215,19 @@ def _encoders(asked: Ablated) -> list[Variation]:
 
 
 def _prompts(asked: Ablated) -> list[Variation]:
-    """Numbers of shared prompts, and depths."""
-    prompt = asked.recipe.model.prompt
-    if prompt is None or not prompt.get("shared_prompts", True):
+    """Numbers of shared prompts, and depths; shared prompts are switched on where they are off."""
+    if asked.recipe.model.prompt is None:
         return []
     depth = tower_depth(asked.recipe.model)
-    numbers = [Variation(_counted(count, "prompt"), {"prompt.num_prompt_tokens": count}) for count in NUM_PROMPTS]
+    shared = {"prompt.shared_prompts": True}  # it is them that have a number and a depth
+    numbers = [
+        Variation(_counted(count, "prompt"), {**shared, "prompt.num_prompt_tokens": count}) for count in NUM_PROMPTS
+    ]
     depths = sorted({1, max(1, depth // 2), depth})
-    return [*numbers, *(Variation(f"prompt depth {count}", {"prompt.prompt_depth": count}) for count in depths)]
+    return [
+        *numbers,
+        *(Variation(f"prompt depth {count}", {**shared, "prompt.prompt_depth": count}) for count in depths),
+    ]
 
 
 def _layers(asked: Ablated) -> list[Variation]:

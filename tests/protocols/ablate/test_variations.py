@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from neuroclip_hf.adapters.neuro_prompt.config import NeuroPromptConfig
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.errors import InputError
@@ -18,7 +19,7 @@ from neuroclip_hf.protocols.building import build_model
 from neuroclip_hf.protocols.parts import choose_parts, used_part
 from neuroclip_hf.training.settings import change_recipe, load_recipe
 
-FULL = {"tower": "small-clip"}
+FULL = {"tower": "small-clip", "prompt.shared_prompts": True, "noise": 0.1}
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,37 @@ def test_every_part_is_switched_off_alone(full, store):
     assert "without LoRA" in names(variations("parts", change_recipe(full, {"lora": {"r": 2}}), store))
 
 
+@pytest.mark.parametrize(
+    ("off", "offered", "not_offered"),
+    [
+        (
+            "shared_prompts",
+            {"with shared prompts", "shared prompts alone"},
+            {"without shared prompts", "without instance prompts"},
+        ),
+        (
+            "instance_prompts",
+            {"with instance prompts"},
+            {"without shared prompts", "with shared prompts", "without instance prompts", "without dual stream"},
+        ),
+    ],
+)
+def test_a_part_that_is_off_is_switched_on_and_some_prompts_are_always_left(full, store, off, offered, not_offered):
+    recipe = change_recipe(full, {f"prompt.{off}": False})
+    made, _ = variations("parts", recipe, store)
+    found = {one.name for one in made}
+    assert offered <= found
+    assert not not_offered & found
+    for one in made:
+        if (prompt := one.apply(recipe).model.prompt) is not None:
+            NeuroPromptConfig(**prompt)
+
+
 def test_parts_that_cannot_be_are_left_out_and_said(store):
     recipe = load_recipe("demo")
     found, flags = variations("parts", recipe, store)
     assert names((found, flags))[1:] == [
+        "with instance prompts",
         "without prompts (frozen tower)",
         "without softened targets",
         "without perturbation",
@@ -82,8 +110,8 @@ def test_settings_of_a_part_that_is_off_are_no_parts(full, store):
     assert not {"without dual stream", "spectral dynamic filter"} & set(names((found, flags)))
     assert [flag.partition(" (")[0] for flag in flags] == ["Left out: without cross-attention"]
     instance = change_recipe(full, {"prompt.shared_prompts": False})
-    with pytest.raises(InputError, match="nothing of the kind"):
-        variations("prompts", instance, store)
+    for one in variations("prompts", instance, store)[0][1:]:
+        assert one.apply(instance).model.prompt["shared_prompts"] is True
 
 
 def test_every_kind_of_model_says_its_parts():
