@@ -178,6 +178,32 @@ def pattern_stores():
     return module
 
 
+@pytest.fixture(scope="session")
+def god_store(tmp_path_factory) -> Path:
+    """A small Generic Object Decoding, simulated with little noise: six training and three test concepts, imagery."""
+    pytest.importorskip("h5py")
+    from neuroclip_hf.data.simulation.god import simulate_god
+    from neuroclip_hf.data.sources.god import prepare_god
+
+    folder = tmp_path_factory.mktemp("god")
+    counts = {"concepts": 6, "test_concepts": 3, "test_repeats": 4, "imagery_repeats": 2, "voxels": 120}
+    simulate_god(folder / "recordings", subjects=(1, 2), images_per_concept=3, image_size=16, snr=4.0, **counts)
+    return prepare_god(folder / "recordings", folder / "store")
+
+
+@pytest.fixture(scope="session")
+def god_reproduction(god_store, tmp_path_factory) -> Path:
+    """Ridge regression for each subject of `god_store`; not to be changed: tests that do copy it."""
+    from neuroclip_hf.data.store import TrialStore
+    from neuroclip_hf.protocols.reproduce.main import reproduce
+    from neuroclip_hf.training.settings import load_recipe
+
+    recipe = load_recipe("brainclip-ridge", {"encoder_settings.folds": 3})
+    folder = tmp_path_factory.mktemp("god_runs") / "ridge"
+    reproduce(recipe, TrialStore(god_store), folder, protocol="intra", seeds=1)
+    return folder
+
+
 @pytest.fixture
 def snapshot():
     """Every file below a folder, with its bytes."""

@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from neuroclip_hf.cli import (
     ablate,
+    categories,
     check,
     compare,
     demo,
@@ -23,6 +24,7 @@ from neuroclip_hf.cli import (
     generate,
     import_,
     info,
+    match,
     prepare,
     report,
     reproduce,
@@ -54,6 +56,8 @@ app.command("export")(export.export)
 app.command("import")(import_.import_)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("categories")(categories.categories)
+app.command("match")(match.match)
 app.command("compare")(compare.compare)
 app.command("ablate")(ablate.ablate)
 app.command("reproduce")(reproduce.reproduce)

@@ -1,5 +1,6 @@
 """Measures of retrieval, what may be done to embeddings before, and how far the numbers can be trusted."""
 
+from neuroclip_hf.metrics.blocks import permutation_test_of_blocks
 from neuroclip_hf.metrics.calibration import (
     center,
     csls_scores,
@@ -16,6 +17,7 @@ from neuroclip_hf.metrics.retrieval import (
     chance_level,
     hits_from_scores,
     n_way_accuracy,
+    pairwise_from_scores,
     pairwise_identification,
     ranks_from_scores,
     retrieval_accuracy,
@@ -46,8 +48,10 @@ __all__ = [
     "n_way_accuracy",
     "one_to_one_assignment",
     "orthogonal_alignment",
+    "pairwise_from_scores",
     "pairwise_identification",
     "permutation_test",
+    "permutation_test_of_blocks",
     "ranks_from_scores",
     "retrieval_accuracy",
     "retrieval_metrics",

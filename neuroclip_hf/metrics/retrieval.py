@@ -200,6 +200,22 @@ def pairwise_identification(scores: torch.Tensor, target: torch.Tensor) -> float
     Raises:
         ValueError: as [`accuracy_from_scores`], and if a query has no wrong entry to be compared with.
     """
+    return float(pairwise_from_scores(scores, target).mean())
+
+
+def pairwise_from_scores(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """[`pairwise_identification`] query by query: what its interval is made of.
+
+    Args:
+        scores: (Q, G), higher is more similar.
+        target: (Q,) rows or (Q, G) mask.
+
+    Returns:
+        (Q,) float64 fractions, on the device of `scores`.
+
+    Raises:
+        ValueError: as [`pairwise_identification`].
+    """
     right = target_mask(scores, target)
     wrong = (~right).sum(dim=1)
     if (wrong == 0).any():
@@ -210,7 +226,7 @@ def pairwise_identification(scores: torch.Tensor, target: torch.Tensor) -> float
         rivals, scores.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
     )  # strictly lower wrong entries
     pairs = right.sum(dim=1).double() * wrong
-    return float(((below * right).sum(dim=1) / pairs).mean())
+    return (below * right).sum(dim=1) / pairs
 
 
 def chance_level(target: torch.Tensor, gallery_size: int, k: int) -> float:

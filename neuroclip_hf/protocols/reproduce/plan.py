@@ -187,6 +187,19 @@ def finished_runs(folder: Path) -> set[tuple[str, int]]:
     return {(path.parent.name, int(seed)) for path, seed in named if seed.isdecimal() and _is_whole(path)}
 
 
+def finished_folders(folder: Path) -> list[Path]:
+    """Checkpoints of the finished runs of a reproduction, each after the epoch that its recipe asks for.
+
+    Raises:
+        InputError: if there are none.
+    """
+    selection = read_json(folder / PLAN_FILE)["recipe"]["training"]["selection"]
+    paths = [folder / _RUNS / subject / f"seed-{seed}" for subject, seed in sorted(finished_runs(folder))]
+    if not paths:
+        raise InputError(f"{folder} holds no finished run: give `neuroclip reproduce` again, and let it end.")
+    return [path / LAST_EPOCH if selection == "last" else path for path in paths]
+
+
 def widened(plan: Plan, finished: set[tuple[str, int]], store: TrialStore) -> tuple[Plan, list[str]]:
     """A plan with the finished runs of earlier commands, so that asking for fewer makes no report smaller.
 
