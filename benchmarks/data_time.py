@@ -1,11 +1,13 @@
 """How long training waits for data from a store, as part of its steps. One JSON line.
 
-    python benchmarks/data_time.py [--trials 6400] [--batch 256] [--workers 0] [--imitated-step 20]
+    python benchmarks/data_time.py [--trials 6400] [--batch 256] [--workers N] [--imitated-step 20]
 
 The real trainer trains a recipe on a store of noise of (63, 250) trials. `waiting` is the part of all time between
 the start of an epoch and the start of its last step in which the device had nothing to do: from the end of each step
 to the start of the next one, by CUDA events on a GPU, by the clock on a CPU. The first epoch, which decodes pictures,
-is left out, and so is validation. Bound, on a GPU: 0.05.
+is left out, and so is validation. Bound, on a GPU: 0.05. `processor_ms` is the processor time that the training
+process itself spent on a batch, in the median: without workers all of it, which other programs on the machine hardly
+change.
 
 `--imitated-step` puts, in the place of each step, a wait of so many milliseconds that leaves the processor free and
 goes on while the next batch is loaded, as a step on a GPU does. What it gives says what this machine's processor can
@@ -13,9 +15,12 @@ feed, and nothing about a GPU; the line says `"step": "imitated by waiting"`.
 """
 
 import argparse
+import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +45,8 @@ class Clock:
     def __init__(self) -> None:
         self.idle: list[float] = []
         self.whole: list[float] = []
+        self.processor: list[float] = []
+        """What this process itself worked on each batch."""
         self._freed = self._begun = 0.0
 
     def begin_epoch(self) -> None:
@@ -61,6 +68,7 @@ class Clock:
         """Leave out what was measured so far."""
         self.idle.clear()
         self.whole.clear()
+        self.processor.clear()
 
     def waiting(self) -> float:
         """Idle time as a part of all."""
@@ -114,6 +122,7 @@ class CudaClock(Clock):
     def forget(self) -> None:
         """Leave out what was measured so far."""
         self._events.clear()
+        self.processor.clear()
 
     def waiting(self) -> float:
         """Idle time as a part of all."""
@@ -134,6 +143,16 @@ def watched(clock: Clock, imitated: bool) -> type[Any]:
     base = trainer._Training
 
     class Watched(base):  # type: ignore[misc, valid-type]
+        def _load(self) -> Iterator[Any]:
+            with closing(super()._load()) as loaded:
+                while True:
+                    begun = time.process_time()
+                    batch = next(loaded, None)
+                    clock.processor.append(1e3 * (time.process_time() - begun))
+                    if batch is None:
+                        return
+                    yield batch
+
         def _train_epoch(self, epoch: int, bar: Any) -> float:
             if epoch == 1:
                 clock.forget()
@@ -177,6 +196,7 @@ def measure(store: TrialStore, device: torch.device, arguments: argparse.Namespa
         "step_ms": round(sum(clock.whole) / len(clock.whole), 2),
         "waiting_ms": round(sum(clock.idle) / len(clock.idle), 2),
         "waiting": round(waiting, 4),
+        "processor_ms": round(statistics.median(clock.processor), 1),
         "bound": BOUND,
         "holds": waiting < BOUND,
     }
@@ -187,7 +207,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--recipe", default="neuroclip-intra", help="what is trained; its tower is replaced")
     parser.add_argument("--trials", type=int, default=6400, help="training trials of the store")
     parser.add_argument("--batch", type=int, help="items a step (256 on a GPU or an imitated one, 64 on a CPU)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that load data")
+    parser.add_argument("--workers", type=int, help="processes that load data; as the package chooses by default")
     parser.add_argument("--imitated-step", type=float, metavar="MS", help="milliseconds of a wait instead of a step")
     parser.add_argument("--folder", type=Path, help="where the store is made; by default the system's temporary one")
     arguments = parser.parse_args(words)

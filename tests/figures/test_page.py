@@ -65,7 +65,7 @@ def test_a_reproduction(made, tmp_path):
     assert "2 runs together" in said
     assert said.index("inductive") < said.index("calibrated") < said.index("matching")
     assert "0.460 ± 0.010" in said
-    assert "In brackets: 95 % interval over queries; 95 % interval over subjects." in said
+    assert "In brackets: 95 % interval over subjects." in said
     assert "±: one standard deviation over seeds." in said
 
 
@@ -243,3 +243,68 @@ def test_a_page_of_files_alone_loads_no_torch(made, tmp_path):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["page"] == str(run / "report.html")
+
+
+def begin_ablation(folder, made, cells):
+    """As `ablate` leaves it before the last run: variation -> names of finished runs."""
+    made.write(folder, "reproduction.json", {"over": "parts", "recipe": {}, "protocol": "intra", "store": "0"})
+    for variation, runs in cells.items():
+        place = folder / "variations" / variation
+        made.write(place, "reproduction.json", {"recipe": {}, "protocol": "intra", "store": "0"})
+        for run in runs:
+            made.write(place / "runs" / run, "report.json", made.run_report())
+            made.write(place / "runs" / run, "run.json", {})
+
+
+def test_unfinished_cells_of_an_ablation_are_counted(made, tmp_path):
+    cells = {"the-recipe": ["sub-01/seed-0", "sub-01/seed-1"], "without-filter": ["sub-01/seed-0"], "without-catf": []}
+    begin_ablation(tmp_path / "all" / "parts", made, cells)
+    result, text = page(tmp_path / "all")
+    assert result["results"] == ["Ablation over parts (parts)"]
+    assert "3 of 6 cells (a subject and a seed of a variation) are unfinished" in words(text)
+    assert "say nothing about real brains" not in words(text)
+    made.make_ablation(tmp_path / "all" / "parts")  # of an earlier command that asked for fewer
+    assert "3 of 6 cells" in words(page(tmp_path / "all")[1])
+    begin_ablation(tmp_path / "all" / "parts", made, dict.fromkeys(cells, cells["the-recipe"]))
+    assert "unfinished" not in words(page(tmp_path / "all")[1])
+
+
+def test_an_ablation_without_any_finished_cell_is_shown_too(made, tmp_path):
+    begin_ablation(tmp_path / "parts", made, {"the-recipe": [], "without-filter": []})
+    assert "At least 2 of 2 cells" in words(page(tmp_path / "parts")[1])
+
+
+def test_the_second_whitening_has_its_galleries_and_tiers_say_their_trials(made, tmp_path):
+    report = made.reproduction_report()
+    for row in report["results"]:
+        row["num_trials"] = 0 if row["tier"] == "inductive" else 321
+    second = {**report["results"][0], "whitening": "training-subjects whitening"}
+    second["n_way"] = {"2": {"top1": made.spread(0.777)}}
+    report["results"].insert(2, second)
+    made.write(tmp_path / "out", "report.json", {**report, "runs": []})
+    said = words(page(tmp_path / "out")[1])
+    assert "Smaller galleries, training-subjects whitening" in said
+    assert "0.777" in said
+    assert "321" in said
+    run = made.run_report()
+    other = {**run["tiers"][0], "whitening": "training-subjects whitening", "n_way": {"2": {"top1": 0.666}}}
+    run["tiers"].insert(1, other)
+    made.make_run(tmp_path / "run", tiers=run["tiers"])
+    said = words(page(tmp_path / "run")[1])
+    assert "Smaller galleries, training-subjects whitening" in said
+    assert "0.666" in said
+
+
+def test_a_training_that_was_lost_says_why_and_whether_it_was_made_since(made, tmp_path):
+    lost = {"why": "The loss is nan in epoch 3.", "batch": ["a.jpg (sub-01, a.npz, sample 4)"]}
+    kept = tmp_path / "all" / "run-last-good"
+    made.write(kept, "run.json", {"data": "simulated", "best_epoch": 2, "lost": lost})
+    said = words(page(tmp_path / "all")[1])
+    assert "The loss is nan in epoch 3." in said
+    assert "a.jpg (sub-01, a.npz, sample 4)" in said
+    assert "Left over" not in said
+    made.make_run(tmp_path / "all" / "run")
+    said = words(page(tmp_path / "all")[1])
+    assert "Left over: run has been trained to its end since; this folder can be removed." in said
+    made.write(kept, "report.json", made.run_report())
+    assert "The loss is nan in epoch 3." in words(page(tmp_path / "all")[1])

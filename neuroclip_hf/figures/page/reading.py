@@ -9,9 +9,10 @@ from typing import Any
 
 from neuroclip_hf.data.rankings import SavedRanking, read_ranking
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.figures.page.unfinished import is_ablation
 from neuroclip_hf.figures.training import History
 from neuroclip_hf.files import read_json
-from neuroclip_hf.run_files import HISTORY_FILE, REPORT_FILE, RUN_FILE
+from neuroclip_hf.run_files import HISTORY_FILE, PLAN_FILE, REPORT_FILE, RUN_FILE
 
 RUN, REPRODUCTION, ABLATION = "run", "reproduction", "ablation"
 SCHEMA = 2
@@ -27,7 +28,7 @@ class Result:
         kind (`str`): "run", "reproduction" or "ablation".
         folder (`Path`): where.
         name (`str`): its place below the folder that was named; that folder's own name for itself.
-        report (`dict` or None): report.json; None for a run that was not evaluated.
+        report (`dict` or None): report.json; None for a run that was not evaluated, and an ablation under way.
         facts (`dict`): run.json of a run; empty for others.
     """
 
@@ -85,7 +86,7 @@ def find_results(folder: str | Path) -> list[Result]:
 
 
 def _search(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / REPORT_FILE).is_file() or (folder / RUN_FILE).is_file():
+    if (folder / REPORT_FILE).is_file() or (folder / RUN_FILE).is_file() or is_ablation(folder):
         yield folder
     elif depth:
         for child in sorted(folder.iterdir()):
@@ -98,6 +99,8 @@ def _read(folder: Path, root: Path) -> Result:
     report = _clean(read_json(report_file)) if report_file.is_file() else None
     facts = _clean(read_json(facts_file)) if facts_file.is_file() else {}
     name = _clean(folder.resolve().name if folder == root else folder.relative_to(root).as_posix())
+    if report is None and is_ablation(folder):
+        return Result(ABLATION, folder, name, None, _clean(read_json(folder / PLAN_FILE)))
     if report is None:
         return Result(RUN, folder, name, None, facts if isinstance(facts, dict) else {})
     kind = report.get("kind", RUN) if isinstance(report, dict) else None

@@ -5,7 +5,7 @@ from typing import Any
 
 from neuroclip_hf import columns
 from neuroclip_hf.figures.bars import Difference, Panel, accuracy_bars, difference_plot
-from neuroclip_hf.figures.page.content import PageFigure, Section
+from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
 from neuroclip_hf.figures.page.generation import add_generation
 from neuroclip_hf.figures.page.numbers import (
     GROWING,
@@ -31,6 +31,7 @@ from neuroclip_hf.figures.page.shared import (
     recorded_words,
 )
 from neuroclip_hf.figures.page.tables import both, by_subject_table, results_table, rows_table, run_table, tiers_table
+from neuroclip_hf.figures.page.unfinished import cells_flag, last_good_flag
 from neuroclip_hf.figures.scores import Accuracies
 from neuroclip_hf.figures.segments import Segment, segment_curves
 from neuroclip_hf.figures.style import to_png
@@ -45,7 +46,7 @@ def build_section(result: Result, families: Families) -> Section:
         KeyError, TypeError, ValueError, AttributeError: if its report lacks an entry or holds a wrong one.
     """
     if result.report is None:
-        return _unevaluated(result)
+        return _under_way(result) if result.kind == ABLATION else _unevaluated(result)
     if result.kind == REPRODUCTION:
         return _reproduction(result, result.report, families)
     if result.kind == ABLATION:
@@ -59,6 +60,13 @@ def main_result(report: Mapping[str, Any]) -> dict[str, Any]:
     return next((row for row in rows if row.get("tier") == "inductive"), rows[0])
 
 
+def _under_way(result: Result) -> Section:
+    lead = "No table yet: it is made when all cells are finished."
+    section = Section(f"Ablation over {result.facts['over']} ({result.name})", lead, simulated=False)
+    section.flags += cells_flag(result.folder)
+    return section
+
+
 def _unevaluated(result: Result) -> Section:
     data = result.facts.get("data")
     section = Section(
@@ -66,6 +74,7 @@ def _unevaluated(result: Result) -> Section:
         f"{recorded_words(data)} Not evaluated yet.",
         data == columns.SIMULATED,
     )
+    section.flags += last_good_flag(result.folder)
     section.tables.append(facts_table(_training_facts(result.facts)))
     add_training(section, result, data)
     add_generation(section, result.folder)
@@ -79,14 +88,15 @@ def _run(result: Result, report: dict[str, Any], families: Families) -> Section:
     found = caption(f"Top-1 {top1}, top-5 {top5}.", notation([top1, top5]))
     lead = caption(recorded_words(report["data"]), found, chance_words(report))
     section = Section(f"{recipe}, one run ({result.name})", lead, report["data"] == columns.SIMULATED)
-    section.flags += map(str, report.get("flags") or ())
+    section.flags += [*map(str, report.get("flags") or ()), *last_good_flag(result.folder)]
     section.tables.append(run_table(report))
     if report.get("tiers"):
         section.tables.append(tiers_table(report["tiers"]))
     if report.get("n_way"):
         section.tables.append(n_way_table(report["n_way"]))
+    section.tables += _other_n_way((report.get("tiers") or ())[1:])
     facts = {name: report.get(name) for name in _RUN_FACTS}
-    section.tables.append(facts_table({**facts, **_training_facts(report["run"])}))
+    section.tables.append(facts_table({**facts, **_training_facts({**result.facts, **report["run"]})}))
     if len(report["subjects"]) > 1:
         rows = [accuracies(name, entry) for name, entry in report["subjects"].items()]
         section.figures.append(_subjects_figure(rows, report, f"n = {report['num_queries']} queries in all."))
@@ -131,7 +141,15 @@ _RUN_FACTS = (
 
 def _training_facts(run: Mapping[str, Any]) -> dict[str, Any]:
     names = ("recipe", "best_epoch", "epochs", "trainable_parameters", "seconds", "subjects", "held_out_subject")
-    return {name: run.get(name) for name in (*names, "validation", "sampling", "versions")}
+    lost = run.get("lost") or {}
+    facts = {name: run.get(name) for name in (*names, "validation", "sampling", "versions")}
+    return {**facts, "lost": lost.get("why"), "trials of the lost batch": lost.get("batch")}
+
+
+def _other_n_way(rows: Sequence[Mapping[str, Any]]) -> list[PageTable]:
+    """Of the other inductive rows, those of another whitening."""
+    found = [row for row in rows if row.get("tier") == "inductive" and row.get("n_way")]
+    return [n_way_table(row["n_way"], str(row["whitening"])) for row in found]
 
 
 def _subjects_figure(rows: Sequence[Accuracies], report: dict[str, Any], n: str) -> PageFigure:
@@ -160,6 +178,8 @@ def _reproduction(result: Result, report: dict[str, Any], families: Families) ->
     section.tables.append(by_subject_table(main, seeds))
     if main.get("n_way"):
         section.tables.append(n_way_table(main["n_way"]))
+    others = [row for row in report["results"] if row is not main and row["selection"] == main["selection"]]
+    section.tables += _other_n_way(others)
     section.tables.append(facts_table({name: report.get(name) for name in _REPRODUCTION_FACTS}))
     rows = [accuracies(name, entry) for name, entry in main["subjects"].items()]
     section.figures.append(_subjects_figure(rows, report, f"{len(rows)} subjects, {len(seeds)} seeds."))
@@ -176,7 +196,7 @@ def _ablation(result: Result, report: dict[str, Any]) -> Section:
     recipe = report.get("recipe") or "a recipe"
     lead = caption(recorded_words(report["data"]), f"{len(rows)} variants of {recipe}.", chance_words(report))
     section = Section(f"Ablation over {over} ({result.name})", lead, report["data"] == columns.SIMULATED)
-    section.flags += map(str, report.get("flags") or ())
+    section.flags += [*map(str, report.get("flags") or ()), *cells_flag(result.folder)]
     section.tables.append(rows_table(rows, scores))
     facts = (
         "recipe",

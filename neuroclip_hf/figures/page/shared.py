@@ -69,14 +69,15 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def n_way_table(n_way: Mapping[str, Any]) -> PageTable:
-    """Accuracy in smaller galleries."""
+def n_way_table(n_way: Mapping[str, Any], whitening: str = "") -> PageTable:
+    """Accuracy in smaller galleries; of another whitening than the report's, which is then named."""
     rows = []
     for size, entry in sorted(n_way.items(), key=lambda item: int(item[0])):
         found = [_mean(entry.get(name)) for name in ("top1", "top5")]
         rows.append((f"{size}-way", *found, f"{1 / int(size):.3f}"))
     words = "Exact expectation over random galleries of that size that hold the right picture."
-    return PageTable("Smaller galleries", ("gallery", "top-1", "top-5", "chance, top-1"), rows, words)
+    title = f"Smaller galleries, {whitening}" if whitening else "Smaller galleries"
+    return PageTable(title, ("gallery", "top-1", "top-5", "chance, top-1"), rows, words)
 
 
 def _mean(entry: Any) -> str:

@@ -49,8 +49,9 @@ def results_table(results: Sequence[dict[str, Any]]) -> PageTable:
         scores += [mean.top1, mean.top5]
         tier, method, whitening, selection = (_word(row, name) for name in _RESULT_WORDS)
         # As for the tiers: numbers before what takes room.
-        rows.append((tier, method, str(mean.top1), str(mean.top5 or ""), selection, whitening))
-    header = ("tier", "method", "top-1", "top-5", "epoch by", "whitening")
+        numbers = (str(mean.top1), str(mean.top5 or ""), _word(row, "num_trials"))
+        rows.append((tier, method, *numbers, selection, whitening))
+    header = ("tier", "method", "top-1", "top-5", "trials", "epoch by", "whitening")
     note = "Means over subjects. Inductive numbers first; matching is never retrieval."
     return PageTable("Results", header, rows, caption(note, notation(scores)))
 

@@ -140,7 +140,9 @@ def _title(results: Sequence[Result]) -> str:
 
 
 def _lead(sections: Sequence[Section]) -> str:
-    simulated = [section.simulated for section in sections]
+    simulated = [section.simulated for section in sections if section.tables]
+    if not simulated:
+        return ""
     if all(simulated):
         return f"{columns.SIMULATED.capitalize()} recordings: these numbers say nothing about real brains."
     if any(simulated):

@@ -29,12 +29,11 @@ from neuroclip_hf.protocols.reproduce.summary import (
     summarise,
 )
 from neuroclip_hf.protocols.reproduce.work import Work
-from neuroclip_hf.run_files import REPORT_FILE
+from neuroclip_hf.run_files import REPORT_FILE, VARIATIONS
 from neuroclip_hf.training.processes import this_process
 from neuroclip_hf.training.settings import Recipe
 
 KIND = "ablation"
-VARIATIONS = "variations"
 _SHARED = ("recipe", "subject_protocol", "seeds", "store", *SHARED)
 
 

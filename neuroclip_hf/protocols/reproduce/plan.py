@@ -21,17 +21,15 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, refuse_existing, write_json
 from neuroclip_hf.protocols.building import to_share
 from neuroclip_hf.protocols.reproduce.claims import refuse_while_at_work
-from neuroclip_hf.run_files import LAST_EPOCH, REPORT_FILE
+from neuroclip_hf.run_files import LAST_EPOCH, PLAN_FILE, REPORT_FILE, RUNS
 from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.settings import Recipe
 
-PLAN_FILE = "reproduction.json"
 COST_FILE = "cost.json"
 INTRA, INTER = "intra", "inter"
 PROTOCOLS = {INTRA: columns.INTRA_SUBJECT, INTER: columns.LEAVE_ONE_SUBJECT_OUT}
 """The field's words for who trains and who is tested, and ours."""
 MOST_SEEDS = 1000
-_RUNS = "runs"
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ def open_folder(folder: Path, identity: dict[str, Any], overwrite: bool = False)
 
 def run_folder(folder: Path, run: PlannedRun) -> Path:
     """Where a run of a reproduction lies."""
-    return folder / _RUNS / run.name
+    return folder / RUNS / run.name
 
 
 def is_done(folder: Path, run: PlannedRun) -> bool:
@@ -182,7 +180,7 @@ def is_done(folder: Path, run: PlannedRun) -> bool:
 
 def finished_runs(folder: Path) -> set[tuple[str, int]]:
     """Subject and seed of every run of a reproduction that is done, whoever asked for it."""
-    paths = (folder / _RUNS).glob("*/seed-*")
+    paths = (folder / RUNS).glob("*/seed-*")
     named = [(path, path.name.removeprefix("seed-")) for path in paths]
     return {(path.parent.name, int(seed)) for path, seed in named if seed.isdecimal() and _is_whole(path)}
 
