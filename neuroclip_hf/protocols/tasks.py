@@ -141,6 +141,7 @@ def ask_runs(
     key = (KINDS_OF_TRIALS[asked.trials], task.against, task.named_protocol)
     for path in [*folder.runs, *([folder.path] if folder.path else [])]:
         refuse_known(path, task.name, key, overwrite)
+    _refuse_two_of_one(folder.runs)
     runs = {path: _ask(task, path, store, asked) for path in folder.runs}
     for path, run in runs.items():
         write_task(_report(task, {path: run}, store, asked), path)
@@ -199,11 +200,14 @@ def _report(task: Task, runs: Mapping[Path, _Run], store: TrialStore, asked: Ask
     first = next(iter(runs.values()))
     for name in ("tower", "supervision"):
         _alike(name, [getattr(run, name) for run in runs.values()])
+    _alike("recipe", [run.facts.get("recipe") for run in runs.values()])
     _alike("averaging", [set(run.answered.rankings) for run in runs.values()])
     protocol = max((run.protocol for run in runs.values()), key=columns.PROTOCOLS.index)
     rows = [_row(task, key, list(runs.values())) for key in first.answered.rankings]
     reference, notes = task.reference(store, rows, protocol)
     flags = [flag for run in runs.values() for flag in (*run.flags, *run.answered.flags)]
+    if 0 < (controls := sum(run.control is not None for run in runs.values())) < len(runs):
+        flags.append(f"{controls} of the {len(runs)} runs have a control, so that none is shown.")
     return TaskReport(
         task=task.name,
         against=task.against,
@@ -240,6 +244,22 @@ def _row(task: Task, key: tuple[str, str], runs: Sequence[_Run]) -> dict[str, An
 
 def _without_embeds(ranking: Ranking) -> Ranking:
     return replace(ranking, query_embeds=None, gallery_embeds=None)
+
+
+def _refuse_two_of_one(paths: Sequence[Path]) -> None:
+    """Runs of one subject may differ in their seeds; two models of it are no mean of one method."""
+    known: dict[tuple[Any, ...], Path] = {}
+    for path in paths:
+        facts = read_facts(path)
+        if not facts:
+            continue
+        key = (facts["held_out_subject"], *facts["subjects"], facts["seed"])
+        if key in known:
+            raise InputError(
+                f"{known[key]} and {path} are of the same subjects and the same seed: ask them one by one, or name "
+                "runs of different subjects or seeds."
+            )
+        known[key] = path
 
 
 def _alike(name: str, values: Sequence[Any]) -> None:

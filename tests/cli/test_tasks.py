@@ -56,3 +56,22 @@ def test_refused_before_anything_is_written(refused, runs, god_store, tmp_path, 
     ):
         assert message in refused(*words, "--data", god_store)
     assert snapshot(runs) == before
+
+
+def test_the_page_has_what_was_asked(neuroclip, refused, runs, god_store, tmp_path):
+    for words in (("categories", runs), ("match", runs, "--trials", "imagery")):
+        neuroclip(*words, "--data", god_store, "--json")
+    assert neuroclip("report", runs, "--out", tmp_path / "page.html").code == 0
+    page = (tmp_path / "page.html").read_text()
+    for words in ("Category decoding, perception, against texts", "Matching, imagery, against images"):
+        assert page.count(words) == 1
+    for words in (
+        "image to brain",
+        "means of the predictions of 4 trials",
+        "3 candidates: texts: the mean of 8 prompts",
+    ):
+        assert words in page
+    saved = runs / "matching.json"
+    saved.write_text(saved.read_text().replace('"mean_rank"', '"rank"'))
+    message = refused("report", runs, "--out", tmp_path / "other.html")
+    assert "matching.json lacks or has a wrong entry ('mean_rank'): ask again with --overwrite" in message

@@ -205,3 +205,20 @@ def test_folders(reproduction, one, tmp_path):
 def test_refused_settings(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_runs_that_make_no_mean_are_refused(reproduction, one, god, tmp_path):
+    _, other = task_folders([reproduction])[0].runs
+    twin = shutil.copytree(one, tmp_path / "twin")
+    with pytest.raises(InputError, match="are of the same subjects and the same seed"):
+        ask_runs(CategoryDecoding(), together(one, twin), god, Asked())
+    (one / "control").mkdir()
+    for path in (path for path in twin.iterdir() if path.is_file()):
+        shutil.copy(path, one / "control")
+    report = ask_runs(CategoryDecoding(), together(one, other), god, Asked())
+    assert report.rows[0]["control"] is None
+    assert "1 of the 2 runs have a control, so that none is shown." in report.flags
+    facts = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({**facts, "recipe": "brainclip"}))
+    with pytest.raises(InputError, match=r"runs differ in recipe \(brainclip-ridge and brainclip\)"):
+        ask_runs(CategoryDecoding(), together(one, other), god, Asked(), overwrite=True)

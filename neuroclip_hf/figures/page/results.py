@@ -31,6 +31,7 @@ from neuroclip_hf.figures.page.shared import (
     recorded_words,
 )
 from neuroclip_hf.figures.page.tables import both, by_subject_table, results_table, rows_table, run_table, tiers_table
+from neuroclip_hf.figures.page.tasks import task_tables
 from neuroclip_hf.figures.page.unfinished import cells_flag, last_good_flag
 from neuroclip_hf.figures.scores import Accuracies
 from neuroclip_hf.figures.segments import Segment, segment_curves
@@ -45,6 +46,12 @@ def build_section(result: Result, families: Families) -> Section:
     Raises:
         KeyError, TypeError, ValueError, AttributeError: if its report lacks an entry or holds a wrong one.
     """
+    section = _section(result, families)
+    section.tables += task_tables(result.folder)
+    return section
+
+
+def _section(result: Result, families: Families) -> Section:
     if result.report is None:
         return _under_way(result) if result.kind == ABLATION else _unevaluated(result)
     if result.kind == REPRODUCTION:
