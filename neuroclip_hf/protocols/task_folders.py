@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.protocols.ablate.main import VARIATIONS
-from neuroclip_hf.protocols.reproduce.plan import PLAN_FILE, finished_folders
+from neuroclip_hf.protocols.reproduce.plan import finished_folders
+from neuroclip_hf.run_files import PLAN_FILE, VARIATIONS
 
 
 @dataclass(frozen=True)

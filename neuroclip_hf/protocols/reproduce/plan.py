@@ -192,7 +192,7 @@ def finished_folders(folder: Path) -> list[Path]:
         InputError: if there are none.
     """
     selection = read_json(folder / PLAN_FILE)["recipe"]["training"]["selection"]
-    paths = [folder / _RUNS / subject / f"seed-{seed}" for subject, seed in sorted(finished_runs(folder))]
+    paths = [folder / RUNS / subject / f"seed-{seed}" for subject, seed in sorted(finished_runs(folder))]
     if not paths:
         raise InputError(f"{folder} holds no finished run: give `neuroclip reproduce` again, and let it end.")
     return [path / LAST_EPOCH if selection == "last" else path for path in paths]
