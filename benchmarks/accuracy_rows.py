@@ -133,7 +133,7 @@ def _row(one: Made, ours: Made) -> dict[str, Any]:
         f"{OURS}_minus_this": None if one is ours else difference(ours, hits, groups),
         "queries": len(hits),
         "gallery_size": report.gallery_size,
-        "chance": report.chance,
+        "chance": round(report.chance, 4),
         "averaged_repeats": report.averaged_repeats,
         "seeds": len(report.seeds),
         "epochs": recipe.training.epochs,
