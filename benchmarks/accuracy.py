@@ -131,7 +131,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="a store of the frozen settings, or the folder of n170's recordings")
     parser.add_argument("--seeds", type=int, default=3, help="trainings a subject and row")
     parser.add_argument("--processes", type=int, default=1, help="runs that are made at once")
-    parser.add_argument("--rows", type=lambda text: text.split(","), help="some of the rows, with commas")
+    parser.add_argument("--rows", nargs="+", help="some of the rows, beside NeuroCLIP itself")
     parser.add_argument("--search", action="store_true", help="how settings were chosen, on another simulation")
     arguments = parser.parse_args()
     if arguments.on == N170 and arguments.search:

@@ -20,8 +20,8 @@ class Method:
         name (`str`): of the row.
         recipe (`str`): of the package.
         overrides (`dict`): what makes it this row, where the recipe alone does not.
-        candidates (`tuple` of `dict`): settings among which held-out training concepts choose, as many for each row.
-        chosen (`int`): the candidate that they chose.
+        candidates (`tuple` of `dict`): what `accuracy_search.py` compares, as many for each row.
+        chosen (`int`): the candidate that the table is made with.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """What `accuracy.py` needs of `examples/n170.py`: faces against houses on recorded EEG, one store a subject."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,27 +45,27 @@ def prepare_n170(data: Path, out: Path) -> dict[str, TrialStore]:
     return {subject: TrialStore(out / subject) for subject in subjects}
 
 
-def mean_of_16(runs: Mapping[Path, TrialStore]) -> float:
-    """Mean top-1 of runs, with 1,000 draws a class of 16 test trials, averaged, as queries."""
+def mean_of_16(runs: Sequence[tuple[Path, TrialStore]]) -> float:
+    """Mean top-1 of runs of all subjects, with 1,000 draws a class of 16 test trials, averaged, as queries."""
     found = []
-    for folder, store in runs.items():
+    for folder, store in runs:
         ranking = rank_test_split(*load_run(folder), store, average=N170.AVERAGE, draws=N170.DRAWS)
         found.append(accuracy_of(ranking)["top1"])
-    return float(np.mean(found))
+    return round(float(np.mean(found)), 4)
 
 
-def logistic_regression(stores: Mapping[str, TrialStore]) -> tuple[torch.Tensor, dict[str, Any]]:
-    """Hits of single test trials, subject by subject, and the accuracies that a row tells."""
-    fitted = {name: N170.fit_logistic_regression(store) for name, store in stores.items()}
+def logistic_regression(stores: Sequence[TrialStore]) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Hits of single test trials, one store, that is one subject, after the other, and what its row tells."""
+    fitted = [N170.fit_logistic_regression(store) for store in stores]
     hits = {
-        query: {name: N170.logistic_hits(fitted[name], store, size).astype(float) for name, store in stores.items()}
+        query: [N170.logistic_hits(model, store, size) for model, store in zip(fitted, stores, strict=True)]
         for query, size in N170.QUERIES.items()
     }
-    means = {query: {name: float(mine.mean()) for name, mine in of.items()} for query, of in hits.items()}
-    single, mean16 = (float(np.mean(list(means[query].values()))) for query in ("single", "mean16"))
+    single = torch.from_numpy(np.concatenate(hits["single"])).double()
+    mean = round(float(single.mean()), 4)
     facts = {
-        "top1": {"mean": single, "std": None, "values": [single]},
-        "subjects": means["single"],
-        "mean16": mean16,
+        "top1": {"mean": mean, "std": None, "values": [mean]},
+        "subjects": {one.subjects[0]: float(mine.mean()) for one, mine in zip(stores, hits["single"], strict=True)},
+        "mean16": round(float(np.mean([mine.mean() for mine in hits["mean16"]])), 4),
     }
-    return torch.from_numpy(np.concatenate(list(hits["single"].values()))), facts
+    return single, facts

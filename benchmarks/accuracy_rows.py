@@ -106,9 +106,15 @@ def difference(ours: Made, hits: torch.Tensor, groups: Sequence[str]) -> dict[st
     return {name: round(getattr(found, name), 4) for name in ("difference", "low", "high", "p")}
 
 
-def spread_of(subjects: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Mean over subjects for each seed; of those mean and standard deviation."""
-    values = torch.tensor(list(subjects.values()), dtype=torch.float64).mean(dim=0)
+def spread_of(subjects: Mapping[str, Sequence[float]], whose: Sequence[str]) -> dict[str, Any]:
+    """Mean over queries for each seed, as differences and intervals are over queries; of those mean and deviation.
+
+    Args:
+        subjects (`dict`): accuracy of each subject, seed by seed.
+        whose (sequence of `str`): the subject of each query.
+    """
+    asked = torch.tensor([list(whose).count(name) for name in subjects], dtype=torch.float64)
+    values = asked @ torch.tensor(list(subjects.values()), dtype=torch.float64) / asked.sum()
     deviation = round(float(values.std()), 4) if len(values) > 1 else None
     return {"mean": round(float(values.mean()), 4), "std": deviation, "values": [round(v, 4) for v in values.tolist()]}
 
@@ -125,15 +131,17 @@ def _row(one: Made, ours: Made) -> dict[str, Any]:
         hits, groups = one.hits(measure)
         interval = bootstrap_interval(hits, groups=groups)
         ends = {"low": round(interval.low, 4), "high": round(interval.high, 4)}
-        row[measure] = spread_of(one.accuracy(BY_VALIDATION, measure)) | ends
+        row[measure] = spread_of(one.accuracy(BY_VALIDATION, measure), groups) | ends
     hits, groups = one.hits("top1")
     return row | {
-        "top1_fixed_epoch": spread_of(one.accuracy(FIXED_EPOCH, "top1"))["mean"],
-        "subjects": {name: spread_of({name: values}) for name, values in one.accuracy(BY_VALIDATION, "top1").items()},
+        "top1_fixed_epoch": spread_of(one.accuracy(FIXED_EPOCH, "top1"), groups)["mean"],
+        "subjects": {
+            name: spread_of({name: values}, groups) for name, values in one.accuracy(BY_VALIDATION, "top1").items()
+        },
         f"{OURS}_minus_this": None if one is ours else difference(ours, hits, groups),
         "queries": len(hits),
         "gallery_size": report.gallery_size,
-        "chance": report.chance,
+        "chance": round(report.chance, 4),
         "averaged_repeats": report.averaged_repeats,
         "seeds": len(report.seeds),
         "epochs": recipe.training.epochs,

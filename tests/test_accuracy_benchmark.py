@@ -84,6 +84,12 @@ def test_rows_are_compared_on_the_same_queries_and_runs_are_made_once(lines, ben
     assert [row["top1"] for row in again] == [frozen["top1"], ours["top1"]]
 
 
+def test_an_accuracy_is_a_mean_over_queries_as_its_interval_is(benchmark):
+    found = benchmark["accuracy_rows"].spread_of({"a": [1.0, 0.5], "b": [0.0, 0.0]}, ["a"] * 3 + ["b"])
+    assert found["values"] == [0.75, 0.375]
+    assert found["mean"] == 0.5625
+
+
 def test_the_search_trains_every_candidate_once_on_recordings_of_its_own(lines, benchmark, tmp_path, monkeypatch):
     rows = lines("--search")
     assert [(row["row"], row["chosen"]) for row in rows] == [("frozen", 1), ("neuroclip-intra", 0)]
@@ -104,4 +110,4 @@ def test_the_cross_entropy_does_not_depend_on_the_size_of_the_cosines(benchmark)
         torch.arange(50),
     )  # a factor of about 10 suits them
     assert search.cross_entropy(scores, right) == pytest.approx(search.cross_entropy(scores / 2, right), abs=0.01)
-    assert search.cross_entropy(torch.eye(5), right) == pytest.approx(0, abs=1e-6)
+    assert search.cross_entropy(torch.eye(50), right) == pytest.approx(0, abs=1e-6)
