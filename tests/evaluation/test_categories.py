@@ -96,14 +96,15 @@ def test_every_query_meets_all_classes():
 
 
 def test_confusion_by_hand():
-    embeds = [[1.0, 0, 0], [0, 1.0, 0], [0, 1.0, 0], [0, 0, 0]]  # the last one is the same to all classes
-    shown = [NAMES[0], NAMES[0], NAMES[1], NAMES[1]]
-    ranking = rank_classes(predictions_of(shown, embeds), Classes(NAMES, torch.eye(3), "", []))
+    names = [*NAMES, "grey ring"]
+    embeds = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 1.0, 0, 0], [0, 0, 0, 0]]  # the last one is the same to all classes
+    shown = [names[0], names[0], names[2], names[1]]
+    ranking = rank_classes(predictions_of(shown, embeds), Classes(names, torch.eye(4), "", []))
     found = confusion_of([ranking, ranking])
-    assert found["counts"] == [[2, 2, 0], [2, 2, 0], [0, 0, 0]]
-    assert [one["num_queries"] for one in found["classes"]] == [4, 4, 0]
-    assert [one["top1"] for one in found["classes"]] == [0.5, 0.5, None]
-    assert found["classes"][2]["taken_for"] is None
+    assert found["counts"] == [[2, 2, 0, 0], [2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0]]
+    assert [one["num_queries"] for one in found["classes"]] == [4, 2, 2, 0]
+    assert [one["top1"] for one in found["classes"]] == [0.5, 0.0, 0.0, None]
+    assert [one["taken_for"] for one in found["classes"]] == [names[0], names[0], names[1], None]
 
 
 def test_fewer_trials_than_classes_are_refused():

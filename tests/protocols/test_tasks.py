@@ -80,11 +80,26 @@ def test_categories_beside_numpy(one, god):
     found = (unit(single.embeds.numpy()) @ images.T).argmax(axis=1)
     names = list(gallery[columns.CONCEPT])
     hits = [names[place] == query.concept for place, query in zip(found, single.queries, strict=True)]
+    np.testing.assert_allclose(CategoryDecoding("images").candidates(model, processor, god).embeds, images, atol=1e-5)
     report = ask_runs(CategoryDecoding("images"), together(one), god, Asked(average="1"))
     (row,) = report.rows
     assert row["top1"] == np.mean(hits)
     assert np.trace(row["confusion"]["counts"]) == sum(hits)
     assert report.candidates == "pictures: the one gallery picture of each class, which is the one that was shown"
+
+
+def test_pictures_of_a_class_are_normalised_averaged_and_normalised(one, god):
+    model, processor = load_run(one)
+    each = CategoryDecoding("images").candidates(model, processor, god).embeds.numpy()
+    merged = TrialStore(god.path)
+    tested = merged.pictures.index[merged.pictures[columns.GALLERY] == columns.TEST]
+    merged.pictures.loc[tested, columns.CONCEPT] = ["first", "second", "first"]
+    found = CategoryDecoding("images").candidates(model, processor, merged)
+    assert found.names == ["first", "second"]
+    np.testing.assert_allclose(found.embeds, np.stack([unit(each[0] + each[2]), each[1]]), atol=1e-5)
+    assert found.described.startswith(
+        "pictures: the mean of each class's 1 to 2 gallery pictures, those that were shown"
+    )
 
 
 def test_what_was_imagined_is_another_question(one, god):
