@@ -118,7 +118,7 @@ def _read(folder: Path, name: str) -> dict[str, NDArray[Any]]:
 
 
 def _detrended(bold: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Volumes (volumes, voxels) of a run less a straight line in time, divided by what is left's standard deviation."""
+    """Volumes (volumes, voxels) of a run less a straight line in time, in standard deviations of what is left."""
     time = np.linspace(-1, 1, len(bold))
     line = np.stack([np.ones_like(time), time], axis=1)
     rest = bold - line @ np.linalg.lstsq(line, bold.astype(np.float64), rcond=None)[0]

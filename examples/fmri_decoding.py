@@ -1,8 +1,8 @@
 """Cross-validation of `fmri.py`: categories and pictures that were held out, decoded from patterns.
 
-Nothing of a held-out trial is seen in its fold: mean and scale of voxels, penalties, a kernel's width and the centre of
-the features come from its training trials, penalties and width by cross-validation inside them. A control is the whole
-of that again with what was shown shuffled.
+Nothing of a held-out trial is seen in its fold: mean and scale of voxels, penalties, a kernel's width and the centre
+of the features come from its training trials, penalties and width by cross-validation inside them. A control is the
+whole of that again with what was shown shuffled.
 """
 
 from collections.abc import Callable, Sequence

@@ -100,6 +100,9 @@ def arrays(
     out: Path = OUT,
     protocol: str = PROTOCOL,
     window_start: float = typer.Option(0.0, help="Seconds from the onset to the first sample."),
+    drop_bad_voxels: bool = typer.Option(
+        False, "--drop-bad-voxels", help="Leave out voxels that hold NaN or never change, and say so."
+    ),
     simulated: bool = typer.Option(False, "--simulated", help="The trials were made up: every report will say so."),
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,
@@ -109,7 +112,13 @@ def arrays(
     from neuroclip_hf.data.sources.arrays import prepare_arrays
 
     made = prepare_arrays(
-        file, out, protocol=protocol, window_start=window_start, simulated=simulated, overwrite=overwrite
+        file,
+        out,
+        protocol=protocol,
+        window_start=window_start,
+        drop_bad_voxels=drop_bad_voxels,
+        simulated=simulated,
+        overwrite=overwrite,
     )
     print_result(summarise_store(made), as_json)
 

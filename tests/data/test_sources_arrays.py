@@ -1,5 +1,6 @@
 """`prepare arrays`: epochs, patterns, and everything an .npz may hold that it should not."""
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,9 @@ VOXELS = {
 }
 
 
-def prepare(folder: Path, protocol: str = "new-concepts", **changes: Any) -> TrialStore:
-    return TrialStore(prepare_arrays(write(folder, **changes), folder / "store", protocol=protocol))
+def prepare(folder: Path, protocol: str = "new-concepts", drop: bool = False, **changes: Any) -> TrialStore:
+    path = write(folder, **changes)
+    return TrialStore(prepare_arrays(path, folder / "store", protocol=protocol, drop_bad_voxels=drop))
 
 
 def test_epochs_in_volts(tmp_path: Path):
@@ -196,7 +198,7 @@ def spoiled(value: float) -> np.ndarray:
         ({"brain": spoiled(np.inf)}, r"brain holds NaN or infinite values \(first in trial 5\)"),
         (
             {"brain": epochs() * [[1], [0], [1]]},
-            r"1 channels or voxels of brain never change \(first: number 1\): leave",
+            r"1 channels of brain never change \(first: number 1\): leave",
         ),
         (
             {"brain": epochs(), "unit": "V"},
@@ -236,8 +238,17 @@ def spoiled(value: float) -> np.ndarray:
             r"and type float64: 2 rois of 6 voxels need bools of shape \(2, 6\)",
         ),
         ({**VOXELS, "rois": np.array(["V1", "V1"])}, "a name in rois is empty or occurs twice"),
-        ({**VOXELS, "roi_masks": np.eye(2, 6, dtype=bool)}, "roi V1 has no voxel that changes in training: leave"),
-        ({**VOXELS, "brain": np.zeros((8, 6))}, "no voxel of brain changes over the 6 training trials"),
+        (VOXELS, r"2 of 6 voxels never change in training \(first: voxel_0\): mend the file, or leave them out with"),
+        (
+            {"brain": np.where(np.arange(24).reshape(8, 3) == 16, np.nan, epochs()[:, :, 0])},
+            r"1 of 3 voxels hold NaN or infinite values \(first: voxel_1\): mend",
+        ),
+        ({"run": np.ones(8)}, r"run must be whole numbers of shape \(8,\), not float64 of shape \(8,\)"),
+        ({"run": np.ones(3, int)}, r"run must be whole numbers of shape \(8,\), not int64 of shape \(3,\)"),
+        (
+            {"images": None, "concept": np.array(list("abca"))},
+            "image_id counts the names in concept, and 'a' occurs 2 times: list each once",
+        ),
         ({"concept": np.array(["cat", None, "a", "b"], dtype=object)}, "cannot be read .*: save plain arrays with"),
     ],
 )
@@ -296,8 +307,8 @@ def test_real_figures_from_fmri(real_data: Path, tmp_path: Path):
 
 
 def test_voxels_have_regions_and_constant_ones_are_left_out_with_a_word(tmp_path: Path, caplog):
-    store = prepare(tmp_path, **VOXELS)
-    said = "2 of 6 voxels never change in training and were left out."
+    store = prepare(tmp_path, drop=True, **VOXELS)
+    said = "a.npz: 2 of 6 voxels never change in training (first: voxel_0); they were left out."
     assert store.info.warnings == [said]
     assert said in caplog.text
     assert store.channels("sub-01") == ["voxel_1", "voxel_3", "voxel_4", "voxel_5"]
@@ -312,9 +323,41 @@ def test_voxels_have_regions_and_constant_ones_are_left_out_with_a_word(tmp_path
     np.testing.assert_allclose(store.subject_channels("sub-01").offset, train.mean(axis=0))
 
 
+def test_a_region_without_a_voxel_that_changes_and_arrays_without_any_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="roi V1 has no voxel that changes in training: leave it out"):
+        prepare(tmp_path, drop=True, **{**VOXELS, "roi_masks": np.eye(2, 6, dtype=bool)})
+    with pytest.raises(InputError, match="no voxel is left that changes in training"):
+        prepare(tmp_path, drop=True, **{**VOXELS, "brain": np.zeros((8, 6))})
+    assert [one.name for one in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_voxels_that_hold_nan_are_left_out_when_asked(tmp_path: Path):
+    brain = patterns()
+    brain[7, 3] = np.nan
+    store = prepare(tmp_path, drop=True, **{**VOXELS, "brain": brain})
+    assert store.channels("sub-01") == ["voxel_1", "voxel_4", "voxel_5"]
+    assert np.isfinite(store.read(np.arange(8))).all()
+
+
+def test_names_of_concepts_stand_for_pictures_that_are_not_at_hand(tmp_path: Path):
+    names = np.array(["face", "scrambled pix", "cat", "chair"])
+    split = np.array(["train"] * 5 + ["test"] * 3)
+    run = np.array([1, 1, 2, 2, 3, 4, 4, 4])
+    store = prepare(
+        tmp_path, protocol="new-trials", images=None, concept=names, split=split, run=run, image_id=IMAGE_ID % 4
+    )
+    gallery = store.gallery("test").set_index(columns.IMAGE_ID)
+    assert set(gallery.index) == {"face", "scrambled pix", "cat", "chair"} & set(names[IMAGE_ID[split == "test"]])
+    cards = [np.asarray(store.open_picture(name)) for name in gallery.index]
+    assert all(card.min() < 50 for card in cards)
+    assert not any((one == other).all() for one, other in combinations(cards, 2))
+    assert any("written on a card" in warning for warning in store.info.warnings)
+    np.testing.assert_array_equal(store.trials[columns.RUN], run[store.trials[columns.SAMPLE]])
+
+
 def test_two_subjects_of_one_array_have_the_same_voxels_and_are_read_together(tmp_path: Path):
     subject = np.array(["sub-01", "sub-02"] * 4)
-    store = prepare(tmp_path, **VOXELS, subject=subject)
+    store = prepare(tmp_path, drop=True, **VOXELS, subject=subject)
     assert store.of_subjects().read(np.arange(8)).shape == (8, 4)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neuroclip_hf.data.pictures import open_picture
+from neuroclip_hf.data.sources.array_names import draw_name
 from neuroclip_hf.errors import InputError
 
 KEYS = (
@@ -21,6 +22,7 @@ KEYS = (
     "caption",
     "split",
     "subject",
+    "run",
     "channel_names",
     "sampling_rate",
     "unit",
@@ -79,13 +81,17 @@ def texts_of(values: dict[str, NDArray[Any]], name: str, count: int, path: Path,
 
 
 def pictures_of(values: dict[str, NDArray[Any]], path: Path) -> tuple[list[Path | Image.Image], list[str]]:
-    """The pictures, in memory or as files, and a name of each.
+    """The pictures, in memory or as files, and a name of each; without pictures, cards with the concepts' names.
 
     Raises:
-        InputError: if there are none, or they are no pictures, or two have one name.
+        InputError: if there are neither, or they are no pictures, or two have one name.
     """
+    if without_pictures(values):
+        return _cards(values, path)
     if ("images" in values) == ("image_files" in values):
-        raise InputError(f"{path} must hold either images or image_files.")
+        raise InputError(
+            f"{path} must hold either images or image_files, or concept alone where pictures are not at hand."
+        )
     if not next(values[name] for name in ("images", "image_files") if name in values).size:
         raise InputError(f"{path}: images or image_files is empty: give the pictures that image_id counts.")
     if "image_files" in values:
@@ -106,6 +112,22 @@ def pictures_of(values: dict[str, NDArray[Any]], path: Path) -> tuple[list[Path 
         )
     width = max(5, len(str(len(images) - 1)))
     return [Image.fromarray(image) for image in images], [f"{row:0{width}d}" for row in range(len(images))]
+
+
+def without_pictures(values: dict[str, NDArray[Any]]) -> bool:
+    """Whether the names of concepts are all that is known of what was shown."""
+    return "concept" in values and not {"images", "image_files"} & set(values)
+
+
+def _cards(values: dict[str, NDArray[Any]], path: Path) -> tuple[list[Path | Image.Image], list[str]]:
+    concepts = texts_of(values, "concept", values["concept"].size, path, default=[])
+    twice, count = Counter(concepts).most_common(1)[0] if concepts else ("", 2)
+    if count > 1:
+        raise InputError(
+            f"{path}: without images or image_files, image_id counts the names in concept, and {twice!r} occurs "
+            f"{count} times: list each once."
+        )
+    return [draw_name(concept) for concept in concepts], concepts
 
 
 def _inside(name: PurePosixPath) -> bool:

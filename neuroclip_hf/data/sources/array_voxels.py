@@ -1,5 +1,6 @@
-"""Voxels of `neuroclip prepare arrays`: which of them change, and in which regions of interest they lie."""
+"""Voxels of `neuroclip prepare arrays`: which of them can be used, and in which regions of interest they lie."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,31 +9,34 @@ from numpy.typing import NDArray
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.sources.array_file import texts_of
+from neuroclip_hf.data.voxels import UsableVoxels, VoxelStatistics, choose_voxels
 from neuroclip_hf.errors import InputError
 
 
 def refuse_constant(brain: NDArray[np.floating], path: Path) -> None:
     """Refuse channels that are the same number throughout."""
-    flat = np.flatnonzero(np.ptp(brain, axis=(0, 2) if brain.ndim == 3 else 0) == 0)
+    flat = np.flatnonzero(np.ptp(brain, axis=(0, 2)) == 0)
     if flat.size and len(brain) > 1:
         raise InputError(
-            f"{path}: {flat.size} channels or voxels of brain never change (first: number {flat[0]}): leave them out."
+            f"{path}: {flat.size} channels of brain never change (first: number {flat[0]}): leave them out."
         )
 
 
-def changing_voxels(brain: NDArray[np.floating], split: NDArray[np.str_], path: Path) -> NDArray[np.bool_]:
-    """Which voxels of patterns change over the training trials; all channels of recordings.
+def usable_voxels(
+    brain: NDArray[np.floating], split: NDArray[np.str_], names: Sequence[str], path: Path, drop: bool
+) -> UsableVoxels:
+    """Which voxels of patterns hold numbers that change over the training trials; all channels of recordings.
 
     Raises:
-        InputError: if none does.
+        InputError: if one does not and none may be dropped, or none does.
     """
-    train = brain[split == columns.TRAIN]
-    if brain.ndim == 3 or len(train) < 2:
-        return np.ones(brain.shape[1], dtype=bool)
-    kept = np.ptp(train, axis=0) > 0
-    if not kept.any():
-        raise InputError(f"{path}: no voxel of brain changes over the {len(train)} training trials: check the array.")
-    return kept
+    training = split == columns.TRAIN
+    if brain.ndim == 3 or not training.any():
+        return UsableVoxels(np.ones(brain.shape[1], dtype=bool), ())
+    statistics = VoxelStatistics(brain.shape[1])
+    statistics.add(brain, training)
+    origin = path.name if drop else str(path)  # a store does not say where its maker kept files
+    return choose_voxels(statistics, names, origin, drop)
 
 
 def rois_of(values: dict[str, NDArray[Any]], brain: NDArray[Any], path: Path) -> dict[str, NDArray[np.bool_]]:

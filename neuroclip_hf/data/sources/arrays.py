@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.sources.array_file import load_values, need_array, pictures_of, texts_of
-from neuroclip_hf.data.sources.array_voxels import changing_voxels, refuse_constant, rois_of
+from neuroclip_hf.data.sources.array_file import load_values, need_array, pictures_of, texts_of, without_pictures
+from neuroclip_hf.data.sources.array_names import NAMES_FOR_PICTURES
+from neuroclip_hf.data.sources.array_voxels import refuse_constant, rois_of, usable_voxels
 from neuroclip_hf.data.store_channels import channels_of_info
 from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_layout import STORE_FILE
@@ -37,6 +38,7 @@ class _Arrays:
     caption: list[str]
     split: NDArray[np.str_]
     subject: NDArray[np.str_]
+    run: NDArray[np.int64]
     channels: list[str]
     sampling_rate: float | None
     unit: str
@@ -50,6 +52,7 @@ def prepare_arrays(
     *,
     protocol: str = columns.NEW_CONCEPTS,
     window_start: float = 0.0,
+    drop_bad_voxels: bool = False,
     simulated: bool = False,
     overwrite: bool = False,
 ) -> Path:
@@ -58,18 +61,22 @@ def prepare_arrays(
     Its arrays: `brain` (trials, channels, samples) or (trials, voxels); `images` (n, H, W) or (n, H, W, 3) uint8, or
     `image_files` (n,) paths relative to the file; `image_id` (trials,) rows of those. Optional: `concept` (n,),
     `caption` (n,), `split` (trials,) of train/validation/test/imagery (without it every trial trains), `subject`
-    (trials,) or one name, `channel_names` (channels,), `sampling_rate` in Hz (needed for samples), `unit`: V, mV, uV,
-    T, fT, sd (whitened) or au (anything else; the default, kept standardised by training mean and sd). For voxels also
-    `rois` (R,) names of regions of interest and `roi_masks` (R, voxels) bools, which may overlap.
+    (trials,) or one name, `run` (trials,) whole numbers (1 for all; where test trials alone are new, validation and
+    the choice of penalties hold whole runs out), `channel_names` (channels,), `sampling_rate` in Hz (needed for
+    samples), `unit`: V, mV, uV, T, fT, sd (whitened) or au (anything else; the default, kept standardised by training
+    mean and sd). For voxels also `rois` (R,) names of regions of interest and `roi_masks` (R, voxels) bools, which may
+    overlap.
 
-    Voxels that never change over the training trials are left out, with a warning that says how many; channels of
-    recordings that never change are refused.
+    Where pictures are not at hand, leave them out: `image_id` then counts the names in `concept`, each of which is
+    written on a card that stands for it (ours), with a warning.
 
     Args:
         path (path): the .npz; object arrays (pickles) are refused.
         out (path): the store.
         protocol (`str`): what training and test may share.
         window_start (`float`): seconds from onset to the first sample.
+        drop_bad_voxels (`bool`): leave out voxels that hold NaN or never change in training, with a warning, rather
+            than refuse them.
         simulated (`bool`): the trials were made up; every report will say so.
         overwrite (`bool`): replace an existing store.
 
@@ -77,13 +84,13 @@ def prepare_arrays(
         InputError: naming the array, its shape or value, and the remedy; nothing is left under `out`.
     """
     refuse_existing(out, overwrite, STORE_FILE)
-    arrays = _read(Path(path))
+    arrays = _read(Path(path), drop_bad_voxels)
     info = _store_info(arrays, protocol, window_start, simulated)
     listed = channels_of_info(info)
     if arrays.rois:
         info = replace(info, channels=[], scale=[], offset=[])
     for warning in arrays.warnings:
-        get_logger().warning(f"{path}: {warning}")
+        get_logger().warning("%s", warning)
     with new_store(out, info, overwrite) as writer:
         for subject in dict.fromkeys(arrays.subject) if arrays.rois else ():
             writer.add_channels(str(subject), replace(listed, rois=arrays.rois))
@@ -92,7 +99,7 @@ def prepare_arrays(
     return Path(out)
 
 
-def _read(path: Path) -> _Arrays:
+def _read(path: Path, drop_bad_voxels: bool) -> _Arrays:
     values = load_values(path)
     brain = _brain(values, path)
     split = _splits(values, len(brain), path)
@@ -100,12 +107,13 @@ def _read(path: Path) -> _Arrays:
     image_row = _image_rows(values, len(brain), len(pictures), path)
     rate = _rate(values, brain, path)
     channels, rois = _channels(values, brain, path), rois_of(values, brain, path)
-    kept = changing_voxels(brain, split, path)
-    warnings = []
+    usable = usable_voxels(brain, split, channels, path, drop_bad_voxels)
+    kept, warnings = usable.mask, [*usable.warnings]
     if not kept.all():
-        warnings = [f"{int((~kept).sum())} of {len(kept)} voxels never change in training and were left out."]
         brain, channels = brain[:, kept], [name for name, keep in zip(channels, kept, strict=True) if keep]
         rois = {name: mask[kept] for name, mask in rois.items()}
+    if without_pictures(values):
+        warnings.append(NAMES_FOR_PICTURES)
     empty = [name for name, mask in rois.items() if not mask.any()]
     if empty:
         raise InputError(f"{path}: roi {empty[0]} has no voxel that changes in training: leave it out.")
@@ -119,6 +127,7 @@ def _read(path: Path) -> _Arrays:
         caption=texts_of(values, "caption", len(pictures), path, default=[""] * len(pictures)),
         split=split,
         subject=np.array(texts_of(values, "subject", len(brain), path, default=["sub-01"] * len(brain))),
+        run=_runs(values, len(brain), path),
         channels=channels,
         sampling_rate=rate,
         unit=_unit(values, path),
@@ -134,7 +143,7 @@ def _brain(values: dict[str, NDArray[Any]], path: Path) -> NDArray[np.floating]:
             f"{path}: brain has shape {brain.shape} and type {brain.dtype}: it must be numbers of shape (trials, "
             "channels, samples) or (trials, voxels)."
         )
-    if not np.isfinite(brain).all():
+    if brain.ndim == 3 and not np.isfinite(brain).all():
         trial = int(np.argwhere(~np.isfinite(brain))[0][0])
         raise InputError(f"{path}: brain holds NaN or infinite values (first in trial {trial}): leave those out.")
     if brain.ndim == 3:
@@ -161,6 +170,15 @@ def _splits(values: dict[str, NDArray[Any]], count: int, path: Path) -> NDArray[
     if unknown:
         raise InputError(f"{path}: split holds {unknown[0]!r}: the splits are {', '.join(columns.SPLITS)}.")
     return splits
+
+
+def _runs(values: dict[str, NDArray[Any]], trials: int, path: Path) -> NDArray[np.int64]:
+    runs = values.get("run", np.ones(trials, dtype=np.int64))
+    if runs.dtype.kind not in "iu" or runs.shape != (trials,):
+        raise InputError(
+            f"{path}: run must be whole numbers of shape ({trials},), not {runs.dtype} of shape {runs.shape}."
+        )
+    return runs.astype(np.int64)
 
 
 def _channels(values: dict[str, NDArray[Any]], brain: NDArray[Any], path: Path) -> list[str]:
@@ -236,7 +254,7 @@ def _write_trials(writer: StoreWriter, arrays: _Arrays, info: StoreInfo) -> None
                     columns.IMAGE_ID: arrays.picture_names[arrays.image_row[row]],
                     columns.CONCEPT: arrays.concept[arrays.image_row[row]],
                     columns.SESSION: 1,
-                    columns.RUN: 1,
+                    columns.RUN: int(arrays.run[row]),
                     columns.FILE: arrays.path.name,
                     columns.SAMPLE: int(row),
                 }
