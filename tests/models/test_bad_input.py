@@ -166,7 +166,10 @@ def test_sizes_may_differ_if_they_are_let(make_model, tmp_path):
     ("wrong", "message"),
     [
         ({"vision_model": 5}, "vision_model is 5: it must be a vision tower of transformers"),
-        ({"vision_model": EEGNetEncoder(EEGNetConfig())}, "vision_model is a EEGNetEncoder: it must be a vision tower"),
+        (
+            {"vision_model": EEGNetEncoder(EEGNetConfig())},
+            "vision_model is a EEGNetEncoder: it must be a vision tower",
+        ),
         ({"stored_towers": 3}, "stored_towers is 3: it must be a dict of towers"),
         ({"stored_towers": {"a": 1}}, "stored_towers is {'a': 1}: it must be a dict of towers"),
         ({"stored_towers": {"vision_model": 1}}, "stored_towers is {'vision_model': 1}: it must be a dict of towers"),
@@ -189,7 +192,10 @@ def test_a_model_is_no_tower_and_no_pictures_need_none(make_config, make_model):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"encoder_config": {"model_type": "eegnet"}}, "encoder_config is {'model_type': 'eegnet'}: it must be a conf"),
+        (
+            {"encoder_config": {"model_type": "eegnet"}},
+            "encoder_config is {'model_type': 'eegnet'}: it must be a conf",
+        ),
         ({"encoder_config": None}, "encoder_config is None: it must be a config; give a dict of settings where Neuro"),
         ({"vision_config": None}, "vision_config is None: it must be a config"),
         ({"vision_config": EEGNetConfig()}, "vision_config is of type 'eegnet': vision towers are of the types"),
