@@ -182,7 +182,9 @@ def test_building(make_config, wrong, message):
 
 
 def test_a_model_is_no_tower_and_no_pictures_need_none(make_config, make_model):
-    with pytest.raises(InputError, match="vision_model is a NeuroCLIPModel: .*of a whole model pass its vision_model"):
+    with pytest.raises(
+        InputError, match=r"vision_model is a NeuroCLIPModel: .*of a whole model pass its vision_model"
+    ):
         NeuroCLIPModel(make_config(), vision_model=make_model())
     tower = make_model(prompt_config=None).vision_model
     with pytest.raises(InputError, match=r"vision_model was given, but config\.vision is False"):
