@@ -79,8 +79,8 @@ class SmallCheckpoints(FrozenTowers):
             InputError: naming the keys that are missing, unexpected or of another size (which `strict=False` beside
                 `ignore_mismatched_sizes=True` lets pass), or both fingerprints if the tower that the
                 checkpoint names, or holds, is not the one that it was saved with; for `use_safetensors=False`,
-                `trust_remote_code=True`, a file or a folder that is not there, a `revision` of a folder, a setting that does not exist or is of the
-                wrong kind, a tower, and a `device_map`
+                `trust_remote_code=True`, a file, a folder that is not there, a `revision` of a folder, a setting that
+                does not exist or is of the wrong kind, a tower, and a `device_map`
                 that leaves weights on disk or away from their layer.
         """
         require_switch("strict", strict)
