@@ -43,6 +43,7 @@ def require_places(name: str, values: torch.Tensor, pictures: int) -> None:
     """
     if values.device.type != "cpu" or torch.compiler.is_compiling():
         return
+    values = values.long()  # a small type would wrap the number that it is compared with
     outside = values[(values < 0) | (values >= pictures)]
     if len(outside):
         raise InputError(
@@ -57,6 +58,7 @@ def require_subjects(values: torch.Tensor, subjects: int) -> None:
     """
     if values.device.type != "cpu" or torch.compiler.is_compiling():
         return
+    values = values.long()  # see there
     outside = values[(values < -1) | (values >= subjects)]
     if len(outside):
         raise InputError(

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from transformers import PretrainedConfig
 
 from neuroclip_hf.errors import InputError
@@ -43,6 +44,8 @@ class StrictConfig(PretrainedConfig):
 
     def __post_init__(self, **unknown: Any) -> None:
         refuse_unknown(type(self), unknown)
+        for name, value in (("dtype", self.dtype), ("torch_dtype", unknown.get("torch_dtype"))):
+            require_dtype(name, value)
         super().__post_init__(**unknown)
         for name in _SWITCHES:
             require_switch(name, unknown.get(name, getattr(self, name, False)))
@@ -61,7 +64,7 @@ def setting_names(config_class: type[PretrainedConfig]) -> list[str]:
 def refuse_unknown(config_class: type[PretrainedConfig], names: Iterable[str]) -> None:
     """Raise [`InputError`] if a name is neither a field of the config class nor one of transformers' own."""
     known = {field.name for field in dataclasses.fields(config_class)} | _OF_TRANSFORMERS
-    unknown = sorted(set(names) - known)
+    unknown = sorted(map(str, set(names) - known))
     if unknown:
         raise InputError(
             f"{config_class.__name__} has no setting {', '.join(unknown)}: "
@@ -111,6 +114,13 @@ def require_switch(name: str, value: Any) -> None:
     """Raise [`InputError`] unless the value of a setting is `True` or `False`."""
     if not isinstance(value, bool):
         raise InputError(f"{name} is {value!r}: it must be true or false.")
+
+
+def require_dtype(name: str, value: Any) -> None:
+    """Raise [`InputError`] unless a value is a floating type of torch, its name, or `None`."""
+    found = getattr(torch, value.removeprefix("torch."), None) if isinstance(value, str) else value
+    if value is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise InputError(f"{name} is {value!r}: it must be a floating type, such as float32 or bfloat16.")
 
 
 def require_type(config: PretrainedConfig, kind: type, *names: str) -> None:

@@ -76,8 +76,11 @@ def read_tower_config(name_or_path: str, revision: str | None = None, **hub: Any
     """The config of the vision tower of a checkpoint on the Hub or in a folder.
 
     Raises:
-        InputError: if there is no such checkpoint, or it holds no vision tower of a known type.
+        InputError: if there is no such checkpoint, or it holds no vision tower of a known type; for a file, which
+            transformers would unpickle.
     """
+    if Path(name_or_path).is_file():
+        raise InputError(f"tower {name_or_path} is a file: name the folder that holds it.")
     try:
         model_type = PretrainedConfig.get_config_dict(name_or_path, revision=revision, **hub)[0].get("model_type")
         found = find_tower_type(model_type)

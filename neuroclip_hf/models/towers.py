@@ -11,6 +11,11 @@ _NOTES = {
 }
 
 
+def looks_like_path(name: str) -> bool:
+    """Whether a name can only be that of a file or folder, and of no repository on the Hub."""
+    return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1
+
+
 def tower_location(name: str) -> str:
     """Where transformers finds a tower: the folder of the one that ships with the package, or the name itself."""
     return str(SMALL_CLIP_FOLDER) if name == SMALL_CLIP else name

@@ -13,13 +13,18 @@ from neuroclip_hf.columns import RANDOM_TOWER, SMALL_CLIP
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
-from neuroclip_hf.models.brain_image.recorded_adapters import OWN_PROMPTS, TOWER, adapter_settings
+from neuroclip_hf.models.brain_image.recorded_adapters import (
+    OWN_PROMPTS,
+    TOWER,
+    adapter_settings,
+    require_kind,
+)
 from neuroclip_hf.models.encoders.base import TrialFacts
 from neuroclip_hf.models.registry import encoder_config_class
 from neuroclip_hf.models.tower_loading import read_tower_config, resolve_commit, tower_fingerprint
 from neuroclip_hf.models.tower_parts import TEXT, VISION
-from neuroclip_hf.models.tower_types import DEFAULT_TOWER_TYPE, TOWER_TYPES
-from neuroclip_hf.models.towers import tower_location, tower_name
+from neuroclip_hf.models.tower_types import DEFAULT_TOWER_TYPE, TOWER_TYPES, as_vision_config
+from neuroclip_hf.models.towers import looks_like_path, tower_location, tower_name
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.training.settings import ModelSettings, Recipe
@@ -75,13 +80,14 @@ def build_model(settings: ModelSettings, trials: BrainFeatureExtractor) -> Brain
             prompt=settings.prompt,
             **shared,
         )
+    parts = _random_parts(settings)
+    _check_random_tower(as_vision_config(parts["vision_config"]))
     config = kind.config_class(
         encoder_config={**encoder_settings, "model_type": settings.encoder},
         prompt_config=settings.prompt,
-        **_random_parts(settings),
+        **parts,
         **shared,
     )
-    _check_random_tower(config.vision_config)
     return kind.model_class(config)
 
 
@@ -110,6 +116,8 @@ def _low_rank(settings: ModelSettings) -> dict[str, Any]:
     if unknown:
         name = unknown[0]
         raise InputError(f"lora.{name} is {settings.lora[name]!r}: lora has no such setting, but {', '.join(names)}.")
+    for name, value in settings.lora.items():
+        require_kind(own["peft_type"], "lora", name, value)
     prompts = [OWN_PROMPTS] if settings.prompt is not None else []
     return {"tower_adapters": {LORA: {**own, **settings.lora}}, "active_adapters": [*prompts, LORA]}
 
@@ -117,17 +125,13 @@ def _low_rank(settings: ModelSettings) -> dict[str, Any]:
 def _tower(settings: ModelSettings) -> str:
     name = settings.tower or SMALL_CLIP
     name = str(Path(name).expanduser()) if name.startswith("~") else name
-    if _looks_like_path(name) and not Path(name).is_dir():
+    if looks_like_path(name) and not Path(name).is_dir():
         raise InputError(f"tower {name}: there is no such folder; name one, or a model on the Hub.")
     return name
 
 
-def _looks_like_path(name: str) -> bool:
-    return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1
-
-
 def _check_random_tower(config: PretrainedConfig) -> None:
-    # What its own config does not look at ends in errors of torch that name no setting.
+    # Looked at here, so that messages have the recipe's words.
     if getattr(config, "intermediate_size", 1) < 1:
         raise InputError(f"tower_settings.intermediate_size is {config.intermediate_size}: it must be at least 1.")
     if config.num_channels != 3:

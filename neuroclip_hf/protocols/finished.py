@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+from transformers.utils import SAFE_WEIGHTS_NAME
+
 from neuroclip_hf.checkpoints import read_facts
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
@@ -38,7 +41,7 @@ def already_trained(out: Path, job: dict[str, Any]) -> bool:
         job (`dict`): all that its bytes would depend on.
 
     Raises:
-        InputError: if a finished run is there that differs, or a file of it cannot be read.
+        InputError: if a finished run is there that differs, a file of it cannot be read, or its weights were cut.
     """
     if not is_finished(out):
         return False
@@ -49,10 +52,23 @@ def already_trained(out: Path, job: dict[str, Any]) -> bool:
     wanted = {**{name: job[name] for name in found}, "tower": _fingerprints(job)}
     if found != wanted:
         raise _refusal(out, f"{differences(found, wanted)}.")
+    for folder in (out, out / LAST_EPOCH, out / CONTROL):
+        if is_finished(folder):
+            _check_weights(folder, out)
     get_logger().info(
         "%s is finished: it was trained with the same settings on the same store; nothing is to be done.", out
     )
     return True
+
+
+def _check_weights(folder: Path, out: Path) -> None:
+    """Raise [`InputError`] unless the weights are there whole, as far as their header says how long they are."""
+    path = folder / SAFE_WEIGHTS_NAME
+    try:
+        with safe_open(path, "np"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise _refusal(out, f"{path} is damaged ({error}).") from None
 
 
 def _job_of(out: Path, job: dict[str, Any]) -> dict[str, Any]:

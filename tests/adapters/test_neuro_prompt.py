@@ -41,6 +41,11 @@ def test_off_is_the_tower_to_the_bit(tower, settings, pixel_values, prompt, read
     assert not any(layer._forward_pre_hooks for layer in tower.encoder.layers)
 
 
+def test_no_pictures_at_all_are_refused_in_words(tower, settings, pixel_values, prompt, read):
+    with pytest.raises(ValueError, match="pixel_values holds 0 pictures: it must hold at least one"):
+        read(prompt(tower, settings), pixel_values[:0])
+
+
 def test_saved_and_loaded_to_the_bit(make_tower, settings, pixel_values, prompt, read, tmp_path):
     model = prompt(make_tower(), settings)
     model.save_pretrained(tmp_path)

@@ -4,9 +4,11 @@ import re
 
 import pytest
 import torch
+from transformers import CLIPVisionConfig
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models import NeuroCLIPModel
+from neuroclip_hf.models.encoders.eegnet import EEGNetConfig, EEGNetEncoder
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,13 @@ def test_pictures_of_any_size_where_the_tower_takes_them(make_model, any_tower):
         ({"prompt": "deep"}, "prompt is 'deep': it must be a dict of settings"),
         ({"encoder_settings": [17]}, r"encoder_settings is \[17\]: it must be a dict of settings"),
         ({"encoder": 4}, "there is no encoder 4: choose one of"),
+        (
+            {"encoder": "eegnet", "encoder_settings": {"model_type": "ts_conv"}},
+            "encoder is 'eegnet', but encoder_settings.model_type is 'ts_conv': leave that out",
+        ),
+        ({"name_or_path": __file__}, r"tower .*test_bad_input\.py is a file: name the folder that holds it"),
+        ({"dtype": torch.float16}, "dtype is torch.float16, but a new model is made in float32: leave it out"),
+        ({"torch_dtype": "bfloat16"}, "torch_dtype is 'bfloat16', but a new model is made in float32"),
         ({"revision": "v1"}, "revision is 'v1', but small-clip ships with the package.*leave it out"),
         ({"bogus": 3}, "no setting bogus"),
         ({"tower": "x"}, "tower is 'x', but it follows from name_or_path here"),
@@ -112,6 +121,16 @@ def test_a_revision_of_a_folder(make_model, clip_checkpoint, tmp_path):
         ({"bogus": 3, "other": 1}, "NeuroCLIPModel has no setting bogus, other: .*softening"),
         ({"strict": "no"}, "strict is 'no': it must be true or false"),
         ({"config": 3}, "config is 3: it must be a NeuroCLIPConfig"),
+        ({"config": CLIPVisionConfig()}, "config is a CLIPVisionConfig: it must be a NeuroCLIPConfig"),
+        ({"config": "./nope"}, r"config is \./nope: there is no such file or folder"),
+        ({"dtype": "nope"}, "dtype is 'nope': it must be a floating type"),
+        ({"tower": "x"}, "tower is 'x', but it follows from the checkpoint here: leave it out"),
+        ({"tower_revision": "x"}, "tower_revision is 'x', but it follows from the checkpoint here"),
+        ({"tower_fingerprint": "x"}, "tower_fingerprint is 'x', but it follows from the checkpoint here"),
+        ({"tower_included": False}, "tower_included is False, but it follows from the checkpoint here"),
+        ({"included_fingerprint": None}, "included_fingerprint is None, but it follows from the checkpoint here"),
+        ({"encoder_config": {"model_type": "ts_conv"}}, "model_type is 'ts_conv', but .* holds one of type 'eeg_pro"),
+        ({"encoder_config": EEGNetConfig()}, "model_type is 'eegnet', but .* holds one of type 'eeg_project'"),
         ({"encoder_config": 3}, "encoder_config is 3: it must be a dict of settings"),
         ({"encoder_config": None}, "encoder_config is None: it must be a dict of settings"),
         ({"vision_config": "x"}, "vision_config is 'x': it must be a dict of settings"),
@@ -147,13 +166,82 @@ def test_sizes_may_differ_if_they_are_let(make_model, tmp_path):
     ("wrong", "message"),
     [
         ({"vision_model": 5}, "vision_model is 5: it must be a vision tower of transformers"),
+        (
+            {"vision_model": EEGNetEncoder(EEGNetConfig())},
+            "vision_model is a EEGNetEncoder: it must be a vision tower",
+        ),
         ({"stored_towers": 3}, "stored_towers is 3: it must be a dict of towers"),
+        ({"stored_towers": {"a": 1}}, "stored_towers is {'a': 1}: it must be a dict of towers"),
+        ({"stored_towers": {"vision_model": 1}}, "stored_towers is {'vision_model': 1}: it must be a dict of towers"),
         ({"config": 3}, "config is 3: it must be a NeuroCLIPConfig"),
     ],
 )
 def test_building(make_config, wrong, message):
     with pytest.raises(InputError, match=message):
         NeuroCLIPModel(**{"config": make_config(), **wrong})
+
+
+def test_a_model_is_no_tower_and_no_pictures_need_none(make_config, make_model):
+    with pytest.raises(
+        InputError, match=r"vision_model is a NeuroCLIPModel: .*of a whole model pass its vision_model"
+    ):
+        NeuroCLIPModel(make_config(), vision_model=make_model())
+    tower = make_model(prompt_config=None).vision_model
+    with pytest.raises(InputError, match=r"vision_model was given, but config\.vision is False"):
+        NeuroCLIPModel(make_config(vision=False), vision_model=tower)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"encoder_config": {"model_type": "eegnet"}},
+            "encoder_config is {'model_type': 'eegnet'}: it must be a conf",
+        ),
+        ({"encoder_config": None}, "encoder_config is None: it must be a config; give a dict of settings where Neuro"),
+        ({"vision_config": None}, "vision_config is None: it must be a config"),
+        ({"vision_config": EEGNetConfig()}, "vision_config is of type 'eegnet': vision towers are of the types"),
+    ],
+)
+def test_parts_assigned_to_a_config(make_config, wrong, message):
+    config = make_config()
+    for name, value in wrong.items():
+        setattr(config, name, value)
+    with pytest.raises(InputError, match=message):
+        NeuroCLIPModel(config)
+
+
+@pytest.mark.parametrize("with_config", [False, True])
+@pytest.mark.parametrize("name", ["w.bin", "model/config.json", "model/model.safetensors"])
+def test_a_file_is_no_checkpoint(make_model, tmp_path, monkeypatch, name, with_config):
+    model = make_model()
+    model.save_pretrained(tmp_path / "model")
+    torch.save(model.state_dict(), tmp_path / "w.bin")
+    monkeypatch.setattr(torch, "load", None)
+    given = {"config": model.config} if with_config else {}
+    with pytest.raises(InputError, match=f"name_or_path is .*{name}, which is a file: name the folder that holds it"):
+        NeuroCLIPModel.from_pretrained(tmp_path / name, **given)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (None, "name_or_path is None: it must be a folder, or a repository on the Hub"),
+        (3, "name_or_path is 3: it must be a folder"),
+        ("", "name_or_path is '': it must be a folder"),
+        ("./nope", r"name_or_path is \./nope: there is no such folder"),
+        ("/nope/model", "name_or_path is /nope/model: there is no such folder"),
+    ],
+)
+def test_places_that_hold_nothing(name, message):
+    with pytest.raises(InputError, match=message):
+        NeuroCLIPModel.from_pretrained(name)
+
+
+def test_weights_may_come_without_a_place(make_model):
+    model = make_model()
+    loaded = NeuroCLIPModel.from_pretrained(None, config=model.config, state_dict=model.state_dict())
+    torch.testing.assert_close(loaded.brain_projection.weight, model.brain_projection.weight)
 
 
 @pytest.mark.parametrize(

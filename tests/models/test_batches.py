@@ -1,10 +1,25 @@
 """Penalties over a batch: the same on any number of processes, however its rows are shared out."""
 
+import pytest
 import torch
 
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.models.batches import require_places, require_subjects
 from neuroclip_hf.models.brain_image.batches import weigh_penalties
 
 PARTS = {1: [3], 2: [2, 1], 4: [1, 0, 1, 1]}
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int64])
+def test_numbers_of_small_types_do_not_wrap(dtype):
+    values = torch.tensor([0, 50, 100], dtype=dtype)
+    for many in (101, 200, 300, 70_000):
+        require_places("picture_index", values, many)
+        require_subjects(values, many)
+    with pytest.raises(InputError, match="picture_index names picture 100: there are 100, from 0 to 99"):
+        require_places("picture_index", values, 100)
+    with pytest.raises(InputError, match="subject_index names subject 100: there are 100"):
+        require_subjects(values, 100)
 
 
 def weighed(rank, world):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+import torch
 from transformers import AutoConfig, CLIPVisionConfig, ViTConfig
 
 from neuroclip_hf.errors import InputError
@@ -127,6 +128,23 @@ def test_misspelt_names_are_refused(make_config, settings, named):
         ({"vision_config": {"image_size": 4, "patch_size": 8}}, "patch_size is 8"),
         ({"vision_config": {"num_hidden_layers": 0}}, "num_hidden_layers is 0"),
         ({"vision_config": {"patch_size": 0}}, "patch_size is 0"),
+        ({"vision_config": {"num_channels": 0}}, r"vision_config\.num_channels is 0: it must be at least 1"),
+        ({"vision_config": {"intermediate_size": 0}}, r"vision_config\.intermediate_size is 0"),
+        ({"vision_config": {"model_type": "dinov2", "mlp_ratio": 0}}, r"vision_config\.mlp_ratio is 0"),
+        (
+            {"vision_config": {"attention_dropout": 2.0}},
+            r"vision_config\.attention_dropout is 2\.0: it must be from 0",
+        ),
+        ({"vision_config": {"hidden_act": "nope"}}, r"vision_config\.hidden_act is 'nope': it must be an activation"),
+        ({"prompt_config": {1: 2}}, "prompt_config has no setting 1: its settings are"),
+        ({"dtype": "nope"}, "dtype is 'nope': it must be a floating type"),
+        ({"dtype": torch.int8}, r"dtype is torch\.int8: it must be a floating type"),
+        ({"torch_dtype": 3}, "torch_dtype is 3: it must be a floating type"),
+        ({"tower_adapters": {"x": lora(r="x")}}, r"tower_adapters\.x\.r is 'x': it must be of the type int"),
+        ({"tower_adapters": {"x": lora(lora_alpha="a")}}, r"x\.lora_alpha is 'a': it must be of the type float"),
+        ({"tower_adapters": {"x": lora(use_dora=1)}}, r"x\.use_dora is 1: it must be of the type bool"),
+        ({"tower_adapters": {"x": lora(r=True)}}, r"x\.r is True: it must be of the type int"),
+        ({"tower_adapters": {"x": lora(target_modules=[1])}}, r"x\.target_modules is \[1\]: it must be of the type"),
     ],
 )
 def test_impossible_values_are_refused(make_config, settings, named):

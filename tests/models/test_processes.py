@@ -25,11 +25,13 @@ PARTS = {
 
 
 def steps(rank, world):
-    """A training step of every encoder on every way to part the rows."""
-    kinds = [(encoder, "prompted") for encoder in ENCODERS] + [
+    """A training step of every encoder that gradients train, on every way to part the rows."""
+    kinds = [(encoder, "prompted") for encoder, (_, model) in ENCODERS.items() if not model.closed_form] + [
         ("eeg_project", "bare"),
         ("ts_conv", "in chunks"),
         ("eeg_project", "below a lora"),
+        ("eeg_project", "own pictures"),
+        ("eeg_project", "own pictures, bare"),
     ]
     return {
         f"{encoder}/{prompt}/{rows}": _step(encoder, prompt, parts[world], rank)
@@ -58,7 +60,7 @@ def _step(encoder, prompt, parts, rank):
     shape = (9,) if patterns else (4, 128)
     sizes = {"num_voxels": 9} if patterns else {"num_channels": 4, "num_timesteps": 128}
     encoder_config = {"model_type": encoder, "hidden_size": 12, **sizes, **without, **own}
-    prompts = {"num_prompt_tokens": 2} if prompt != "bare" else None
+    prompts = {"num_prompt_tokens": 2} if "bare" not in prompt else None
     config = NeuroCLIPConfig(
         encoder_config=encoder_config,
         vision_config=VISION,
@@ -81,6 +83,9 @@ def _step(encoder, prompt, parts, rank):
         "picture_index": picture.split(parts)[rank],
         "image_id": picture.split(parts)[rank],
     }
+    if prompt.startswith("own pictures"):  # of which a process without rows has none
+        own, batch["picture_index"] = batch["picture_index"].unique(return_inverse=True)
+        batch["pixel_values"] = shown[own]
     model.picture_chunk_size = 2 if prompt == "in chunks" else None
     return _trained(model, batch, len(parts))
 

@@ -118,6 +118,8 @@ def test_pictures_of_another_size_for_a_tower_that_takes_any(recipe, trials, tmp
         ),
         ({"lora": {"r": 0, "target_modules": ["q_proj"]}}, "tower_adapters.lora"),
         ({"lora": {"r": 2, "target_modules": ["query"]}}, "tower_adapters.lora does not fit the model"),
+        ({"lora": {"r": "x"}}, "lora.r is 'x': it must be of the type int"),
+        ({"lora": {"lora_alpha": "a"}}, "lora.lora_alpha is 'a': it must be of the type float"),
         ({"lora": {"r": 2, "place": "model"}}, "lora.place is 'model'"),
         ({"lora": {"r": 2, "base_model_name_or_path": "a/b"}}, "base_model_name_or_path"),
     ],

@@ -317,3 +317,14 @@ class Clock:
     def perf_counter(self):
         self.now += 1
         return self.now
+
+
+@pytest.mark.parametrize("left", [-1, 0.5, 0, None])
+def test_a_finished_run_whose_weights_were_cut_is_noticed(finished, recipe, store, left):
+    weights = finished / "model.safetensors"
+    if left is None:
+        weights.unlink()
+    else:
+        os.truncate(weights, weights.stat().st_size - 1 if left < 0 else int(weights.stat().st_size * left))
+    with pytest.raises(InputError, match=r"run already exists: pass --overwrite .*model\.safetensors is damaged"):
+        train_run(recipe, store, finished)

@@ -151,10 +151,15 @@ class PromptedEmbeddings(nn.Module, BaseTunerLayer):
         """Pictures (pictures, channels, height, width) to tokens (pictures, prefix + prompts + patches, width).
 
         Further arguments are the embedding layer's own, `interpolate_pos_encoding` for example.
+
+        Raises:
+            ValueError: for no pictures at all, which no layer of the tower takes either.
         """
         name = self.live_adapter
         if name is None:
             return self.base_layer(pixel_values, *args, **kwargs)
+        if not len(pixel_values):
+            raise ValueError("pixel_values holds 0 pictures: it must hold at least one, as for the tower itself.")
         prefix, static, dynamic = self._streams(name, pixel_values, *args, **kwargs)
         if name in self.neuro_prompt_fusion:
             static = self.neuro_prompt_fusion[name](static, dynamic)

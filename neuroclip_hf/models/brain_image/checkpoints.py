@@ -18,6 +18,7 @@ from neuroclip_hf.models.brain_image.arguments import (
     check_against,
     check_building,
     check_loading,
+    check_place,
     check_saving,
 )
 from neuroclip_hf.models.brain_image.frozen_towers import FrozenTowers
@@ -63,7 +64,7 @@ class SmallCheckpoints(FrozenTowers):
         """Load a checkpoint: safetensors only, never remote code, and every key looked at.
 
         Args:
-            name_or_path (`str` or path): a repository on the Hub, or a folder.
+            name_or_path (`str` or path): a repository on the Hub, or a folder; never a file of it.
             arguments: as for `PreTrainedModel.from_pretrained`.
             strict (`bool`): refuse a checkpoint that lacks weights or holds others, or whose own tower is not the one
                 that was saved in it; `False` fills what is missing with start weights, as transformers does.
@@ -78,11 +79,12 @@ class SmallCheckpoints(FrozenTowers):
             InputError: naming the keys that are missing, unexpected or of another size (which `strict=False` beside
                 `ignore_mismatched_sizes=True` lets pass), or both fingerprints if the tower that the
                 checkpoint names, or holds, is not the one that it was saved with; for `use_safetensors=False`,
-                `trust_remote_code=True`, a `revision` of a folder, a setting that does not exist or is of the
-                wrong kind, a tower, and a `device_map`
+                `trust_remote_code=True`, a file, a folder that is not there, a `revision` of a folder, a setting that
+                does not exist or is of the wrong kind, a tower, and a `device_map`
                 that leaves weights on disk or away from their layer.
         """
         require_switch("strict", strict)
+        check_place(name_or_path, options)
         refuse_revision(name_or_path, options.get("revision"))
         wants_report = options.pop("output_loading_info", False)
         refuse_unsafe(options)
@@ -143,14 +145,15 @@ class SmallCheckpoints(FrozenTowers):
                 arguments.
         """
         hub = {name: settings.pop(name) for name in HUB_OPTIONS if name in settings}
-        check_building(cls.tower_parts, settings)
+        encoder_settings = require_mapping("encoder_settings", encoder_settings)
+        check_building(cls.tower_parts, encoder, encoder_settings, settings)
         location = tower_location(str(name_or_path))
         refuse_revision(str(name_or_path), revision)
         revision = resolve_commit(location, revision, **hub)
         parts, found = cls.parts_in(location, revision, settings, **hub)
         named = {} if encoder is None else {"model_type": encoder}
         config = cls.config_class(
-            encoder_config={**require_mapping("encoder_settings", encoder_settings), **named},
+            encoder_config={**encoder_settings, **named},
             prompt_config=None if prompt is None else dict(require_mapping("prompt", prompt)),
             tower=tower_name(str(name_or_path)),
             tower_revision=revision,
@@ -170,7 +173,7 @@ class SmallCheckpoints(FrozenTowers):
     @classmethod
     def _fetch_named_towers(cls, name_or_path: Any, options: dict[str, Any], strict: bool) -> dict[str, StoredTower]:
         hub = {name: options[name] for name in HUB_OPTIONS if name in options}
-        config = options.get("config", name_or_path)
+        config = name_or_path if options.get("config") is None else options["config"]
         if not isinstance(config, PretrainedConfig):
             places = {name: options[name] for name in ("revision", "subfolder") if name in options}
             config = cls.config_class.from_pretrained(config, **hub, **places)

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
+from transformers.activations import ACT2FN
 from transformers.configuration_utils import SubConfigSpec
 
 from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig
@@ -23,10 +24,16 @@ from neuroclip_hf.models.configuration import (
 from neuroclip_hf.models.encoders.base import BrainEncoderConfig
 from neuroclip_hf.models.projections import LOGIT_SCALE_RANGE, PROJECTIONS
 from neuroclip_hf.models.registry import DEFAULT_ENCODER, encoder_config
-from neuroclip_hf.models.tower_types import DEFAULT_TOWER_TYPE, as_vision_config, tower_type
+from neuroclip_hf.models.tower_types import DEFAULT_TOWER_TYPE, TOWER_TYPES, as_vision_config, tower_type
 
 TOKENS = ("cls", "mean")
 TOWER_DTYPES = ("float32", "float16", "bfloat16", "float64")
+# Fields of vision towers' configs; each kind of tower has some.
+_TOWER_COUNTS = (
+    *("image_size", "patch_size", "num_channels", "hidden_size", "intermediate_size", "mlp_ratio"),
+    *("num_hidden_layers", "num_attention_heads"),
+)
+_TOWER_SHARES = ("attention_dropout", "attention_probs_dropout_prob", "hidden_dropout_prob", "drop_path_rate")
 
 
 class BrainImageConfig(StrictConfig):
@@ -103,6 +110,7 @@ class BrainImageConfig(StrictConfig):
 
     def check(self) -> None:
         """Raise [`InputError`] if a value is impossible."""
+        self._check_parts()
         require_count(self, "projection_dim")
         require_number(self, "logit_scale_init_value", *LOGIT_SCALE_RANGE)
         require_choice(self, "vision_feature_token", TOKENS)
@@ -132,12 +140,31 @@ class BrainImageConfig(StrictConfig):
                 f"layers that are not run would not learn: use 1 to {read}, or none for all of these."
             )
 
+    def _check_parts(self) -> None:
+        # They are made into configs when this one is made, and may have been assigned since.
+        for name, kind in (("encoder_config", BrainEncoderConfig), ("vision_config", PretrainedConfig)):
+            if not isinstance(getattr(self, name), kind):
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}: it must be a config; give a dict of settings where "
+                    f"{type(self).__name__} is made."
+                )
+        if self.vision_config.model_type not in TOWER_TYPES:
+            as_vision_config(self.vision_config)
+
     def _check_tower(self) -> None:
         # transformers checks types only; what it cannot build ends in errors that name no setting.
         tower = self.vision_config
-        for name in ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
-            if getattr(tower, name) < 1:
+        for name in _TOWER_COUNTS:
+            if getattr(tower, name, 1) < 1:
                 raise InputError(f"vision_config.{name} is {getattr(tower, name)}: it must be at least 1.")
+        for name in _TOWER_SHARES:
+            if not 0 <= getattr(tower, name, 0) <= 1:
+                raise InputError(f"vision_config.{name} is {getattr(tower, name)}: it must be from 0 to 1.")
+        if tower.hidden_act not in ACT2FN:
+            raise InputError(
+                f"vision_config.hidden_act is {tower.hidden_act!r}: it must be an activation of transformers, such as "
+                "quick_gelu, gelu or relu."
+            )
         if tower.patch_size > tower.image_size:
             raise InputError(
                 f"vision_config.patch_size is {tower.patch_size}: it must be at most image_size, {tower.image_size}."
@@ -203,7 +230,7 @@ def _as_prompt_settings(given: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     settings = require_mapping("prompt_config", given)
     names = NeuroPromptConfig.setting_names()
-    unknown = sorted(set(settings) - set(names))
+    unknown = sorted(map(str, set(settings) - set(names)))
     if unknown:
         raise InputError(f"prompt_config has no setting {', '.join(unknown)}: its settings are {', '.join(names)}.")
     try:

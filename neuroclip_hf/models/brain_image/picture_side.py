@@ -135,11 +135,15 @@ class PictureSide:
         tower, layers, token = self._tower(), self.config.feature_layers, self.config.vision_feature_token
         size = None if self.takes_any_picture_size else tower.config.image_size
         require_pictures(pixel_values, tower.config.num_channels, size)
-        return vision.in_chunks(
+        none = not len(pixel_values)
+        if none:  # towers cannot take that; of one black picture nothing is read, but gradients of zero come back
+            pixel_values = pixel_values.new_zeros(1, *pixel_values.shape[1:])
+        features = vision.in_chunks(
             lambda pictures: vision.tower_features(tower, pictures, layers, token),
             pixel_values,
             self.picture_chunk_size,
         )
+        return features[:0] if none else features
 
     def _tower(self) -> PreTrainedModel:
         if self.vision_model is None:

@@ -6,7 +6,8 @@ and settings are those listed here, and nothing else is recorded or read.
 
 import warnings
 from collections.abc import Collection, Mapping
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from peft import LoraConfig, PeftConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import check_target_module_exists
@@ -30,6 +31,8 @@ _SETTINGS = {
     ),
     NeuroPeftType.NEURO_PROMPT.value: frozenset({*NeuroPromptConfig.setting_names(), "target_modules"}),
 }
+# `peft` says `int`, and divides by the rank.
+_KINDS_OF_OURS: Mapping[str, Any] = {"lora_alpha": float}
 # Of the machine, of how training began, or of what the model decides itself.
 _NOT_RECORDED = frozenset(
     {"auto_mapping", "base_model_name_or_path", "inference_mode", "init_lora_weights", "peft_type", "peft_version"}
@@ -40,6 +43,34 @@ _NOT_RECORDED = frozenset(
 def adapter_settings(method: str) -> list[str]:
     """Names of the settings of an adapter that a config records, sorted; `method` is peft's name of it, as "LORA"."""
     return sorted(_SETTINGS[method])
+
+
+def require_kind(method: str, where: str, setting: str, value: Any) -> None:
+    """Raise [`InputError`] if the value of an adapter's setting is not of the kind that `peft` says, but never checks.
+
+    Args:
+        method (`str`): as for [`adapter_settings`].
+        where (`str`): where the setting is, for messages.
+        setting (`str`): one of those.
+        value: its value.
+    """
+    hint = _KINDS_OF_OURS.get(setting) or get_type_hints(_METHODS[method])[setting]
+    if not _is_of_kind(value, hint):
+        wanted = hint.__name__ if isinstance(hint, type) else str(hint).removeprefix("typing.")
+        raise InputError(f"{where}.{setting} is {value!r}: it must be of the type {wanted}.")
+
+
+def _is_of_kind(value: Any, hint: Any) -> bool:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_is_of_kind(value, one) for one in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is list:
+        return isinstance(value, (list, tuple)) and all(_is_of_kind(each, inner[0]) for each in value)
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else origin or hint)
 
 
 def check_records(records: Any, active: Any) -> None:
@@ -77,6 +108,8 @@ def _check_record(name: Any, record: Any) -> None:
             )
         if not _is_plain(value):
             raise InputError(f"{where}.{setting} is {value!r}: it must be numbers, texts, lists and dicts alone.")
+        if setting in _SETTINGS[method]:
+            require_kind(method, where, setting, value)
     _make_config(name, record)
 
 
