@@ -13,6 +13,15 @@ from neuroclip_hf.data.perturbation import Perturbation, perturb
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 
+_DESCRIBED = (
+    columns.IMAGE_ID,
+    columns.CONCEPT,
+    columns.SUBJECT,
+    columns.SESSION,
+    columns.FILE,
+    columns.SAMPLE,
+)
+
 
 @dataclass(frozen=True)
 class TrainingView:
@@ -73,7 +82,7 @@ class TrialDataset:
         if store.info.num_timesteps is not None:
             self._centre = self._centre[:, None]
         table = trials.iloc[rows]
-        self._table = table[[columns.IMAGE_ID, columns.CONCEPT, columns.SUBJECT, columns.FILE, columns.SAMPLE]]
+        self._table = table[list(_DESCRIBED)]
         keys = table[columns.CONCEPT] if store.concepts_only else table[columns.IMAGE_ID]
         names = sorted(set(keys))
         number = {name: place for place, name in enumerate(names)}
@@ -100,7 +109,8 @@ class TrialDataset:
         """An item in words, for messages."""
         trial = self._table.iloc[int(self._items[number])]
         what = trial[columns.IMAGE_ID] or trial[columns.CONCEPT]
-        return f"{what} ({trial[columns.SUBJECT]}, {trial[columns.FILE]}, sample {trial[columns.SAMPLE]})"
+        session = f"session {trial[columns.SESSION]}"  # whose files may be called alike
+        return f"{what} ({trial[columns.SUBJECT]}, {session}, {trial[columns.FILE]}, sample {trial[columns.SAMPLE]})"
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         return self.__getitems__([number])[0]

@@ -119,7 +119,7 @@ def ablate(
     varied, missing = variations(over, recipe, store, subjects)
     works = _works(varied, [make_plan(one.apply(recipe), store, protocol, seeds, subjects) for one in varied], folder)
     trained = list({work.folder: work for work in works}.values())
-    check_engine(engine, folder)
+    check_engine(engine)
     if process.is_main_process:
         open_folder(folder, {"over": over, **works[0].plan.identity()}, overwrite)
         for work in trained:

@@ -30,6 +30,8 @@ OF_KINDS: Mapping[str, Mapping[str, Overrides]] = MappingProxyType(
 """What only one kind of model has, by its name."""
 
 _PERTURBATION = ("noise", "shift", "channel_dropout", "time_mask", "scaling", "smoothing")
+_STRENGTHS: Overrides = {"noise": 0.1, "shift": 0.02, "channel_dropout": 0.05, "time_mask": 0.1, "scaling": 0.1}
+"""Of EEG perturbation where a recipe has it off (ours, as its comments say)."""
 _OF_ALL: Mapping[str, Overrides] = MappingProxyType(
     {
         "without perturbation": dict.fromkeys(_PERTURBATION, 0.0),
@@ -41,14 +43,17 @@ _OF_ALL: Mapping[str, Overrides] = MappingProxyType(
 
 
 def parts_of(recipe: Recipe) -> dict[str, Overrides]:
-    """Each part that a recipe may have switched off alone (prompts that are off, on), and all prompts together.
+    """Each part that a recipe may have switched off alone (prompts and perturbation that are off, on), and all prompts together.
 
     Some of them it may not have.
 
     Returns:
         name -> overrides.
     """
-    return {**_of_prompts(recipe.model.prompt), **OF_KINDS[recipe.model.kind], **_OF_ALL}
+    perturbed = any(getattr(recipe.data, name) for name in _PERTURBATION)
+    of_neuroclip = recipe.model.kind == NeuroCLIPConfig.model_type
+    on = {"with perturbation": _STRENGTHS} if of_neuroclip and not perturbed else {}
+    return {**_of_prompts(recipe.model.prompt), **OF_KINDS[recipe.model.kind], **on, **_OF_ALL}
 
 
 def _of_prompts(prompt: Mapping[str, Any] | None) -> dict[str, Overrides]:

@@ -14,7 +14,7 @@ from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.encoders.base import TrialFacts
-from neuroclip_hf.models.registry import encoders_for
+from neuroclip_hf.models.registry import ENCODERS, encoders_for
 from neuroclip_hf.protocols.ablate.parts import changes_for_encoder, parts_of, refused
 from neuroclip_hf.protocols.building import tower_depth
 from neuroclip_hf.training.settings import Recipe, change_recipe
@@ -210,7 +210,8 @@ def _encoders(asked: Ablated) -> list[Variation]:
         else:
             others[name] = why
     for name, why in others.items():
-        asked.leave_out(name, why)
+        if ENCODERS[name][1].main_input_name == ENCODERS[fitting[0]][1].main_input_name:  # nobody asks for others
+            asked.leave_out(name, why)
     return found
 
 

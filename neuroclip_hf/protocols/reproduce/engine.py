@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -58,12 +59,11 @@ class Engine:
         return self.name == LOCAL and self.processes == 1
 
 
-def check_engine(engine: Engine, folder: Path) -> None:
+def check_engine(engine: Engine) -> None:
     """Refuse an engine that cannot work here, before anything is written.
 
     Args:
         engine (`Engine`): who is to work.
-        folder (`Path`): where.
 
     Raises:
         InputError: if submitit or the cluster is missing, a parameter is unknown to it, or this process is one of
@@ -78,7 +78,8 @@ def check_engine(engine: Engine, folder: Path) -> None:
             "of them would start its own. With torchrun and accelerate launch say --engine local --processes 1; a "
             "submitted job trains on several GPUs with --job tasks_per_node=."
         )
-    _executor(folder, engine)
+    with TemporaryDirectory() as elsewhere:  # submitit makes the folder that it is given
+        _executor(Path(elsewhere), engine)
 
 
 def make_runs(works: Sequence[Work], store: Path, folder: Path, engine: Engine) -> None:

@@ -60,7 +60,7 @@ def reproduce(
     """
     folder, engine, process = Path(out), engine or Engine(), this_process()
     plan = make_plan(recipe, store, protocol, seeds, subjects)
-    check_engine(engine, folder)
+    check_engine(engine)
     work = Work(plan, folder, folder / IMAGE_FEATURES)
     if process.is_main_process:
         open_folder(folder, plan.identity(), overwrite)

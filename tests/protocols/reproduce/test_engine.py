@@ -67,6 +67,13 @@ def test_a_cluster_that_is_not_there_leaves_nothing_behind(quick, store, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_look_at_the_engine_leaves_a_new_folder_to_be_made(tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.chdir(tmp_path)
+    engines.check_engine(Engine(processes=2))
+    assert not list(tmp_path.iterdir())
+
+
 def test_several_processes_within_a_launcher_are_refused(quick, store, tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "this_process", lambda: SimpleNamespace(num_processes=4))
     with pytest.raises(InputError, match=r"--engine local --processes 2 within a launcher of 4 processes"):
@@ -101,6 +108,13 @@ def wait_for(path, seconds=20):
     while not path.exists():
         assert time.monotonic() < end, path
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_new_reproduction_starts_with_several_processes(quick, store, tmp_path):
+    pytest.importorskip("submitit")
+    report = reproduce(quick, store, tmp_path / "out", protocol="intra", seeds=1, engine=Engine(processes=2))
+    assert len(report.runs) == len(store.subjects)
 
 
 @pytest.mark.slow
