@@ -43,9 +43,9 @@ _OF_ALL: Mapping[str, Overrides] = MappingProxyType(
 
 
 def parts_of(recipe: Recipe) -> dict[str, Overrides]:
-    """Each part that a recipe may have switched off alone (prompts and perturbation that are off, on), and all prompts together.
+    """Each part that a recipe may have switched off alone, and all prompts together; some it may not have.
 
-    Some of them it may not have.
+    Prompts and perturbation that are off are switched on.
 
     Returns:
         name -> overrides.
