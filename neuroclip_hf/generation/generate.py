@@ -13,15 +13,14 @@ from neuroclip_hf.generation.embeddings import ask, embed_all
 from neuroclip_hf.generation.libraries import require_diffusers, require_structural_similarity
 from neuroclip_hf.generation.loading import load_painter
 from neuroclip_hf.generation.outcome import report_of
-from neuroclip_hf.generation.painting import CONTENTS, SHEET_FILE, paint_all, start_folder
+from neuroclip_hf.generation.painting import CONTENTS, paint_all, start_folder
 from neuroclip_hf.generation.report import GenerationReport, versions, write_generation
 from neuroclip_hf.generation.settings import GenerationSettings
 from neuroclip_hf.generation.sheet import write_generation_sheet
 from neuroclip_hf.generation.work import Work
 from neuroclip_hf.processing.fitting import fitting_part
+from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_SHEET
 
-OUT_FOLDER = "generated"
-"""Where pictures go inside a run, unless another folder is named."""
 _RUN_FILES = ("config.json", "model.safetensors", "processor_config.json")
 
 
@@ -68,7 +67,7 @@ def generate(
     part = fitting_part(processor, store)
     asked = ask(part, settings.trials, run.subjects)
     painter, of_pipeline = load_painter(settings, place)
-    out = folder / OUT_FOLDER if out is None else Path(out)
+    out = folder / GENERATED_FOLDER if out is None else Path(out)
     decisive = {
         **{name: getattr(settings, name) for name in ("steps", "seed", "trials", "moments")},
         **of_pipeline,
@@ -86,7 +85,7 @@ def generate(
         mean = embeddings.pictures.mean(dim=0)
         paint_all(painter, asked.queries, embeddings.conditions, mean, out, seed=settings.seed, limit=settings.limit)
         report = report_of(work, decisive, run.protocol, run.flags)
-        write_generation_sheet(work, report, out / SHEET_FILE)
+        write_generation_sheet(work, report, out / GENERATION_SHEET)
         write_generation(report, out)
     return report
 
