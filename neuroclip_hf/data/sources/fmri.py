@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.captions import read_texts
 from neuroclip_hf.data.pictures import PictureFolder, check_picture
 from neuroclip_hf.data.responses import BETAS, ResponseSettings, estimate_responses, refuse_outside
 from neuroclip_hf.data.scans import (
@@ -31,7 +32,6 @@ from neuroclip_hf.data.sources.fmri_runs import (
     read_labels,
     read_runs,
 )
-from neuroclip_hf.data.sources.god_pictures import read_texts
 from neuroclip_hf.data.sources.patterns import Blocks, SubjectPatterns, TrialFacts, pattern_info, write_patterns
 from neuroclip_hf.data.store_channels import SubjectChannels
 from neuroclip_hf.data.store_layout import STORE_FILE

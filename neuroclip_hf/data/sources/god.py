@@ -16,7 +16,7 @@ from neuroclip_hf.data.sources.god_pictures import GodPictures, find_pictures
 from neuroclip_hf.data.sources.patterns import Blocks, SubjectPatterns, TrialFacts, pattern_info, write_patterns
 from neuroclip_hf.data.store_channels import SubjectChannels
 from neuroclip_hf.data.store_layout import STORE_FILE
-from neuroclip_hf.data.things_eeg2 import subject_folder, subject_number
+from neuroclip_hf.data.subject_names import subject_folder, subject_number
 from neuroclip_hf.data.voxels import VoxelStatistics, choose_voxels
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing, sha256
