@@ -9,6 +9,7 @@ from typing import Any
 
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import read_facts
+from neuroclip_hf.data.queries import require_tested_split
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import Ranking
@@ -42,8 +43,7 @@ class Asked:
     subjects: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.trials not in KINDS_OF_TRIALS:
-            raise InputError(f"--trials is {self.trials!r}: choose one of {', '.join(KINDS_OF_TRIALS)}.")
+        require_tested_split(self.trials)
         if self.average != ALL and not (self.average.isdecimal() and int(self.average) > 0):
             raise InputError(f"--average is {self.average!r}: say {ALL}, or a whole number of at least 1.")
 
