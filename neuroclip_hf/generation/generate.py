@@ -10,6 +10,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation.tested_run import open_tested_run
 from neuroclip_hf.files import locked_folder, sha256
 from neuroclip_hf.generation.embeddings import ask, embed_all
+from neuroclip_hf.generation.inputs import GenerationInputs
 from neuroclip_hf.generation.libraries import require_diffusers, require_structural_similarity
 from neuroclip_hf.generation.loading import load_painter
 from neuroclip_hf.generation.outcome import report_of
@@ -17,7 +18,6 @@ from neuroclip_hf.generation.painting import CONTENTS, paint_all, start_folder
 from neuroclip_hf.generation.report import GenerationReport, versions, write_generation
 from neuroclip_hf.generation.settings import GenerationSettings
 from neuroclip_hf.generation.sheet import write_generation_sheet
-from neuroclip_hf.generation.work import Work
 from neuroclip_hf.processing.fitting import fitting_part
 from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_SHEET
 
@@ -81,11 +81,11 @@ def generate(
     with locked_folder(out, out, CONTENTS, "generation"):
         start_folder(out, decisive, overwrite)
         embeddings = embed_all(model.to(place), processor, painter.encoder, part, asked, trained, settings)
-        work = Work(out, part, model, processor, painter, asked, embeddings, settings)
+        inputs = GenerationInputs(out, part, model, processor, painter, asked, embeddings, settings)
         mean = embeddings.pictures.mean(dim=0)
         paint_all(painter, asked.queries, embeddings.conditions, mean, out, seed=settings.seed, limit=settings.limit)
-        report = report_of(work, decisive, run.protocol, run.flags)
-        write_generation_sheet(work, report, out / GENERATION_SHEET)
+        report = report_of(inputs, decisive, run.protocol, run.flags)
+        write_generation_sheet(inputs, report, out / GENERATION_SHEET)
         write_generation(report, out)
     return report
 
