@@ -35,7 +35,7 @@ from neuroclip_hf.data.simulation.frozen import BENCHMARK, PREPARATION
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
 from neuroclip_hf.logging import set_verbosity
 from neuroclip_hf.protocols.reproduce.engine import Engine
-from neuroclip_hf.protocols.reproduce.main import IMAGE_FEATURES
+from neuroclip_hf.run_files import IMAGE_FEATURES_FOLDER
 
 SIMULATED, N170 = "simulated", "n170"
 STORE, RECORDINGS, RUNS, SEARCH = "store", "recordings", "runs", "search"
@@ -54,7 +54,7 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     engine, place = Engine(processes=arguments.processes), describe_device(choose_device())
     folder = arguments.out / arguments.on
-    features = folder / IMAGE_FEATURES
+    features = folder / IMAGE_FEATURES_FOLDER
     methods, changes = (METHODS, COMMON) if arguments.on == SIMULATED else (RECORDED_METHODS, RECORDED_COMMON)
     if arguments.rows is not None:
         methods = tuple(one for one in methods if one.name in {OURS, *arguments.rows})

@@ -121,6 +121,12 @@ def trained_on(
     return {name: sorted(set(values)) for name, values in names.items()}
 
 
+def read_trained_on(folder: str | Path) -> dict[str, list[str]] | None:
+    """What trained_on.json of a run says, see [`trained_on`]; None for a checkpoint that came without it."""
+    path = Path(folder) / TRAINED_ON_FILE
+    return read_json(path) if path.is_file() else None
+
+
 def protocol_held(folder: str | Path, store: TrialStore, rows: NDArray[np.int64]) -> str:
     """What test trials of a store really share with the training of a run, whatever store it was trained on.
 
@@ -135,10 +141,10 @@ def protocol_held(folder: str | Path, store: TrialStore, rows: NDArray[np.int64]
     Raises:
         InputError: if a test trial was trained on, or, where only concepts are known, a test picture.
     """
-    path = Path(folder) / TRAINED_ON_FILE
-    if not path.is_file():  # a checkpoint that came without it
+    known = read_trained_on(folder)
+    if known is None:
         return store.info.protocol
-    seen = {name: set(values) for name, values in read_json(path).items()}
+    seen = {name: set(values) for name, values in known.items()}
     table, gallery = store.trials.iloc[rows], store.gallery(columns.TEST)
     shared = len(seen[columns.DIGEST] & set(table[columns.DIGEST]))
     if shared:

@@ -28,6 +28,7 @@ VALIDATION = "validation"
 TEST = "test"
 IMAGERY = "imagery"  # what was imagined, from its name: nothing is on the screen
 SPLITS = (TRAIN, VALIDATION, TEST, IMAGERY)
+TESTED_SPLITS = (TEST, IMAGERY)  # those that a finished run may be asked about
 GALLERY_OF = {TRAIN: TRAIN, VALIDATION: TRAIN, TEST: TEST, IMAGERY: TEST}
 """Split -> the gallery that holds its pictures: what is imagined is looked for among the test pictures."""
 

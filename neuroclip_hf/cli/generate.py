@@ -49,15 +49,15 @@ def generate(
         pipeline, method, revision, image_encoder, ip_adapter, steps, guidance, seed, trials, moments, limit
     )
 
-    from neuroclip_hf.generation import OUT_FOLDER
     from neuroclip_hf.generation import generate as paint
+    from neuroclip_hf.run_files import GENERATED_FOLDER
 
     subjects_named = as_list(subjects, "--subject") or None
     report = paint(run, store, settings, out=out, subjects=subjects_named, device=device, overwrite=overwrite)
     values = report.to_dict()
     print_result(values, as_json, _report_table(values))
     if not as_json:
-        typer.echo(f"Pictures, sheet and report: {out or run / OUT_FOLDER}")
+        typer.echo(f"Pictures, sheet and report: {out or run / GENERATED_FOLDER}")
 
 
 _SHORT = {

@@ -24,7 +24,7 @@ def match(
 
     Single trials and means of predictions are reported side by side, never mixed.
     """
-    from neuroclip_hf.data.sources.god_pictures import read_texts
+    from neuroclip_hf.data.captions import read_texts
     from neuroclip_hf.protocols.decoding import Matching
 
     task = Matching(against, None if captions is None else read_texts(captions))

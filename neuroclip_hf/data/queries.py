@@ -101,3 +101,13 @@ def _groups(
     if draws is None:
         return [rows[start : start + size] for start in range(0, len(rows) - size + 1, size)]
     return [generator.choice(rows, size=size, replace=False) for _ in range(draws)]
+
+
+def require_tested_split(split: str) -> None:
+    """Refuse a split that no finished run is asked about.
+
+    Raises:
+        InputError: if it is none of `columns.TESTED_SPLITS`.
+    """
+    if split not in columns.TESTED_SPLITS:
+        raise InputError(f"--trials is {split!r}: choose one of {', '.join(columns.TESTED_SPLITS)}.")

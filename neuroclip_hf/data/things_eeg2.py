@@ -17,6 +17,7 @@ from neuroclip_hf.columns import TEST, TRAIN
 from neuroclip_hf.data import safe_load
 from neuroclip_hf.data.containers import RAW_FILTERS, RAW_KEYS
 from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION, is_simulated
+from neuroclip_hf.data.subject_names import subject_folder
 from neuroclip_hf.errors import InputError
 
 _FRONT = (
@@ -133,17 +134,6 @@ class ImageMetadata:
                 "recordings and metadata belong to different datasets."
             )
         return int(code) - 1
-
-
-def subject_folder(subject: int) -> str:
-    """The folder name of a subject: "sub-01"."""
-    return f"sub-{subject:02d}"
-
-
-def subject_number(name: str) -> int | None:
-    """The number of a subject that is called "sub-01" or "1"; None for other names."""
-    found = re.fullmatch(r"(?:sub-)?(\d+)", name)
-    return int(found.group(1)) if found else None
 
 
 def raw_path(source: str | Path, subject: int, session: int, split: str) -> Path:

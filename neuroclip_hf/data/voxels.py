@@ -71,7 +71,7 @@ class UsableVoxels:
     warnings: tuple[str, ...]
 
 
-def choose_voxels(statistics: VoxelStatistics, names: Sequence[str], origin: str, drop: bool) -> UsableVoxels:
+def usable_voxels(statistics: VoxelStatistics, names: Sequence[str], origin: str, drop: bool) -> UsableVoxels:
     """Refuse voxels without a signal, or leave them out.
 
     Args:

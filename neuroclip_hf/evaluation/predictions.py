@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.queries import Query, make_queries
+from neuroclip_hf.data.queries import Query, make_queries, require_tested_split
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.embedding import embed_queries
 from neuroclip_hf.processing.fitting import fitting_part
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
-KINDS_OF_TRIALS = {columns.TEST: "perception", columns.IMAGERY: "imagery"}
+KINDS_OF_TRIALS = dict(zip(columns.TESTED_SPLITS, ("perception", "imagery"), strict=True))
 """Splits whose trials tasks ask about, and what they are of."""
 
 
@@ -57,12 +57,11 @@ def predict_trials(
     Raises:
         InputError: if the store has no such trials, or does not fit the checkpoint.
     """
-    if split not in KINDS_OF_TRIALS:
-        raise InputError(f"--trials is {split!r}: choose one of {', '.join(KINDS_OF_TRIALS)}.")
+    require_tested_split(split)
     store = fitting_part(processor, store)
     rows = store.select(split, subjects)
     if not len(rows):
-        held = [name for name in KINDS_OF_TRIALS if len(store.select(name, subjects))]
+        held = [name for name in columns.TESTED_SPLITS if len(store.select(name, subjects))]
         raise InputError(
             f"{store.path} holds no {split} trials of these subjects; it has {', '.join(held) or 'none'}."
         )

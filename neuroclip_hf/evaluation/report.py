@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroclip_hf.files import read_json, write_json
-from neuroclip_hf.run_files import REPORT_FILE
-
-SCHEMA = 2
+from neuroclip_hf.run_files import REPORT_FILE, REPORT_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Report:
     flags: list[str]
     store: str
     run: dict[str, Any] = field(default_factory=dict)
-    schema: int = SCHEMA
+    schema: int = REPORT_SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

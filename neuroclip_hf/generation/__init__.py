@@ -1,8 +1,8 @@
 """Brain embeddings to pictures, through pipelines of diffusers, with the controls that such pictures need."""
 
 from neuroclip_hf.generation.controls import CONTROLS, GENERATED, KINDS, MEAN, NEAREST, SHUFFLED
-from neuroclip_hf.generation.generate import OUT_FOLDER, generate
-from neuroclip_hf.generation.report import GENERATION_FILE, GenerationReport, read_generation
+from neuroclip_hf.generation.generate import generate
+from neuroclip_hf.generation.report import GenerationReport, read_generation
 from neuroclip_hf.generation.settings import METHODS, GenerationSettings
 
 __all__ = [
@@ -10,8 +10,6 @@ __all__ = [
     "METHODS",
     "generate",
     "GenerationReport",
-    "GENERATION_FILE",
-    "OUT_FOLDER",
     "read_generation",
     "KINDS",
     "GENERATED",

@@ -5,25 +5,22 @@ from pathlib import Path
 
 import torch
 
-from neuroclip_hf.checkpoints import load_run, protocol_held, read_facts
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation.fit import flags_of, subjects_to_test
-from neuroclip_hf.files import locked_folder, read_json, sha256
+from neuroclip_hf.evaluation.tested_run import open_tested_run
+from neuroclip_hf.files import locked_folder, sha256
 from neuroclip_hf.generation.embeddings import ask, embed_all
+from neuroclip_hf.generation.inputs import GenerationInputs
 from neuroclip_hf.generation.libraries import require_diffusers, require_structural_similarity
 from neuroclip_hf.generation.loading import load_painter
 from neuroclip_hf.generation.outcome import report_of
-from neuroclip_hf.generation.painting import CONTENTS, SHEET_FILE, paint_all, start_folder
+from neuroclip_hf.generation.painting import CONTENTS, paint_all, start_folder
 from neuroclip_hf.generation.report import GenerationReport, versions, write_generation
 from neuroclip_hf.generation.settings import GenerationSettings
 from neuroclip_hf.generation.sheet import write_generation_sheet
-from neuroclip_hf.generation.work import Work
 from neuroclip_hf.processing.fitting import fitting_part
-from neuroclip_hf.run_files import TRAINED_ON_FILE
+from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_SHEET
 
-OUT_FOLDER = "generated"
-"""Where pictures go inside a run, unless another folder is named."""
 _RUN_FILES = ("config.json", "model.safetensors", "processor_config.json")
 
 
@@ -65,14 +62,12 @@ def generate(
     require_diffusers()
     require_structural_similarity()
     folder, place = Path(folder), _device(device)
-    facts = read_facts(folder)
-    tested = subjects_to_test(facts, store, subjects)
-    protocol = protocol_held(folder, store, store.select(settings.trials, tested))
-    model, processor = load_run(folder)
+    run = open_tested_run(folder, store, settings.trials, subjects)
+    model, processor = run.model, run.processor
     part = fitting_part(processor, store)
-    asked = ask(part, settings.trials, tested)
+    asked = ask(part, settings.trials, run.subjects)
     painter, of_pipeline = load_painter(settings, place)
-    out = folder / OUT_FOLDER if out is None else Path(out)
+    out = folder / GENERATED_FOLDER if out is None else Path(out)
     decisive = {
         **{name: getattr(settings, name) for name in ("steps", "seed", "trials", "moments")},
         **of_pipeline,
@@ -82,16 +77,15 @@ def generate(
         "subjects": sorted({query.subject for query in asked.queries}),
         "versions": versions(),
     }
-    trained = facts.get("subjects") or store.subjects
+    trained = run.facts.get("subjects") or store.subjects
     with locked_folder(out, out, CONTENTS, "generation"):
         start_folder(out, decisive, overwrite)
         embeddings = embed_all(model.to(place), processor, painter.encoder, part, asked, trained, settings)
-        work = Work(out, part, model, processor, painter, asked, embeddings, settings)
+        inputs = GenerationInputs(out, part, model, processor, painter, asked, embeddings, settings)
         mean = embeddings.pictures.mean(dim=0)
         paint_all(painter, asked.queries, embeddings.conditions, mean, out, seed=settings.seed, limit=settings.limit)
-        seen = read_json(folder / TRAINED_ON_FILE) if (folder / TRAINED_ON_FILE).is_file() else None
-        report = report_of(work, decisive, protocol, flags_of(store, tested, facts, processor, seen, protocol))
-        write_generation_sheet(work, report, out / SHEET_FILE)
+        report = report_of(inputs, decisive, run.protocol, run.flags)
+        write_generation_sheet(inputs, report, out / GENERATION_SHEET)
         write_generation(report, out)
     return report
 

@@ -14,11 +14,11 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import LOCK, new_file, read_json, write_json
 from neuroclip_hf.generation.controls import GENERATED, MEAN, PAINTED, SHUFFLED, seed_of, shuffled_places
 from neuroclip_hf.generation.pipelines import Painter
-from neuroclip_hf.generation.report import GENERATION_FILE
 from neuroclip_hf.logging import progress
+from neuroclip_hf.run_files import GENERATION_FILE, GENERATION_SHEET
 
-PICTURES_FOLDER, SETTINGS_FILE, SHEET_FILE = "pictures", "settings.json", "sheet.png"
-CONTENTS = (LOCK, PICTURES_FOLDER, SETTINGS_FILE, SHEET_FILE, GENERATION_FILE)
+PICTURES_FOLDER, SETTINGS_FILE = "pictures", "settings.json"
+CONTENTS = (LOCK, PICTURES_FOLDER, SETTINGS_FILE, GENERATION_SHEET, GENERATION_FILE)
 _NAME = 40  # letters of a picture's name that its file carries
 
 
@@ -30,7 +30,7 @@ def start_folder(out: Path, settings: dict[str, Any], overwrite: bool) -> None:
     """
     path = out / SETTINGS_FILE
     if overwrite:
-        for name in (GENERATION_FILE, SHEET_FILE, SETTINGS_FILE):
+        for name in (GENERATION_FILE, GENERATION_SHEET, SETTINGS_FILE):
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / PICTURES_FOLDER, ignore_errors=True)
     if not path.is_file():

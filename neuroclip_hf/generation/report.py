@@ -12,8 +12,8 @@ from neuroclip_hf import __version__
 from neuroclip_hf.files import read_json, write_json
 from neuroclip_hf.generation.controls import CONTROLS, GENERATED
 from neuroclip_hf.metrics.significance import bootstrap_interval, compare_paired
+from neuroclip_hf.run_files import GENERATION_FILE
 
-GENERATION_FILE = "generation.json"
 SCHEMA = 1
 _LIBRARIES = ("diffusers", "transformers", "torch", "scikit-image", "pillow")
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.queries import require_tested_split
 from neuroclip_hf.errors import InputError
 
 UNCLIP, KANDINSKY, IP_ADAPTER = "unclip", "kandinsky", "ip-adapter"
 METHODS = (UNCLIP, KANDINSKY, IP_ADAPTER)
 BY_TRAINING, BY_QUERIES = "training", "queries"
 MOMENTS = (BY_TRAINING, BY_QUERIES)
-SPLITS = (columns.TEST, columns.IMAGERY)
 DEFAULT_STEPS = 20
 DEFAULT_GUIDANCE = {UNCLIP: 10.0, KANDINSKY: 4.0, IP_ADAPTER: 7.5}
 """What each pipeline of diffusers takes if nothing is said."""
@@ -56,7 +56,7 @@ class GenerationSettings:
     def __post_init__(self) -> None:
         if self.method is not None:
             _require_one_of("method", self.method, METHODS)
-        _require_one_of("trials", self.trials, SPLITS)
+        require_tested_split(self.trials)
         _require_one_of("moments", self.moments, MOMENTS)
         _require_whole("steps", self.steps, 1)
         _require_whole("seed", self.seed, 0)

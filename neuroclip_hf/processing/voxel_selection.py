@@ -12,7 +12,7 @@ BLOCK_NUMBERS = 1 << 24
 """Numbers that are read at once (ours): 64 MB."""
 
 
-def choose_voxels(store: TrialStore, trials: pd.DataFrame, rows: NDArray[np.int64], count: int) -> list[str]:
+def select_voxels(store: TrialStore, trials: pd.DataFrame, rows: NDArray[np.int64], count: int) -> list[str]:
     """The voxels whose answers differ most between concepts, in the store's order.
 
     The criterion is ours: the F of a one-way analysis of variance, the variance between the means of concepts over the
@@ -43,7 +43,7 @@ def choose_voxels(store: TrialStore, trials: pd.DataFrame, rows: NDArray[np.int6
 
 
 def voxel_scores(store: TrialStore, groups: pd.DataFrame, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """F of each voxel, see [`choose_voxels`]; -inf for a voxel that never changes.
+    """F of each voxel, see [`select_voxels`]; -inf for a voxel that never changes.
 
     Args:
         store (`TrialStore`): of patterns.

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from neuroclip_hf import columns
-from neuroclip_hf.checkpoints import load_run, protocol_held, read_facts
+from neuroclip_hf.checkpoints import protocol_held
 from neuroclip_hf.data.rewhitened import can_be_rewhitened, whitened_by
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.evaluation import (
@@ -14,14 +14,13 @@ from neuroclip_hf.evaluation import (
     embed_unlabelled,
     evaluate,
     fitting_part,
-    flags_of,
     rank_test_split,
     save_ranking,
-    subjects_to_test,
     write_report,
 )
-from neuroclip_hf.files import read_json, refuse_existing
-from neuroclip_hf.run_files import CONTROL, OTHER_RANKING_FILE, REPORT_FILE, TRAINED_ON_FILE
+from neuroclip_hf.evaluation.tested_run import open_tested_run
+from neuroclip_hf.files import refuse_existing
+from neuroclip_hf.run_files import OTHER_RANKING_FILE, REPORT_FILE
 
 
 def evaluate_run(
@@ -55,31 +54,30 @@ def evaluate_run(
     """
     folder = Path(folder)
     refuse_existing(folder / REPORT_FILE, overwrite)
-    facts = read_facts(folder)
-    subjects = subjects_to_test(facts, store, subjects)
-    new_subject = subjects is not None and subjects == [facts.get("held_out_subject")]
+    run = open_tested_run(folder, store, columns.TEST, subjects)
+    facts, tested = run.facts, run.subjects
+    new_subject = tested is not None and tested == [facts.get("held_out_subject")]
     if also is None and new_subject and can_be_rewhitened(store):
         also = whitened_by(store, facts["subjects"])
+    if also is not None:
+        protocol_held(folder, also, also.select(columns.TEST, tested))  # refuses
     stores = (store,) if also is None else (store, also)
-    protocols = [protocol_held(folder, one, one.select(columns.TEST, subjects)) for one in stores]  # refuses, too
-    model, processor = load_run(folder)
-    control = load_run(folder / CONTROL) if (folder / CONTROL).is_dir() else None
+    model, processor, control = run.model, run.processor, run.control  # all are read before anything is ranked
     curve = partial(accuracy_by_repeats, model, processor)
     read = fitting_part(processor, store)
-    rank = partial(rank_test_split, average=average, draws=draws, subjects=subjects, seed=facts.get("seed", 0))
+    rank = partial(rank_test_split, average=average, draws=draws, subjects=tested, seed=facts.get("seed", 0))
     ranking, *others = (rank(model, processor, one) for one in stores)
-    seen = read_json(folder / TRAINED_ON_FILE) if (folder / TRAINED_ON_FILE).is_file() else None
     report = evaluate(
         ranking,
         store,
         facts,
         model.config.tower,
         None if control is None else rank(*control, store),
-        protocol=protocols[0],
+        protocol=run.protocol,
         repeats=curve(read, ranking),
         unlabelled=embed_unlabelled(model, processor, read, ranking.subjects),
         also=None if also is None else (others[0], also, curve(fitting_part(processor, also), others[0])),
-        flags=flags_of(store, subjects, facts, processor, seen, protocols[0]),
+        flags=run.flags,
     )
     save_ranking(ranking, folder)
     (folder / OTHER_RANKING_FILE).unlink(missing_ok=True)  # of an earlier evaluation

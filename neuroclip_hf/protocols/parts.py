@@ -16,7 +16,7 @@ from neuroclip_hf.data.subjects import SubjectSplit, subject_split
 from neuroclip_hf.data.trials import TrainingView
 from neuroclip_hf.data.validation import BY_PROTOCOL, hold_out_validation, shared_targets
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.processing.voxel_selection import choose_voxels
+from neuroclip_hf.processing.voxel_selection import select_voxels
 from neuroclip_hf.training.sections import TARGETS
 from neuroclip_hf.training.settings import Recipe
 
@@ -93,7 +93,7 @@ def used_part(recipe: Recipe, store: TrialStore, parts: Parts, table: pd.DataFra
     used = part_of_store(store, data.channels, data.window, rois=data.rois, subjects=subjects)
     if data.voxels is None:
         return used
-    return part_of_store(used, choose_voxels(used, table, parts.train, data.voxels))
+    return part_of_store(used, select_voxels(used, table, parts.train, data.voxels))
 
 
 def choose_batches(recipe: Recipe, store: TrialStore, items: pd.DataFrame) -> Batches:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from neuroclip_hf import columns
-from neuroclip_hf.checkpoints import load_run, protocol_held, read_facts
+from neuroclip_hf.checkpoints import read_facts
+from neuroclip_hf.data.queries import require_tested_split
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation import Ranking, flags_of, subjects_to_test
+from neuroclip_hf.evaluation import Ranking
 from neuroclip_hf.evaluation.identification import describe
 from neuroclip_hf.evaluation.predictions import (
     KINDS_OF_TRIALS,
@@ -20,9 +21,8 @@ from neuroclip_hf.evaluation.predictions import (
     predict_trials,
 )
 from neuroclip_hf.evaluation.task_report import SINGLE, TaskReport, refuse_known, write_task
-from neuroclip_hf.files import read_json
+from neuroclip_hf.evaluation.tested_run import open_tested_run
 from neuroclip_hf.protocols.task_folders import TaskFolder
-from neuroclip_hf.run_files import CONTROL, TRAINED_ON_FILE
 
 ALL = "all"
 
@@ -43,8 +43,7 @@ class Asked:
     subjects: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.trials not in KINDS_OF_TRIALS:
-            raise InputError(f"--trials is {self.trials!r}: choose one of {', '.join(KINDS_OF_TRIALS)}.")
+        require_tested_split(self.trials)
         if self.average != ALL and not (self.average.isdecimal() and int(self.average) > 0):
             raise InputError(f"--average is {self.average!r}: say {ALL}, or a whole number of at least 1.")
 
@@ -152,26 +151,21 @@ def ask_runs(
 
 
 def _ask(task: Task, path: Path, store: TrialStore, asked: Asked) -> _Run:
-    facts = read_facts(path)
-    subjects = subjects_to_test(facts, store, asked.subjects)
-    protocol = protocol_held(path, store, store.select(asked.trials, subjects))
-    seen = read_json(path / TRAINED_ON_FILE) if (path / TRAINED_ON_FILE).is_file() else None
-    task.check(store, asked, seen)
-    model, processor = load_run(path)
-    answered = _answer(task, model, processor, store, asked, subjects)
-    control = None
-    if (path / CONTROL).is_dir():
-        control = _answer(task, *load_run(path / CONTROL), store, asked, subjects)
+    run = open_tested_run(path, store, asked.trials, asked.subjects)
+    task.check(store, asked, run.seen)
+    model = run.model
+    answered = _answer(task, model, run.processor, store, asked, run.subjects)
+    control = None if run.control is None else _answer(task, *run.control, store, asked, run.subjects)
     names = ("image_weight", "text_weight")
     weights = {name: float(getattr(model.config, name)) for name in names if hasattr(model.config, name)}
     return _Run(
-        facts,
+        run.facts,
         answered,
         control,
         model.config.tower,
         weights or None,
-        protocol,
-        flags_of(store, subjects, facts, processor, seen, protocol),
+        run.protocol,
+        run.flags,
     )
 
 

@@ -9,7 +9,6 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.figures.page import PageSettings, write_page
 from neuroclip_hf.figures.page import generation as on_page
 from neuroclip_hf.figures.page.content import Section
-from neuroclip_hf.generation import painting
 
 
 def report(store):
@@ -39,9 +38,7 @@ def run(made, tmp_path):
     return folder
 
 
-def test_names_are_those_of_generation():
-    assert generation.OUT_FOLDER == on_page.GENERATED_FOLDER
-    assert (generation.GENERATION_FILE, painting.SHEET_FILE) == (on_page.GENERATION_FILE, on_page.SHEET_FILE)
+def test_kinds_are_those_of_generation():
     assert tuple(report("")["scores"]) == generation.KINDS
 
 

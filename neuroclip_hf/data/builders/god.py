@@ -9,7 +9,7 @@ from neuroclip_hf.data.builders.trial_store import TrialStoreBuilder, TrialStore
 from neuroclip_hf.data.god import FACTS
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.sources.god import find_subjects, prepare_god
-from neuroclip_hf.data.things_eeg2 import subject_number
+from neuroclip_hf.data.subject_names import subject_number
 from neuroclip_hf.errors import InputError
 
 

@@ -10,7 +10,8 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.sources.layouts import recognise
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
-from neuroclip_hf.data.things_eeg2 import FACTS, subject_number
+from neuroclip_hf.data.subject_names import subject_number
+from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.errors import InputError
 
 

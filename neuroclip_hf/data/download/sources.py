@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, subject_folder
+from neuroclip_hf.data.subject_names import subject_folder
+from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS
 from neuroclip_hf.errors import InputError
 
 RAW, METADATA, PICTURES = "raw", "metadata", "pictures"

@@ -29,7 +29,8 @@ from neuroclip_hf.data.simulation.eeg import (
 from neuroclip_hf.data.simulation.fif_ids import neutralise_ids
 from neuroclip_hf.data.simulation.meg_settings import MegSettings
 from neuroclip_hf.data.simulation.output import new_simulation, write_facts
-from neuroclip_hf.data.things_eeg2 import FACTS, subject_folder
+from neuroclip_hf.data.subject_names import subject_folder
+from neuroclip_hf.data.things_eeg2 import FACTS
 from neuroclip_hf.logging import progress
 
 PICTURES_FOLDER = "pictures"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.sources.array_file import texts_of
-from neuroclip_hf.data.voxels import UsableVoxels, VoxelStatistics, choose_voxels
+from neuroclip_hf.data.voxels import UsableVoxels, VoxelStatistics, usable_voxels
 from neuroclip_hf.errors import InputError
 
 
@@ -22,7 +22,7 @@ def refuse_constant(brain: NDArray[np.floating], path: Path) -> None:
         )
 
 
-def usable_voxels(
+def usable_channels(
     brain: NDArray[np.floating], split: NDArray[np.str_], names: Sequence[str], path: Path, drop: bool
 ) -> UsableVoxels:
     """Which voxels of patterns hold numbers that change over the training trials; all channels of recordings.
@@ -36,7 +36,7 @@ def usable_voxels(
     statistics = VoxelStatistics(brain.shape[1])
     statistics.add(brain, training)
     origin = path.name if drop else str(path)  # a store does not say where its maker kept files
-    return choose_voxels(statistics, names, origin, drop)
+    return usable_voxels(statistics, names, origin, drop)
 
 
 def rois_of(values: dict[str, NDArray[Any]], brain: NDArray[Any], path: Path) -> dict[str, NDArray[np.bool_]]:

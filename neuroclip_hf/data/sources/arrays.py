@@ -11,7 +11,7 @@ from PIL import Image
 from neuroclip_hf import columns
 from neuroclip_hf.data.sources.array_file import load_values, need_array, pictures_of, texts_of, without_pictures
 from neuroclip_hf.data.sources.array_names import NAMES_FOR_PICTURES
-from neuroclip_hf.data.sources.array_voxels import refuse_constant, rois_of, usable_voxels
+from neuroclip_hf.data.sources.array_voxels import refuse_constant, rois_of, usable_channels
 from neuroclip_hf.data.store_channels import channels_of_info
 from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_layout import STORE_FILE
@@ -107,7 +107,7 @@ def _read(path: Path, drop_bad_voxels: bool) -> _Arrays:
     image_row = _image_rows(values, len(brain), len(pictures), path)
     rate = _rate(values, brain, path)
     channels, rois = _channels(values, brain, path), rois_of(values, brain, path)
-    usable = usable_voxels(brain, split, channels, path, drop_bad_voxels)
+    usable = usable_channels(brain, split, channels, path, drop_bad_voxels)
     kept, warnings = usable.mask, [*usable.warnings]
     if not kept.all():
         brain, channels = brain[:, kept], [name for name, keep in zip(channels, kept, strict=True) if keep]

@@ -9,7 +9,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.bravl import FILES, SUBJECT_FOLDER, BravlTrials, feature_folders, read_bravl_file
 from neuroclip_hf.data.simulated import is_simulated
 from neuroclip_hf.data.sources.god_pictures import GodPictures
-from neuroclip_hf.data.sources.patterns import Blocks, SubjectPatterns, TrialFacts
+from neuroclip_hf.data.sources.patterns import Blocks, SubjectPatterns, TrialRow
 from neuroclip_hf.data.store_channels import SubjectChannels
 from neuroclip_hf.data.store_writer import BLOCK
 from neuroclip_hf.errors import InputError
@@ -93,12 +93,12 @@ def read_bravl(subject: str, folder: Path, pictures: GodPictures) -> SubjectPatt
     )
 
 
-def _trials(split: str, read: BravlTrials, pictures: GodPictures) -> list[TrialFacts]:
+def _trials(split: str, read: BravlTrials, pictures: GodPictures) -> list[TrialRow]:
     found = []
     for row, (stimulus, index) in enumerate(zip(read.stimuli.tolist(), read.image_index.tolist(), strict=True)):
         try:
             image_id = pictures.image_id(split, stimulus, index)
         except InputError as error:
             raise InputError(f"{read.path}, trial {row}: {error}") from None
-        found.append(TrialFacts(split, image_id, _SESSIONS[split], 1, read.path.name, row))
+        found.append(TrialRow(split, image_id, _SESSIONS[split], 1, read.path.name, row))
     return found

@@ -18,7 +18,8 @@ from neuroclip_hf.data.sources.resume import UnfinishedStore
 from neuroclip_hf.data.sources.sessions import REMEDY
 from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_writer import BLOCK, StoreWriter
-from neuroclip_hf.data.things_eeg2 import FACTS, ImageMetadata, subject_folder
+from neuroclip_hf.data.subject_names import subject_folder
+from neuroclip_hf.data.things_eeg2 import FACTS, ImageMetadata
 from neuroclip_hf.errors import InputError
 
 _BASELINE = (FACTS.epoch_start, 0.0)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
+from neuroclip_hf.data.captions import read_texts
 from neuroclip_hf.data.pictures import PictureFolder, check_picture
 from neuroclip_hf.data.responses import BETAS, ResponseSettings, estimate_responses, refuse_outside
 from neuroclip_hf.data.scans import (
@@ -31,12 +32,11 @@ from neuroclip_hf.data.sources.fmri_runs import (
     read_labels,
     read_runs,
 )
-from neuroclip_hf.data.sources.god_pictures import read_texts
-from neuroclip_hf.data.sources.patterns import Blocks, SubjectPatterns, TrialFacts, pattern_info, write_patterns
+from neuroclip_hf.data.sources.patterns import Blocks, SubjectPatterns, TrialRow, pattern_info, write_patterns
 from neuroclip_hf.data.store_channels import SubjectChannels
 from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import BLOCK
-from neuroclip_hf.data.voxels import VoxelStatistics, choose_voxels
+from neuroclip_hf.data.voxels import VoxelStatistics, usable_voxels
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing, sha256
 from neuroclip_hf.logging import get_logger, progress
@@ -185,7 +185,7 @@ class _Reader:
     def read(self, subject: str, runs: dict[ScanRun, list[ShownTrial]]) -> SubjectPatterns:
         """All patterns of a subject."""
         trials = [
-            TrialFacts(trial.split, trial.image_id, run.session, run.run, run.bold.name, trial.row)
+            TrialRow(trial.split, trial.image_id, run.session, run.run, run.bold.name, trial.row)
             for run, shown in runs.items()
             for trial in shown
         ]
@@ -196,7 +196,7 @@ class _Reader:
         statistics = VoxelStatistics(values.shape[1])
         for start in range(0, len(values), BLOCK):
             statistics.add(values[start : start + BLOCK], training[start : start + BLOCK])
-        usable = choose_voxels(statistics, every.names, subject, self._drop)
+        usable = usable_voxels(statistics, every.names, subject, self._drop)
         scaled = SubjectChannels(
             every.names, statistics.deviation, statistics.mean, every.rois, every.coordinates
         ).pick(usable.mask)

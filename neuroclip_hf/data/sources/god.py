@@ -13,11 +13,11 @@ from neuroclip_hf.data.god import FACTS, ROI_PREFIX
 from neuroclip_hf.data.simulated import SIMULATED_DESCRIPTION, is_simulated
 from neuroclip_hf.data.sources.bravl import bravl_subjects, is_bravl, read_bravl
 from neuroclip_hf.data.sources.god_pictures import GodPictures, find_pictures
-from neuroclip_hf.data.sources.patterns import Blocks, SubjectPatterns, TrialFacts, pattern_info, write_patterns
+from neuroclip_hf.data.sources.patterns import Blocks, SubjectPatterns, TrialRow, pattern_info, write_patterns
 from neuroclip_hf.data.store_channels import SubjectChannels
 from neuroclip_hf.data.store_layout import STORE_FILE
-from neuroclip_hf.data.things_eeg2 import subject_folder, subject_number
-from neuroclip_hf.data.voxels import VoxelStatistics, choose_voxels
+from neuroclip_hf.data.subject_names import subject_folder, subject_number
+from neuroclip_hf.data.voxels import VoxelStatistics, usable_voxels
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing, sha256
 from neuroclip_hf.logging import get_logger, progress
@@ -149,7 +149,7 @@ def read_subject(
         training = np.array([trial.split == columns.TRAIN for trial in trials])
         for start, values in file.blocks(wanted):
             statistics.add(values, training[start : start + len(values)])
-        usable = choose_voxels(statistics, names, str(path), drop)
+        usable = usable_voxels(statistics, names, str(path), drop)
         every = SubjectChannels(
             names, statistics.deviation, statistics.mean, _regions(file, wanted), _coordinates(file, wanted)
         )
@@ -166,7 +166,7 @@ def read_subject(
     return SubjectPatterns(subject, path, every.pick(usable.mask), trials, blocks, sources, simulated, usable.warnings)
 
 
-def _trials(file: BData, pictures: GodPictures) -> list[TrialFacts]:
+def _trials(file: BData, pictures: GodPictures) -> list[TrialRow]:
     kinds, runs = _whole(file, "DataType"), _whole(file, "Run")
     unknown = sorted(set(kinds.tolist()) - set(_SPLITS))
     if unknown or FACTS.training not in kinds:
@@ -174,7 +174,7 @@ def _trials(file: BData, pictures: GodPictures) -> list[TrialFacts]:
         what = f"holds {unknown[0]}" if unknown else "has no training trial"
         raise InputError(f"{file.path}: DataType {what}; it may be {known}, and training is needed.")
     return [
-        TrialFacts(_SPLITS[kind], image_id, kind, run, file.path.name, row)
+        TrialRow(_SPLITS[kind], image_id, kind, run, file.path.name, row)
         for row, (kind, run, image_id) in enumerate(
             zip(kinds.tolist(), runs.tolist(), _image_ids(file, kinds, pictures), strict=True)
         )

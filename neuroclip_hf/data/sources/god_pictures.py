@@ -1,14 +1,13 @@
 """Pictures of Generic Object Decoding: which one an id means, where it lies, what it shows and what is said of it."""
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from neuroclip_hf.columns import TEST, TRAIN
+from neuroclip_hf.data.captions import read_rows, read_texts
 from neuroclip_hf.data.god import (
     CATEGORY_NAMES_FILE,
     IMAGES_FOLDER,
@@ -21,7 +20,6 @@ from neuroclip_hf.data.pictures import check_picture
 from neuroclip_hf.data.simulated import CAPTIONS_FILE
 from neuroclip_hf.data.sources.finished import ShownPicture
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import read_json
 from neuroclip_hf.logging import progress
 
 _MOST_NAMED = 20  # missing pictures in one message
@@ -201,33 +199,10 @@ def find_pictures(
     return GodPictures(folder, tables, said, {} if names is None else read_texts(names))
 
 
-def read_texts(path: Path) -> dict[str, str]:
-    """Texts by name, from JSON or a CSV of two columns (tabs where the name ends in .tsv).
-
-    Raises:
-        InputError: for anything else, an empty text, or a name that comes twice.
-    """
-    if path.suffix.lower() in (".csv", ".tsv"):
-        pairs: list[tuple[Any, Any]] = []
-        for number, row in enumerate(_read_rows(path), start=1):
-            if len(row) != 2:
-                raise InputError(f"{path}, line {number}: {len(row)} columns, not 2 (name and text).")
-            pairs.append((row[0].strip(), row[1].strip()))
-        twice, count = Counter(name for name, _ in pairs).most_common(1)[0] if pairs else ("", 0)
-        if count > 1:
-            raise InputError(f"{path}: {twice!r} comes twice: give each one text.")
-        found = dict(pairs)
-    else:
-        found = read_json(path)
-    if not isinstance(found, dict) or not all(isinstance(text, str) and text for text in found.values()):
-        raise InputError(f"{path} must hold one text by name, none of them empty.")
-    return found
-
-
 def _read_table(path: Path) -> tuple[str, ...]:
     """File names of a table of the dataset, whose ids must be theirs."""
     names = []
-    for number, row in enumerate(_read_rows(path), start=1):
+    for number, row in enumerate(read_rows(path), start=1):
         try:
             stimulus, name = float(row[0]), row[1]
         except (ValueError, IndexError):
@@ -241,14 +216,6 @@ def _read_table(path: Path) -> tuple[str, ...]:
     if len(set(names)) != len(names) or not names:
         raise InputError(f"{path} is empty, or lists a picture twice: get the dataset's own table.")
     return tuple(names)
-
-
-def _read_rows(path: Path) -> list[list[str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return [row for row in csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",") if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as a table ({error}): correct it.") from None
 
 
 def _as_image_ids(captions: dict[str, str], tables: dict[str, tuple[str, ...]]) -> dict[str, str]:

@@ -20,8 +20,17 @@ Blocks = Iterator[tuple[int, NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
-class TrialFacts:
-    """What the trial table says of one trial, besides its subject and concept."""
+class TrialRow:
+    """What the trial table says of one trial, besides its subject and concept.
+
+    Args:
+        split (`str`): one of `columns.SPLITS`.
+        image_id (`str`): the picture that was shown or imagined.
+        session (`int`): of the subject, counted from 1.
+        run (`int`): within the session, counted from 1.
+        file (`str`): where the trial comes from, without folders.
+        sample (`int`): its row in that file; for scans that are modelled, in the run's table of events.
+    """
 
     split: str
     image_id: str
@@ -39,7 +48,7 @@ class SubjectPatterns:
         subject (`str`): whose they are: "sub-01".
         origin (`Path`): where they come from, for messages.
         channels ([`SubjectChannels`]): the voxels.
-        trials (sequence of [`TrialFacts`]): in the order of `blocks`.
+        trials (sequence of [`TrialRow`]): in the order of `blocks`.
         blocks (callable): reads the values, voxels as in `channels`.
         sources (mapping): what store.json calls each file -> its sha256.
         simulated (`bool`): whether the trials were made up.
@@ -49,7 +58,7 @@ class SubjectPatterns:
     subject: str
     origin: Path
     channels: SubjectChannels
-    trials: Sequence[TrialFacts]
+    trials: Sequence[TrialRow]
     blocks: Callable[[], Blocks]
     sources: Mapping[str, str]
     simulated: bool = False
@@ -129,7 +138,7 @@ def write_patterns(
 def _write_block(
     writer: StoreWriter,
     one: SubjectPatterns,
-    trials: Sequence[TrialFacts],
+    trials: Sequence[TrialRow],
     values: NDArray[np.float64],
     concept_of: Mapping[str, str],
 ) -> None:

@@ -23,7 +23,8 @@ from neuroclip_hf.data.sources.showings import Showings, short_name
 from neuroclip_hf.data.sources.spilled import Block, SpilledEpochs, pictures_of
 from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_writer import StoreWriter
-from neuroclip_hf.data.things_eeg2 import ImageMetadata, subject_folder
+from neuroclip_hf.data.subject_names import subject_folder
+from neuroclip_hf.data.things_eeg2 import ImageMetadata
 from neuroclip_hf.data.whitening import NoiseCovariance, whiten, whitening_matrix
 from neuroclip_hf.errors import InputError
 

@@ -10,7 +10,8 @@ from neuroclip_hf.data.sources.layouts.base import SPLITS
 from neuroclip_hf.data.sources.parts import Result
 from neuroclip_hf.data.sources.resume import UnfinishedStore
 from neuroclip_hf.data.sources.sessions import REMEDY
-from neuroclip_hf.data.things_eeg2 import ImageMetadata, subject_folder
+from neuroclip_hf.data.subject_names import subject_folder
+from neuroclip_hf.data.things_eeg2 import ImageMetadata
 from neuroclip_hf.errors import InputError
 
 

@@ -18,7 +18,8 @@ from neuroclip_hf.data.sources.resume import discard_finished, unfinished_store
 from neuroclip_hf.data.sources.sessions import REMEDY
 from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter
-from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata, subject_folder
+from neuroclip_hf.data.subject_names import subject_folder, subject_number
+from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS, ImageMetadata
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, refuse_existing, sha256
 from neuroclip_hf.logging import get_logger, progress
@@ -195,7 +196,7 @@ def _metadata_folder(source: Path, images: Path) -> Path:
 
 def _subjects(source: Path, layout: RecordedLayout | EpochedLayout, wanted: Sequence[int | str]) -> tuple[int, ...]:
     found = sorted(layout.files(source))
-    asked = [number for name in wanted if (number := things_eeg2.subject_number(str(name))) is not None]
+    asked = [number for name in wanted if (number := subject_number(str(name))) is not None]
     if len(asked) < len(wanted):
         raise InputError(f"subjects {', '.join(map(str, wanted))}: give numbers, as in 1,2.")
     numbers = sorted(set(asked)) or found

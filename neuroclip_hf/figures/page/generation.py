@@ -8,8 +8,7 @@ from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
 from neuroclip_hf.figures.page.numbers import number
 from neuroclip_hf.figures.page.shared import caption, recorded_words
 from neuroclip_hf.files import read_json
-
-GENERATED_FOLDER, GENERATION_FILE, SHEET_FILE = "generated", "generation.json", "sheet.png"
+from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_FILE, GENERATION_SHEET
 
 
 def add_generation(section: Section, folder: Path) -> None:
@@ -49,7 +48,7 @@ def add_generation_sheet(section: Section, folder: Path, store: TrialStore, pict
     report = _read(folder)
     if report is None:
         return
-    sheet = folder / GENERATED_FOLDER / SHEET_FILE
+    sheet = folder / GENERATED_FOLDER / GENERATION_SHEET
     if report["settings"]["store"] != store.info.fingerprint or not sheet.is_file():
         section.left_out.append("sheet of generated pictures: it is not there, or of another store.")
     elif not pictures:

@@ -12,10 +12,9 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures.page.unfinished import is_ablation
 from neuroclip_hf.figures.training import History
 from neuroclip_hf.files import read_json
-from neuroclip_hf.run_files import HISTORY_FILE, PLAN_FILE, REPORT_FILE, RUN_FILE
+from neuroclip_hf.run_files import HISTORY_FILE, PLAN_FILE, REPORT_FILE, REPORT_SCHEMA, RUN_FILE
 
 RUN, REPRODUCTION, ABLATION = "run", "reproduction", "ablation"
-SCHEMA = 2
 DEPTH = 3
 """Folders below the one that was named in which results are looked for."""
 
@@ -106,9 +105,9 @@ def _read(folder: Path, root: Path) -> Result:
     kind = report.get("kind", RUN) if isinstance(report, dict) else None
     if kind not in (RUN, REPRODUCTION, ABLATION):
         raise InputError(f"{report_file} is of kind {kind!r}: a page is made of a run, a reproduction or an ablation.")
-    if report.get("schema") != SCHEMA:
+    if report.get("schema") != REPORT_SCHEMA:
         raise InputError(
-            f"{report_file} has schema {report.get('schema')!r}, this version reads {SCHEMA}: evaluate again."
+            f"{report_file} has schema {report.get('schema')!r}, this version reads {REPORT_SCHEMA}: evaluate again."
         )
     return Result(kind, folder, name, report, facts if isinstance(facts, dict) else {})
 

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.evaluation.report import SCHEMA
 from neuroclip_hf.files import write_json
 from neuroclip_hf.metrics.significance import compare_paired
 from neuroclip_hf.protocols.ablate.variations import Variation, variations
 from neuroclip_hf.protocols.reproduce.claims import at_work
 from neuroclip_hf.protocols.reproduce.engine import Engine, check_engine, make_runs
 from neuroclip_hf.protocols.reproduce.main import (
-    IMAGE_FEATURES,
     flags_of_subjects,
     refuse_failures,
     with_finished_runs,
@@ -29,7 +27,7 @@ from neuroclip_hf.protocols.reproduce.summary import (
     summarise,
 )
 from neuroclip_hf.protocols.reproduce.work import Work
-from neuroclip_hf.run_files import REPORT_FILE, VARIATIONS
+from neuroclip_hf.run_files import IMAGE_FEATURES_FOLDER, REPORT_FILE, REPORT_SCHEMA, VARIATIONS
 from neuroclip_hf.training.processes import this_process
 from neuroclip_hf.training.settings import Recipe
 
@@ -73,7 +71,7 @@ class AblationReport:
     seconds: float
     flags: list[str]
     kind: str = KIND
-    schema: int = SCHEMA
+    schema: int = REPORT_SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -143,7 +141,7 @@ def _works(varied: Sequence[Variation], plans: Sequence[Plan], folder: Path) -> 
     works: list[Work] = []
     for one, plan in zip(varied, plans, strict=True):
         same = next((work for work in works if work.plan.identity() == plan.identity()), None)
-        works.append(same or Work(plan, folder / VARIATIONS / one.slug, folder / IMAGE_FEATURES))
+        works.append(same or Work(plan, folder / VARIATIONS / one.slug, folder / IMAGE_FEATURES_FOLDER))
     return works
 
 

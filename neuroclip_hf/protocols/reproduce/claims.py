@@ -14,9 +14,8 @@ from filelock import FileLock, Timeout
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_text
+from neuroclip_hf.run_files import LOCKS
 
-LOCKS = ".locks"
-"""Folder of the claims."""
 _LOCK, _NOTE = ".lock", ".holder"
 _SOMEBODY = "another process"
 

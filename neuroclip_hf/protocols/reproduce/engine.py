@@ -15,8 +15,9 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 from neuroclip_hf.logging import get_logger, progress, set_verbosity
 from neuroclip_hf.protocols.reproduce.claims import holder_of
-from neuroclip_hf.protocols.reproduce.plan import COST_FILE, run_folder
+from neuroclip_hf.protocols.reproduce.plan import run_folder
 from neuroclip_hf.protocols.reproduce.work import POLL_SECONDS, Work, make_missing
+from neuroclip_hf.run_files import COST_FILE
 from neuroclip_hf.training.processes import this_process
 
 LOCAL, SLURM = "local", "slurm"

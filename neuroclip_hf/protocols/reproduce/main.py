@@ -15,11 +15,9 @@ from neuroclip_hf.protocols.reproduce.engine import Engine, check_engine, make_r
 from neuroclip_hf.protocols.reproduce.plan import finished_runs, make_plan, open_folder, run_folder, widened
 from neuroclip_hf.protocols.reproduce.summary import ReproductionReport, summarise
 from neuroclip_hf.protocols.reproduce.work import Work
-from neuroclip_hf.run_files import REPORT_FILE
+from neuroclip_hf.run_files import IMAGE_FEATURES_FOLDER, REPORT_FILE
 from neuroclip_hf.training.processes import this_process
 from neuroclip_hf.training.settings import Recipe
-
-IMAGE_FEATURES = "image_features"
 
 
 def reproduce(
@@ -61,7 +59,7 @@ def reproduce(
     folder, engine, process = Path(out), engine or Engine(), this_process()
     plan = make_plan(recipe, store, protocol, seeds, subjects)
     check_engine(engine)
-    work = Work(plan, folder, folder / IMAGE_FEATURES)
+    work = Work(plan, folder, folder / IMAGE_FEATURES_FOLDER)
     if process.is_main_process:
         open_folder(folder, plan.identity(), overwrite)
         work.forget_failures()

@@ -21,11 +21,10 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, refuse_existing, write_json
 from neuroclip_hf.protocols.building import to_share
 from neuroclip_hf.protocols.reproduce.claims import refuse_while_at_work
-from neuroclip_hf.run_files import LAST_EPOCH, PLAN_FILE, REPORT_FILE, RUNS
+from neuroclip_hf.run_files import COST_FILE, LAST_EPOCH, PLAN_FILE, REPORT_FILE, RUNS
 from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.settings import Recipe
 
-COST_FILE = "cost.json"
 INTRA, INTER = "intra", "inter"
 PROTOCOLS = {INTRA: columns.INTRA_SUBJECT, INTER: columns.LEAVE_ONE_SUBJECT_OUT}
 """The field's words for who trains and who is tested, and ours."""

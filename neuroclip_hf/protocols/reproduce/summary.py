@@ -10,12 +10,11 @@ import torch
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import load_ranking, read_report
-from neuroclip_hf.evaluation.report import SCHEMA
 from neuroclip_hf.evaluation.tiers import INDUCTIVE
 from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
-from neuroclip_hf.protocols.reproduce.plan import COST_FILE, Plan, PlannedRun, run_folder
-from neuroclip_hf.run_files import LAST_EPOCH, OTHER_RANKING_FILE, RANKING_FILE
+from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, run_folder
+from neuroclip_hf.run_files import COST_FILE, LAST_EPOCH, OTHER_RANKING_FILE, RANKING_FILE, REPORT_SCHEMA
 
 KIND = "reproduction"
 FIXED_EPOCH, BY_VALIDATION = "fixed epoch", "validation"
@@ -83,7 +82,7 @@ class ReproductionReport:
     seconds: float
     flags: list[str]
     kind: str = KIND
-    schema: int = SCHEMA
+    schema: int = REPORT_SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -21,10 +21,10 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.files import write_json, write_text
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.protocols.evaluating import evaluate_run
-from neuroclip_hf.protocols.reproduce.claims import LOCKS, claim, holder_of
-from neuroclip_hf.protocols.reproduce.plan import COST_FILE, Plan, PlannedRun, is_done, run_folder
+from neuroclip_hf.protocols.reproduce.claims import claim, holder_of
+from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, is_done, run_folder
 from neuroclip_hf.protocols.run import train_run
-from neuroclip_hf.run_files import LAST_EPOCH, REPORT_FILE
+from neuroclip_hf.run_files import COST_FILE, LAST_EPOCH, LOCKS, REPORT_FILE
 from neuroclip_hf.training.processes import of_first_process, this_process
 
 POLL_SECONDS = 1.0

@@ -14,7 +14,8 @@ from neuroclip_hf.protocols.ablate.main import ablate
 from neuroclip_hf.protocols.reproduce import engine as engines
 from neuroclip_hf.protocols.reproduce.engine import Engine, make_runs
 from neuroclip_hf.protocols.reproduce.main import reproduce
-from neuroclip_hf.protocols.reproduce.plan import COST_FILE, run_folder
+from neuroclip_hf.protocols.reproduce.plan import run_folder
+from neuroclip_hf.run_files import COST_FILE
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from torch import equal
 
 from neuroclip_hf.files import read_json
 from neuroclip_hf.protocols.reproduce import work as working
-from neuroclip_hf.protocols.reproduce.plan import COST_FILE, is_done, run_folder
+from neuroclip_hf.protocols.reproduce.plan import is_done, run_folder
 from neuroclip_hf.protocols.reproduce.work import make_missing
 from neuroclip_hf.protocols.run import train_run
-from neuroclip_hf.run_files import LAST_EPOCH
+from neuroclip_hf.run_files import COST_FILE, LAST_EPOCH
 
 
 @pytest.fixture

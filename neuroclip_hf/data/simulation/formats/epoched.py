@@ -17,7 +17,8 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.repeats import REPEATS_PER_SESSION, choose_repeats
 from neuroclip_hf.data.simulation.formats.base import Format, Simulation
 from neuroclip_hf.data.simulation.settings import SimulationSettings
-from neuroclip_hf.data.things_eeg2 import FACTS, read_events, subject_folder
+from neuroclip_hf.data.subject_names import subject_folder
+from neuroclip_hf.data.things_eeg2 import FACTS, read_events
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import progress
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.recordings import Recording, RecordingFile
-from neuroclip_hf.data.things_eeg2 import HIGHEST_RATE, ImageMetadata, subject_folder
+from neuroclip_hf.data.subject_names import subject_folder
+from neuroclip_hf.data.things_eeg2 import HIGHEST_RATE, ImageMetadata
 from neuroclip_hf.errors import InputError
 
 SPLITS = (columns.TRAIN, columns.TEST)

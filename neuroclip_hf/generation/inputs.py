@@ -19,7 +19,7 @@ from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 
 @dataclass(frozen=True)
-class Work:
+class GenerationInputs:
     """What is at hand once everything is embedded.
 
     Args:
