@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,20 @@ class TrainedModel:
     result: TrainingResult
     facts: dict[str, Any]
     seen: dict[str, list[str]]
+
+
+class LostTrainingError(LostNumbersError):
+    """A training on a store lost its numbers.
+
+    Args:
+        error (`LostNumbersError`): how.
+        trained (`TrainedModel`, *optional*): the model as it was after the last epoch that ended well; only on the
+            first process, and None where no epoch had ended.
+    """
+
+    def __init__(self, error: LostNumbersError, trained: TrainedModel | None) -> None:
+        super().__init__(str(error), error.batch, error.good)
+        self.trained = trained
 
 
 def train_run(
@@ -116,15 +129,19 @@ def _train_part(
         trackers = [] if unfinished is None else _trackers(recipe, unfinished, shuffled)
         for tracker in trackers:
             stack.callback(tracker.close)
-        trained = train_on_store(
-            recipe,
-            store,
-            shuffled=shuffled,
-            checkpoints=checkpoints,
-            image_features=features,
-            trackers=trackers,
-            keep_good=None if unfinished is None else partial(_keep_good, recipe, _last_good(unfinished, shuffled)),
-        )
+        try:
+            trained = train_on_store(
+                recipe,
+                store,
+                shuffled=shuffled,
+                checkpoints=checkpoints,
+                image_features=features,
+                trackers=trackers,
+            )
+        except LostTrainingError as error:
+            if unfinished is None:
+                raise
+            raise _keep_good(recipe, _last_good(unfinished, shuffled), error) from None
     if part is not None:
         with new_folder(part) as folder:
             save_run(trained, recipe, folder)
@@ -136,8 +153,9 @@ def _last_good(unfinished: UnfinishedRun, shuffled: bool) -> Path:
     return unfinished.out.with_name(f"{unfinished.out.name}{f'-{CONTROL}' if shuffled else ''}-{LAST_GOOD}")
 
 
-def _keep_good(recipe: Recipe, place: Path, error: LostNumbersError, trained: TrainedModel | None) -> LostNumbersError:
+def _keep_good(recipe: Recipe, place: Path, error: LostTrainingError) -> LostNumbersError:
     """Save what was good before the numbers were lost; the error with words that say where."""
+    trained = error.trained
     if trained is None:
         return LostNumbersError(f"{error} No epoch had ended before, so that nothing is kept.", error.batch)
     lost = {"why": str(error), "batch": error.batch}
@@ -162,7 +180,6 @@ def train_on_store(
     checkpoints: Path | None = None,
     image_features: ImageFeatureCache | None = None,
     trackers: Sequence[Tracker] = (),
-    keep_good: Callable[[LostNumbersError, TrainedModel | None], LostNumbersError] | None = None,
 ) -> TrainedModel:
     """Train a recipe on a store, in memory.
 
@@ -174,12 +191,10 @@ def train_on_store(
             [`neuroclip_hf.training.trainer.train`].
         image_features (`ImageFeatureCache`, *optional*): where pictures are looked up before they are encoded.
         trackers (sequence of `Tracker`, *optional*): told of every epoch.
-        keep_good (callable, *optional*): is given the error when numbers are lost, and the model as it was after the
-            last epoch that ended well (None where there is none); gives the error that is raised.
 
     Raises:
         InputError: if it cannot be trained so.
-        LostNumbersError: if the loss, or a weight, is no longer finite.
+        LostTrainingError: if the loss, or a weight, is no longer finite; with the last epoch that ended well.
     """
     prepared = prepare_training(recipe, store, shuffled, image_features)
     model, dataset, collator, validate = prepared.model, prepared.dataset, prepared.collator, prepared.validate
@@ -206,9 +221,7 @@ def train_on_store(
             trackers=trackers,
         )
     except LostNumbersError as error:
-        if keep_good is None:
-            raise
-        raise keep_good(error, None if error.good is None else trained(error.good)) from None
+        raise LostTrainingError(error, None if error.good is None else trained(error.good)) from error
     return trained(result)
 
 

@@ -15,9 +15,8 @@ from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.training.exactness import deterministic_on_cpus
 from neuroclip_hf.training.processes import this_process
 from neuroclip_hf.training.record import copy_of_trained
-from neuroclip_hf.training.result import TrainingResult
+from neuroclip_hf.training.result import TrainingResult, Validate
 from neuroclip_hf.training.tracking import Tracker
-from neuroclip_hf.training.trainer import Validate
 
 _ITEMS = 256  # that are made into a batch at once, where all of them are read
 
