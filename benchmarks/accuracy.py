@@ -26,7 +26,8 @@ from accuracy_methods import COMMON, METHODS, OURS, RECORDED_COMMON, RECORDED_ME
 from accuracy_recorded import logistic_regression, mean_of_16, prepare_n170
 from accuracy_rows import Made, difference, make_methods, rows_of
 from accuracy_search import DEVELOPMENT, search
-from measuring import choose_device, describe_device, print_line
+from measuring import choose_device, describe_device
+from printing import print_line
 
 from neuroclip_hf import InputError, TrialStore
 from neuroclip_hf.cli.options import interval_text, print_result, spread, table

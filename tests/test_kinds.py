@@ -47,6 +47,12 @@ def test_its_classes_are_public(kind):
     assert names <= set(neuroclip_hf.__all__)
 
 
+def test_what_is_unused_when_solved_are_its_settings_and_the_targets_are_its_own(kind):
+    unused = kind.model_class.unused_when_solved
+    assert set(unused or ()) <= set(setting_names(kind.config_class))
+    assert (unused is None) == ("fixed_targets" not in vars(kind.model_class))
+
+
 def test_its_own_settings_hide_none_of_all_kinds(kind):
     assert not set(kind.settings) & {one.name for one in fields(ModelSettings)}
 

@@ -15,10 +15,8 @@ from neuroclip_hf.cli.options import (
     RecipeName,
     Seeds,
     Subjects,
-    as_job_parameters,
-    as_list,
+    make_and_print,
     open_recipe_and_store,
-    print_result,
     spread,
     table,
 )
@@ -49,23 +47,24 @@ def ablate(
     """
     settings, store = open_recipe_and_store(recipe, overrides, data)
 
-    from neuroclip_hf.protocols.ablate.main import ablate as run_all
-    from neuroclip_hf.protocols.reproduce.engine import Engine
+    from neuroclip_hf.protocols.ablate.main import ablate as make_all
 
-    report = run_all(
+    make_and_print(
+        make_all,
+        ablation_table,
         settings,
         store,
         out,
         over=over,
         protocol=protocol,
         seeds=seeds,
-        subjects=as_list(subjects, "--subjects") or None,
-        engine=Engine(engine, processes, as_job_parameters(job, "--job")),
+        subjects=subjects,
+        engine=engine,
+        processes=processes,
+        job=job,
         overwrite=overwrite,
+        as_json=as_json,
     )
-    if report is not None:
-        values = report.to_dict()
-        print_result(values, as_json, ablation_table(values))
 
 
 def ablation_table(report: dict[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +43,48 @@ def open_recipe_and_store(recipe: str, overrides: list[str] | None, data: Path) 
 
     settings = load_recipe(recipe, parse_overrides(overrides or []))
     return settings, TrialStore(data)
+
+
+def make_and_print(
+    make: Callable[..., Any],
+    shown: Callable[[dict[str, Any]], Any],
+    settings: "Recipe",
+    store: "TrialStore",
+    out: Path,
+    *,
+    subjects: str | None,
+    engine: str,
+    processes: int,
+    job: str | None,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Make the many runs of a verb, and print their report where this process has it.
+
+    Args:
+        make (callable): `reproduce` or `ablate` of the package.
+        shown (callable): report -> table.
+        settings (`Recipe`): from [`open_recipe_and_store`].
+        store (`TrialStore`): likewise.
+        out (`Path`): folder of the report.
+        subjects (`str`, *optional*): as it was typed.
+        engine (`str`): its name.
+        processes (`int`): runs that are made at once.
+        job (`str`, *optional*): as it was typed.
+        as_json (`bool`): print one line instead of the table.
+        asked: what else `make` is told.
+
+    Raises:
+        InputError: for an option that cannot be read, or runs that cannot be made so.
+    """
+    from neuroclip_hf.protocols.reproduce.engine import Engine
+
+    names = as_list(subjects, "--subjects") or None
+    workers = Engine(engine, processes, as_job_parameters(job, "--job"))
+    report = make(settings, store, out, subjects=names, engine=workers, **asked)
+    if report is not None:
+        values = report.to_dict()
+        print_result(values, as_json, shown(values))
 
 
 def as_list(text: str | None, option: str) -> tuple[str, ...]:

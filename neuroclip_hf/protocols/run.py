@@ -2,42 +2,30 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from neuroclip_hf import columns
-from neuroclip_hf.checkpoints import trained_on
-from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.data.trials import TrialDataset
 from neuroclip_hf.files import new_folder, write_json, write_text
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.loading import without_weight_bars
-from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
-from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.processing.image_features import ImageFeatureCache
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
-from neuroclip_hf.protocols.building import build_model, build_processor, to_share
+from neuroclip_hf.protocols.building import to_share
 from neuroclip_hf.protocols.facts import facts_of, job_of
 from neuroclip_hf.protocols.finished import already_trained
 from neuroclip_hf.protocols.groups import groups_of
-from neuroclip_hf.protocols.parts import choose_batches, choose_parts, training_view, used_part
-from neuroclip_hf.protocols.targets import TrainingPictures, look_at_pictures, picture_sets
+from neuroclip_hf.protocols.preparing import prepare_training
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
-from neuroclip_hf.protocols.validation import Validation
 from neuroclip_hf.run_files import CONTROL, HISTORY_FILE, LAST_EPOCH, LAST_GOOD, RECIPE_FILE, RUN_FILE, TRAINED_ON_FILE
 from neuroclip_hf.training.closed_form import solve
 from neuroclip_hf.training.collapse import find_collapse
 from neuroclip_hf.training.processes import of_first_process, this_process
 from neuroclip_hf.training.record import load_trained
 from neuroclip_hf.training.result import LostNumbersError, TrainingResult
-from neuroclip_hf.training.seeding import seed_everything
 from neuroclip_hf.training.settings import Recipe
 from neuroclip_hf.training.tracking import TENSORBOARD, JsonLines, Tracker, open_tracker
 from neuroclip_hf.training.trainer import train
@@ -52,6 +40,20 @@ class TrainedModel:
     result: TrainingResult
     facts: dict[str, Any]
     seen: dict[str, list[str]]
+
+
+class LostTrainingError(LostNumbersError):
+    """A training on a store lost its numbers.
+
+    Args:
+        error (`LostNumbersError`): how.
+        trained (`TrainedModel`, *optional*): the model as it was after the last epoch that ended well; only on the
+            first process, and None where no epoch had ended.
+    """
+
+    def __init__(self, error: LostNumbersError, trained: TrainedModel | None) -> None:
+        super().__init__(str(error), error.batch, error.good)
+        self.trained = trained
 
 
 def train_run(
@@ -127,15 +129,19 @@ def _train_part(
         trackers = [] if unfinished is None else _trackers(recipe, unfinished, shuffled)
         for tracker in trackers:
             stack.callback(tracker.close)
-        trained = train_on_store(
-            recipe,
-            store,
-            shuffled=shuffled,
-            checkpoints=checkpoints,
-            image_features=features,
-            trackers=trackers,
-            keep_good=None if unfinished is None else partial(_keep_good, recipe, _last_good(unfinished, shuffled)),
-        )
+        try:
+            trained = train_on_store(
+                recipe,
+                store,
+                shuffled=shuffled,
+                checkpoints=checkpoints,
+                image_features=features,
+                trackers=trackers,
+            )
+        except LostTrainingError as error:
+            if unfinished is None:
+                raise
+            raise _keep_good(recipe, _last_good(unfinished, shuffled), error) from None
     if part is not None:
         with new_folder(part) as folder:
             save_run(trained, recipe, folder)
@@ -147,8 +153,9 @@ def _last_good(unfinished: UnfinishedRun, shuffled: bool) -> Path:
     return unfinished.out.with_name(f"{unfinished.out.name}{f'-{CONTROL}' if shuffled else ''}-{LAST_GOOD}")
 
 
-def _keep_good(recipe: Recipe, place: Path, error: LostNumbersError, trained: TrainedModel | None) -> LostNumbersError:
+def _keep_good(recipe: Recipe, place: Path, error: LostTrainingError) -> LostNumbersError:
     """Save what was good before the numbers were lost; the error with words that say where."""
+    trained = error.trained
     if trained is None:
         return LostNumbersError(f"{error} No epoch had ended before, so that nothing is kept.", error.batch)
     lost = {"why": str(error), "batch": error.batch}
@@ -173,7 +180,6 @@ def train_on_store(
     checkpoints: Path | None = None,
     image_features: ImageFeatureCache | None = None,
     trackers: Sequence[Tracker] = (),
-    keep_good: Callable[[LostNumbersError, TrainedModel | None], LostNumbersError] | None = None,
 ) -> TrainedModel:
     """Train a recipe on a store, in memory.
 
@@ -185,44 +191,22 @@ def train_on_store(
             [`neuroclip_hf.training.trainer.train`].
         image_features (`ImageFeatureCache`, *optional*): where pictures are looked up before they are encoded.
         trackers (sequence of `Tracker`, *optional*): told of every epoch.
-        keep_good (callable, *optional*): is given the error when numbers are lost, and the model as it was after the
-            last epoch that ended well (None where there is none); gives the error that is raised.
 
     Raises:
         InputError: if it cannot be trained so.
-        LostNumbersError: if the loss, or a weight, is no longer finite.
+        LostTrainingError: if the loss, or a weight, is no longer finite; with the last epoch that ended well.
     """
-    seed = recipe.training.seed
-    parts = choose_parts(recipe, store)
-    train_rows, validation_rows = parts.train, parts.validation
-    table = store.trials
-    if shuffled:
-        for rows in (train_rows, validation_rows):
-            table = shuffle_targets(table, rows, seed)
-    gallery = store.gallery(columns.TRAIN)
-    used = used_part(recipe, store, parts, table)
-    dataset = TrialDataset(used, table, train_rows, gallery, training_view(recipe, store), seed)
-    batches = choose_batches(recipe, store, table.iloc[dataset.item_rows])
-    seed_everything(seed)
-    feature_extractor = BrainFeatureExtractor.fit(used, train_rows)
-    model = build_model(recipe.model, feature_extractor)
-    processor = build_processor(recipe.model, feature_extractor, model)
-    pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
-    inputs = processor.picture_inputs(gallery)
-    shown, inputs = _prepare_for_training(model, recipe, store, pictures, inputs, processor, image_features)
-    validate = Validation(used, table, validation_rows, gallery, pictures, processor, seed)
-    seen = trained_on(store, train_rows, validation_rows)
-    known = {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
-    known["validation"] |= validate.facts()
-    collator = BrainImageCollator(processor, shown.pictures if model.needs_pictures else None, shown.features, inputs)
+    prepared = prepare_training(recipe, store, shuffled, image_features)
+    model, dataset, collator, validate = prepared.model, prepared.dataset, prepared.collator, prepared.validate
     description = "control" if shuffled else "training"
 
     def trained(result: TrainingResult) -> TrainedModel:
         found = result.facts | {"flags": find_collapse(model, dataset, collator)}
-        return TrainedModel(model, processor, result, facts_of(recipe, store, result) | known | found, seen)
+        facts = facts_of(recipe, store, result) | prepared.facts | found
+        return TrainedModel(model, prepared.processor, result, facts, prepared.seen)
 
     if model.encoder.closed_form:
-        groups = groups_of(table.iloc[dataset.item_rows], parts.by, store.info.protocol)
+        groups = groups_of(prepared.items, prepared.parts.by, store.info.protocol)
         return trained(solve(model, dataset, collator, groups, validate, description, trackers))
     try:
         result = train(
@@ -230,38 +214,15 @@ def train_on_store(
             dataset,
             collator,
             recipe.training,
-            batches,
+            prepared.batches,
             validate,
             description=description,
             checkpoints=checkpoints,
             trackers=trackers,
         )
     except LostNumbersError as error:
-        if keep_good is None:
-            raise
-        raise keep_good(error, None if error.good is None else trained(error.good)) from None
+        raise LostTrainingError(error, None if error.good is None else trained(error.good)) from error
     return trained(result)
-
-
-def _prepare_for_training(
-    model: BrainImageModel,
-    recipe: Recipe,
-    store: TrialStore,
-    pictures: PictureSet,
-    inputs: Mapping[str, torch.Tensor],
-    processor: BrainImageProcessor,
-    cache: ImageFeatureCache | None,
-) -> tuple[TrainingPictures, dict[str, torch.Tensor]]:
-    """Settings of the model that no checkpoint holds, and the pictures and their texts as training looks at them."""
-    model.picture_chunk_size = recipe.training.picture_chunk_size
-    if recipe.training.gradient_checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
-    model.to(this_process().device)  # before all pictures go through the tower
-    views = picture_sets(store, pictures.image_ids, processor, recipe.data.views(), recipe.training.seed)
-    shown = look_at_pictures(model, pictures, views, cache)
-    encoded = model.encode_picture_inputs(inputs)
-    model.prepare_for_training(lambda: shown.embeds, shown.features, encoded)
-    return shown, encoded
 
 
 def after_last_epoch(trained: TrainedModel) -> TrainedModel:

@@ -11,15 +11,12 @@ from torch.utils.data import DataLoader
 from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import get_logger, progress
-from neuroclip_hf.losses import weighted_directions
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
-from neuroclip_hf.models.brainclip.clip_space import ClipSpaceModel
 from neuroclip_hf.training.exactness import deterministic_on_cpus
 from neuroclip_hf.training.processes import this_process
 from neuroclip_hf.training.record import copy_of_trained
-from neuroclip_hf.training.result import TrainingResult
+from neuroclip_hf.training.result import TrainingResult, Validate
 from neuroclip_hf.training.tracking import Tracker
-from neuroclip_hf.training.trainer import Validate
 
 _ITEMS = 256  # that are made into a batch at once, where all of them are read
 
@@ -35,10 +32,9 @@ def solve(
 ) -> TrainingResult:
     """Solve for the weights of a closed-form encoder: what [`neuroclip_hf.training.trainer.train`] is to others.
 
-    Every item of the dataset is read once, as the first epoch shows it. What it is brought near to is the mean of its
-    picture's and its text's embeddings, each of length one and weighed as the model weighs them (ours). There is one
-    epoch; its `loss` is the part of the targets' variance that held-out items left unexplained with the penalty that
-    was chosen. The factor of the cosines stays as it was.
+    Every item of the dataset is read once, as the first epoch shows it. What it is brought near to are the model's
+    `fixed_targets`. There is one epoch; its `loss` is the part of the targets' variance that held-out items left
+    unexplained with the penalty that was chosen. The factor of the cosines stays as it was.
 
     Args:
         model (`BrainImageModel`): its encoder has `closed_form`.
@@ -50,8 +46,8 @@ def solve(
         trackers (sequence of `Tracker`): told once.
 
     Raises:
-        InputError: if the model's pictures are trained too, recordings are mixed or projected, or there are several
-            processes.
+        InputError: if the model's pictures are trained too, such an encoder has no use for one of its settings, or
+            there are several processes.
     """
     _refuse_unsolvable(model)
     started = time.perf_counter()
@@ -77,14 +73,14 @@ def solve(
 
 def _refuse_unsolvable(model: BrainImageModel) -> None:
     name, config = model.config.encoder_config.model_type, model.config
-    if not isinstance(model, ClipSpaceModel):
+    if model.unused_when_solved is None:
         raise InputError(
             f"encoder is {name}, which is solved for, and {config.model_type} trains what its pictures become, so "
             "that nothing stands fixed to solve for: say kind=brainclip, or choose an encoder that is trained."
         )
     if model.needs_pictures:
         raise InputError(f"encoder is {name}, which is solved for, and prompts or LoRA are trained: say prompt=null.")
-    for setting, wanted in (("brain_projection", "none"), ("mixco", 0), ("soft_targets", 0), ("mse_weight", 0)):
+    for setting, wanted in model.unused_when_solved.items():
         if getattr(config, setting) != wanted:
             raise InputError(
                 f"{setting} is {getattr(config, setting)}, which an encoder that is solved for, as {name}, has no use "
@@ -99,11 +95,9 @@ def _problem(
     model: BrainImageModel, dataset: Any, collator: Callable[[Any], dict[str, torch.Tensor]], description: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """All items, standardised, and what they are to be brought near to, on the CPU."""
-    weights = (("image_embeds", model.config.image_weight), ("text_embeds", model.config.text_weight))
     values, targets = [], []
     for batch in progress(DataLoader(dataset, batch_size=_ITEMS, collate_fn=collator), desc=description, unit="batch"):
         values.append(batch.pop(model.main_input_name).cpu())
         batch.pop(columns.SUBJECT_INDEX, None)
-        output = model(**send_to_device(batch, model.device), return_loss=False)
-        targets.append(weighted_directions([(output[name], each) for name, each in weights if each > 0]).float().cpu())
+        targets.append(model.fixed_targets(send_to_device(batch, model.device)).float().cpu())
     return torch.cat(values), torch.cat(targets)

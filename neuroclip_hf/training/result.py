@@ -1,11 +1,14 @@
 """How a training ends: with a result, or without numbers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
+Validate = Callable[[Any], dict[str, float]]
+"""Model -> what validation says of it, by name."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,14 @@ class LostNumbersError(FloatingPointError):
     Args:
         message (`str`): names the epoch, and the trials of the batch where it was one.
         batch (sequence of `str`): all trials that this process gave to that batch.
+        good (`TrainingResult`, *optional*): of the last state that was good, which the model then has again; only on
+            the first process, and None where no epoch had ended.
     """
 
-    def __init__(self, message: str, batch: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, batch: Sequence[str] = (), good: TrainingResult | None = None) -> None:
         super().__init__(message)
         self.batch = list(batch)
-        self.good: TrainingResult | None = None
-        """Of the last state that was good, which the model then has again; only on the first process, and None where
-        no epoch had ended."""
+        self.good = good
 
 
 def first_broken(model: torch.nn.Module) -> str | None:

@@ -33,12 +33,11 @@ from neuroclip_hf.training.objective import training_loss
 from neuroclip_hf.training.optimisation import Optimisation
 from neuroclip_hf.training.processes import make_accelerator, of_first_process
 from neuroclip_hf.training.record import Record, copy_of_trained, load_trained, part_of
-from neuroclip_hf.training.result import LostNumbersError, TrainingResult, first_broken, refuse_broken
+from neuroclip_hf.training.result import LostNumbersError, TrainingResult, Validate, first_broken, refuse_broken
 from neuroclip_hf.training.seeding import Batches
 from neuroclip_hf.training.settings import TrainingSettings
 from neuroclip_hf.training.tracking import Tracker
 
-Validate = Callable[[Any], dict[str, float]]
 _MOST_NAMED = 5
 
 
@@ -146,9 +145,8 @@ class _Training:
             scores = self._validate()
             refuse_broken(self.model, scores, epoch)
         except FloatingPointError as error:
-            lost = error if isinstance(error, LostNumbersError) else LostNumbersError(str(error))
-            self._keep_good(lost)
-            raise lost from error.__cause__
+            batch = error.batch if isinstance(error, LostNumbersError) else ()
+            raise LostNumbersError(str(error), batch, self._go_back()) from error.__cause__
         entry = {"epoch": epoch + 1, "loss": loss, **{f"validation_{k}": v for k, v in scores.items()}}
         record.close_epoch(self.model, entry, _score(scores, settings.selection, epoch))
         self._keep()
@@ -170,17 +168,18 @@ class _Training:
         )
         return scores
 
-    def _keep_good(self, error: LostNumbersError) -> None:
-        """Give the model its last good state, and let the newest checkpoint be that."""
+    def _go_back(self) -> TrainingResult | None:
+        """Give the model its last good state, and let the newest checkpoint be that; None where no epoch had ended."""
         if self.good is None:
-            return
+            return None
         state, weights = self.good.state, part_of(self.good, "model")
         if self.checkpoints is not None:
             remove_later_checkpoints(self.checkpoints, self.good.step)
             write_checkpoint(self.checkpoints, self.good)
-        if state["epoch"]:
-            load_trained(self.model, weights)
-            error.good = self._result(state["epoch"], state["history"], weights)
+        if not state["epoch"]:
+            return None
+        load_trained(self.model, weights)
+        return self._result(state["epoch"], state["history"], weights)
 
     def _stand(self) -> Record:
         """Where the newest checkpoint, as the first process finds it, left the training."""

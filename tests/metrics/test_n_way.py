@@ -118,7 +118,7 @@ def test_n_way_in_a_large_gallery_is_exact():
 
 @pytest.mark.parametrize("n", [1, 0, 2.5, NAN, "two"])
 def test_impossible_n_are_named(n):
-    with pytest.raises(ValueError, match=f"n is {n}: expected a whole number of 2 or more"):
+    with pytest.raises(ValueError, match=f"n is {n!r}: expected a whole number of 2 or more"):
         n_way_accuracy(torch.zeros(1, 3), torch.tensor([0]), n)
 
 

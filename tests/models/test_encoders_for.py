@@ -11,7 +11,11 @@ def facts(shape, rate):
 
 
 def test_long_trials_of_eeg_fit_every_encoder_but_those_of_braindecode():
-    assert encoders_for(facts((17, 250), 250.0)) == ([name for name in ENCODERS if name != "braindecode"], {})
+    fitting, others = encoders_for(facts((17, 250), 250.0))
+    of_recordings = [name for name, (_, encoder) in ENCODERS.items() if encoder.main_input_name == "eeg_values"]
+    assert fitting == [name for name in of_recordings if name != "braindecode"]
+    assert set(others) == set(ENCODERS) - set(of_recordings)
+    assert "reads patterns of (voxels,)" in others["ridge"]
 
 
 def test_short_trials_leave_out_what_pools_over_more_samples():

@@ -7,7 +7,7 @@ import pytest
 
 from neuroclip_hf.checkpoints import read_facts
 from neuroclip_hf.protocols.evaluating import evaluate_run
-from neuroclip_hf.protocols.run import train_run
+from neuroclip_hf.protocols.run import LostTrainingError, train_on_store, train_run
 from neuroclip_hf.training import objective, trainer
 
 STEPS = 4
@@ -51,3 +51,14 @@ def test_where_no_epoch_was_good_nothing_is_kept(recipe, store, tmp_path, monkey
     with pytest.raises(FloatingPointError, match="No epoch had ended before, so that nothing is kept"):
         train_run(recipe, store, tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_in_memory_the_error_has_the_model_of_the_last_good_epoch(recipe, store, monkeypatch):
+    LosesNumbers(monkeypatch, STEPS + 2)
+    two = replace(recipe, training=replace(recipe.training, epochs=2))
+    with pytest.raises(LostTrainingError, match="epoch 2, step 2") as caught:
+        train_on_store(two, store)
+    trained = caught.value.trained
+    assert (trained.result.best_epoch, trained.facts["best_epoch"]) == (1, 1)
+    assert len(caught.value.batch) == 16
+    assert all(value.isfinite().all() for value in trained.model.parameters())

@@ -30,7 +30,8 @@ def test_a_huge_penalty_makes_it_collapse_and_that_is_said(patterns, caplog):
     assert "Lower kl_weight" in flag
     assert flag in caplog.text
     rows = patterns.select("test")
-    seen = {"digest": [], "image_id": [], "concept": []}
+    keys = ("digest", "image_id", "concept", "training_concept", "validation_concept")
+    seen: dict[str, list[str]] = {key: [] for key in keys}
     reported = flags_of(patterns, None, trained.facts, trained.processor, seen, patterns.info.protocol)
     assert len(rows)
     assert flag in reported

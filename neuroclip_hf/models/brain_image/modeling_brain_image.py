@@ -29,6 +29,9 @@ class BrainImageModel(RecordingSide, PictureSide, SmallCheckpoints):
     the model trains. Embeddings are not normalised; loss and metrics do that. Subclasses say how both sides are
     compared: `forward` and its loss.
 
+    `unused_when_solved`, of the class, are settings that encoders which are solved for have no use for, and the values
+    that switch them off; `None` where the targets move while training, so that nothing can be solved for.
+
     `picture_chunk_size`, an attribute, is how many pictures go through the tower at once; with fewer than a batch has,
     memory is that of one chunk, time grows by a forward pass, and results stay the same (see [`vision.in_chunks`]).
 
@@ -45,6 +48,7 @@ class BrainImageModel(RecordingSide, PictureSide, SmallCheckpoints):
 
     config: BrainImageConfig
     main_input_name = "eeg_values"  # the encoder says what it is in a model
+    unused_when_solved: Mapping[str, Any] | None = None
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # tells transformers' Trainer that the loss is a mean over the batch
     _no_split_modules = ["PromptedEmbeddings"]  # towers name their own
@@ -130,6 +134,17 @@ class BrainImageModel(RecordingSide, PictureSide, SmallCheckpoints):
             image_features (`torch.Tensor`): (pictures, num_layers, width), from [`get_frozen_image_features`].
             picture_inputs (`Mapping`): of the same pictures, from [`encode_picture_inputs`].
         """
+
+    def fixed_targets(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What recordings are brought near to where no gradient moves it; only where `unused_when_solved` is said.
+
+        Args:
+            batch (`Mapping`): as `forward` takes it, without recordings and subjects.
+
+        Returns:
+            (batch, projection_dim), a row for each recording.
+        """
+        raise NotImplementedError
 
     def tower_fingerprint(self) -> str:
         """A digest of the vision tower's own weights as they are now, whatever adapters are on it."""

@@ -1,12 +1,15 @@
 """BrainCLIP: brain recordings in the space that a frozen CLIP has for pictures and texts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from transformers.utils import ModelOutput
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.losses import Mixing, contrastive_logits, draw_mixing
+from neuroclip_hf.losses import Mixing, contrastive_logits, draw_mixing, weighted_directions
 from neuroclip_hf.models.batches import require_whole_numbers
 from neuroclip_hf.models.brain_image.batches import check_pairs, of_rows, refuse_accumulation
 from neuroclip_hf.models.brainclip.clip_space import ClipSpaceModel
@@ -71,6 +74,9 @@ class BrainCLIPModel(ClipSpaceModel):
 
     config: BrainCLIPConfig
     base_model_prefix = "brainclip"
+    unused_when_solved: Mapping[str, Any] | None = MappingProxyType(
+        {"mixco": 0.0, "soft_targets": 0.0, "mse_weight": 0.0, "brain_projection": "none"}
+    )
 
     def forward(
         self,
@@ -136,6 +142,15 @@ class BrainCLIPModel(ClipSpaceModel):
             loss = self._loss(output, frozen, image_id, concept_index, mixing)
             output.loss = self.with_penalties(loss, penalties)
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+    def fixed_targets(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The mean of picture's and text's embeddings, each of length one and weighed as the loss weighs them (ours).
+
+        See [`BrainImageModel.fixed_targets`].
+        """
+        output = self(**batch, return_loss=False)
+        weights = ((output.image_embeds, self.config.image_weight), (output.text_embeds, self.config.text_weight))
+        return weighted_directions([(embeds, weight) for embeds, weight in weights if weight > 0])
 
     def _mixed(
         self, recordings: dict[str, torch.Tensor | None], subject_index: torch.Tensor | None

@@ -29,14 +29,13 @@ class ClosedFormConfig(PatternEncoderConfig):
     @property
     def search(self) -> PenaltySearch:
         """How the penalty is chosen."""
-        return PenaltySearch(tuple(self.alphas or PENALTIES), self.folds, self.alpha_per_target)
+        return PenaltySearch(PENALTIES if self.alphas is None else self.alphas, self.folds, self.alpha_per_target)
 
     def check(self) -> None:
         """Raise [`InputError`] if a value is impossible."""
         super().check()
         require_count(self, "folds")
         require_type(self, bool, "alpha_per_target")
-        require_numbers("alphas", self.alphas)
         check_search(self.search)
 
 
@@ -99,13 +98,3 @@ class LinearClosedFormEncoder(ClosedFormEncoder):
         self.linear.weight.copy_(fit.weight.T)
         self.linear.bias.copy_(fit.bias)
         return fit.facts
-
-
-def require_numbers(name: str, value: Any) -> None:
-    """Raise [`InputError`] unless the value of a setting is `None` or a list of numbers above zero, ascending."""
-    if value is None:
-        return
-    right = isinstance(value, (list, tuple)) and len(value) > 0
-    right = right and all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in value)
-    if not right or not all(0 < each < float("inf") for each in value) or sorted(set(value)) != list(value):
-        raise InputError(f"{name} is {value!r}: it must be a list of numbers above zero, in ascending order.")

@@ -112,13 +112,17 @@ def check_problem(
 
 def check_search(search: PenaltySearch) -> None:
     """Raise [`InputError`] if nothing can be chosen from."""
-    alphas = search.alphas
-    if not alphas or not all(np.isfinite(alpha) and alpha > 0 for alpha in alphas):
-        raise InputError(f"alphas is {list(alphas)}: it must be a list of numbers above zero.")
-    if sorted(set(alphas)) != list(alphas):
-        raise InputError(f"alphas is {list(alphas)}: name each once, in ascending order.")
+    require_numbers("alphas", search.alphas)
     if search.folds < 2:
         raise InputError(f"folds is {search.folds}: it must be at least 2.")
+
+
+def require_numbers(name: str, value: Any) -> None:
+    """Raise [`InputError`] unless the value of a setting is a list of numbers above zero, ascending."""
+    right = isinstance(value, (list, tuple)) and len(value) > 0
+    right = right and all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in value)
+    if not right or not all(0 < each < float("inf") for each in value) or sorted(set(value)) != list(value):
+        raise InputError(f"{name} is {value!r}: it must be a list of numbers above zero, in ascending order.")
 
 
 def precision(equations: int) -> torch.dtype:

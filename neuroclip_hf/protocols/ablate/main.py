@@ -1,7 +1,6 @@
 """From a recipe and what is varied to a table of all variations."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,9 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.files import write_json
 from neuroclip_hf.metrics.significance import compare_paired
 from neuroclip_hf.protocols.ablate.variations import Variation, variations
-from neuroclip_hf.protocols.reproduce.claims import at_work
-from neuroclip_hf.protocols.reproduce.engine import Engine, check_engine, make_runs
-from neuroclip_hf.protocols.reproduce.main import (
-    flags_of_subjects,
-    refuse_failures,
-    with_finished_runs,
-)
-from neuroclip_hf.protocols.reproduce.plan import Plan, make_plan, open_folder
+from neuroclip_hf.protocols.reproduce.engine import Engine
+from neuroclip_hf.protocols.reproduce.main import finish_runs
+from neuroclip_hf.protocols.reproduce.plan import Plan, make_plan
 from neuroclip_hf.protocols.reproduce.summary import (
     BY_VALIDATION,
     FIXED_EPOCH,
@@ -28,7 +22,6 @@ from neuroclip_hf.protocols.reproduce.summary import (
 )
 from neuroclip_hf.protocols.reproduce.work import Work
 from neuroclip_hf.run_files import IMAGE_FEATURES_FOLDER, REPORT_FILE, REPORT_SCHEMA, VARIATIONS
-from neuroclip_hf.training.processes import this_process
 from neuroclip_hf.training.settings import Recipe
 
 KIND = "ablation"
@@ -113,25 +106,15 @@ def ablate(
         InputError: if it cannot be run so.
         FloatingPointError: if the numbers of some runs were lost; the other runs are finished first.
     """
-    folder, engine, process = Path(out), engine or Engine(), this_process()
+    folder = Path(out)
     varied, missing = variations(over, recipe, store, subjects)
     works = _works(varied, [make_plan(one.apply(recipe), store, protocol, seeds, subjects) for one in varied], folder)
-    trained = list({work.folder: work for work in works}.values())
-    check_engine(engine)
-    if process.is_main_process:
-        open_folder(folder, {"over": over, **works[0].plan.identity()}, overwrite)
-        for work in trained:
-            open_folder(work.folder, work.plan.identity())
-            work.forget_failures()
-    process.wait_for_everyone()
-    with at_work(folder) if process.is_main_process else nullcontext():
-        make_runs(trained, store.path, folder, engine)
-    if not process.is_main_process:
+    identity = {"over": over, **works[0].plan.identity()}
+    finished = finish_runs(works, store, folder, identity, engine or Engine(), overwrite)
+    if finished is None:
         return None
-    refuse_failures(trained)
-    works, left_out = with_finished_runs(works, store)
-    flags = [*missing, *left_out, *flags_of_subjects(store, works[0].plan.subjects)]
-    report = _summarise(recipe, over, varied, works, folder, flags)
+    works, flags = finished
+    report = _summarise(recipe, over, varied, works, folder, [*missing, *flags])
     write_json(folder / REPORT_FILE, report.to_dict())
     return report
 

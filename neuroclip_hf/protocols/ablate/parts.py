@@ -7,7 +7,6 @@ from typing import Any
 from neuroclip_hf.adapters.neuro_prompt.config import NeuroPromptConfig
 from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brainclip import BrainCLIPConfig
-from neuroclip_hf.models.brainclip.clip_space import ClipSpaceModel
 from neuroclip_hf.models.neuroclip import NeuroCLIPConfig
 from neuroclip_hf.models.registry import ENCODERS
 from neuroclip_hf.training.settings import Recipe
@@ -97,8 +96,8 @@ def refused(recipe: Recipe) -> str | None:
 def changes_for_encoder(recipe: Recipe, name: str) -> tuple[Overrides, str | None]:
     """What puts another encoder with its own defaults into a recipe, and why that cannot be; None where it can.
 
-    Encoders that are solved for have no use for mixed trials, soft targets or a squared distance, which are then off
-    (ours); nor does a recipe for solving say how to train.
+    What encoders that are solved for have no use for, such as mixed trials, is then off (ours); nor does a recipe for
+    solving say how to train.
     """
     model = recipe.model
     solved, solves = ENCODERS[name][1].closed_form, ENCODERS[model.encoder.partition(":")[0]][1].closed_form
@@ -107,9 +106,9 @@ def changes_for_encoder(recipe: Recipe, name: str) -> tuple[Overrides, str | Non
         return changes, None
     if solves:
         return changes, f"it is trained by gradients, and {recipe.name} says how to solve for {model.encoder}."
-    if not issubclass(find_kind(model.kind).model_class, ClipSpaceModel):
+    unused = find_kind(model.kind).model_class.unused_when_solved
+    if unused is None:
         return changes, f"it is solved for, and {model.kind} trains what its pictures become."
     if model.prompt is not None or model.lora is not None:
         return changes, "it is solved for, and the recipe trains prompts or LoRA."
-    off = {"mixco": 0.0, "soft_targets": 0.0, "mse_weight": 0.0, "brain_projection": "none"}
-    return {**changes, **off}, None
+    return {**changes, **unused}, None

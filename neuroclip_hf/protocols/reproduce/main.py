@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.store import TrialStore
@@ -56,23 +57,53 @@ def reproduce(
         InputError: if it cannot be run so.
         FloatingPointError: if the numbers of some runs were lost; the other runs are finished first.
     """
-    folder, engine, process = Path(out), engine or Engine(), this_process()
-    plan = make_plan(recipe, store, protocol, seeds, subjects)
-    check_engine(engine)
-    work = Work(plan, folder, folder / IMAGE_FEATURES_FOLDER)
-    if process.is_main_process:
-        open_folder(folder, plan.identity(), overwrite)
-        work.forget_failures()
-    process.wait_for_everyone()
-    with at_work(folder) if process.is_main_process else nullcontext():
-        make_runs([work], store.path, folder, engine)
-    if not process.is_main_process:
+    folder = Path(out)
+    work = Work(make_plan(recipe, store, protocol, seeds, subjects), folder, folder / IMAGE_FEATURES_FOLDER)
+    finished = finish_runs([work], store, folder, work.plan.identity(), engine or Engine(), overwrite)
+    if finished is None:
         return None
-    refuse_failures([work])
-    [whole], left_out = with_finished_runs([work], store)
-    report = summarise(whole.plan, folder, [*left_out, *flags_of_subjects(store, whole.plan.subjects)])
+    [whole], flags = finished
+    report = summarise(whole.plan, folder, flags)
     write_json(folder / REPORT_FILE, report.to_dict())
     return report
+
+
+def finish_runs(
+    works: Sequence[Work], store: TrialStore, folder: Path, identity: dict[str, Any], engine: Engine, overwrite: bool
+) -> tuple[list[Work], list[str]] | None:
+    """Make all runs that are left of one or several reproductions; those that share a folder are made once.
+
+    Args:
+        works (sequence of `Work`): alike but for the recipe.
+        store (`TrialStore`): holds the trials.
+        folder (`Path`): of the whole, in or below which that of each work lies.
+        identity (`dict`): of the whole, see [`open_folder`].
+        engine (`Engine`): who works.
+        overwrite (`bool`): remove what was made earlier first.
+
+    Returns:
+        The works with the runs of earlier calls, see [`with_finished_runs`], and what a reader must know of them;
+        `None` on the ranks of a distributed training that write no report.
+
+    Raises:
+        InputError: if they cannot be made so.
+        FloatingPointError: if the numbers of some runs were lost; the other runs are finished first.
+    """
+    process, distinct = this_process(), list({work.folder: work for work in works}.values())
+    check_engine(engine)
+    if process.is_main_process:
+        open_folder(folder, identity, overwrite)
+        for work in distinct:
+            open_folder(work.folder, work.plan.identity())
+            work.forget_failures()
+    process.wait_for_everyone()
+    with at_work(folder) if process.is_main_process else nullcontext():
+        make_runs(distinct, store.path, folder, engine)
+    if not process.is_main_process:
+        return None
+    refuse_failures(distinct)
+    found, left_out = with_finished_runs(works, store)
+    return found, [*left_out, *flags_of_subjects(store, found[0].plan.subjects)]
 
 
 def flags_of_subjects(store: TrialStore, subjects: Sequence[str]) -> list[str]:

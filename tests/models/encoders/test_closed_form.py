@@ -82,6 +82,7 @@ def test_other_sizes_are_refused(name):
     [
         ("ridge", {"alphas": []}, r"alphas is \[\]"),
         ("ridge", {"alphas": [2.0, 1.0]}, "ascending"),
+        ("ridge", {"alphas": [True]}, r"alphas is \[True\]"),
         ("ridge", {"folds": 1}, "folds is 1"),
         ("kernel_ridge", {"kernel": "cosine"}, "kernel is 'cosine'"),
         ("kernel_ridge", {"gammas": [0.0]}, "gammas is"),

@@ -245,9 +245,10 @@ def test_what_cannot_be_fitted_is_named(change, named):
 @pytest.mark.parametrize(
     ("search", "named"),
     [
-        (PenaltySearch(alphas=()), r"alphas is \[\]"),
+        (PenaltySearch(alphas=()), r"alphas is \(\)"),
         (PenaltySearch(alphas=(1.0, 0.1)), "ascending"),
         (PenaltySearch(alphas=(0.0, 1.0)), "above zero"),
+        (PenaltySearch(alphas=(1.0, float("inf"))), "above zero"),
         (PenaltySearch(folds=1), "folds is 1"),
     ],
 )

@@ -1,7 +1,8 @@
 """Settings of kernel ridge regression."""
 
 from neuroclip_hf.models.configuration import require_choice, require_count, require_number
-from neuroclip_hf.models.encoders.closed_form import ClosedFormConfig, require_numbers
+from neuroclip_hf.models.encoders.closed_form import ClosedFormConfig
+from neuroclip_hf.models.encoders.ridge_search import require_numbers
 
 KERNELS = ("linear", "polynomial", "rbf")
 GAMMAS = (0.1, 0.316, 1.0, 3.16)
@@ -34,6 +35,7 @@ class KernelRidgeConfig(ClosedFormConfig):
         super().check()
         require_choice(self, "kernel", KERNELS)
         require_count(self, "degree", "num_trials")
-        require_numbers("gammas", self.gammas)
+        if self.gammas is not None:
+            require_numbers("gammas", self.gammas)
         if self.gamma is not None:
             require_number(self, "gamma", 0, 1e9, open_low=True)
