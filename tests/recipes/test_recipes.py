@@ -44,7 +44,8 @@ def trained_on(store, array_store):
         if name not in PATTERNS:
             return store
         brain = np.random.default_rng(0).standard_normal((50, 9))
-        return array_store(brain=brain, channel_names=None, sampling_rate=None, unit=None)
+        regions = {"rois": np.array(["V1", "V2"]), "roi_masks": np.arange(9) // 5 == np.arange(2)[:, None]}
+        return array_store(brain=brain, channel_names=None, sampling_rate=None, unit=None, **regions)
 
     return choose
 
