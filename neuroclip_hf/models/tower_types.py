@@ -88,6 +88,8 @@ def as_vision_config(given: Any) -> PretrainedConfig:
     fields = {field.name for field in dataclasses.fields(config_class)}
     try:
         return clean_vision_config(config_class(**{name: settings[name] for name in settings if name in fields}))
+    except ZeroDivisionError:  # transformers looks whether heads divide the width
+        raise InputError("vision_config.num_attention_heads is 0: it must be at least 1.") from None
     except (StrictDataclassError, TypeError, ValueError) as error:
         raise InputError(f"vision_config cannot be used: {error}") from error
 

@@ -128,6 +128,7 @@ def test_misspelt_names_are_refused(make_config, settings, named):
         ({"vision_config": {"image_size": 4, "patch_size": 8}}, "patch_size is 8"),
         ({"vision_config": {"num_hidden_layers": 0}}, "num_hidden_layers is 0"),
         ({"vision_config": {"patch_size": 0}}, "patch_size is 0"),
+        ({"vision_config": {"num_attention_heads": 0}}, r"vision_config\.num_attention_heads is 0: it must be"),
         ({"vision_config": {"num_channels": 0}}, r"vision_config\.num_channels is 0: it must be at least 1"),
         ({"vision_config": {"intermediate_size": 0}}, r"vision_config\.intermediate_size is 0"),
         ({"vision_config": {"model_type": "dinov2", "mlp_ratio": 0}}, r"vision_config\.mlp_ratio is 0"),
