@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuroclip_hf.data.builders.trial_store import TrialStoreBuilder, TrialStoreConfig
+from neuroclip_hf.data.builders.subject import SubjectBuilder
+from neuroclip_hf.data.builders.trial_store import TrialStoreConfig
 from neuroclip_hf.data.god import FACTS
-from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.sources.god import find_subjects, prepare_god
-from neuroclip_hf.data.subject_names import subject_number
-from neuroclip_hf.errors import InputError
 
 
 @dataclass
@@ -42,7 +40,7 @@ class GenericObjectDecodingConfig(TrialStoreConfig):
         }
 
 
-class GenericObjectDecoding(TrialStoreBuilder):
+class GenericObjectDecoding(SubjectBuilder):
     """Builds one subject of Generic Object Decoding, or the pictures.
 
     From the dataset's own files a trial store of the subject is prepared first (see [`TrialStoreBuilder`]). The
@@ -54,22 +52,12 @@ class GenericObjectDecoding(TrialStoreBuilder):
     """
 
     BUILDER_CONFIG_CLASS = GenericObjectDecodingConfig
+    DATASET, SUBJECTS = "god", FACTS.subjects
 
-    def store_name(self, source: Path) -> str:
-        """See [`TrialStoreBuilder`]; a store holds one subject."""
-        return f"god-sub-{self._subject(source):02d}"
+    def first_subject(self, source: Path) -> int:
+        """See [`SubjectBuilder`]."""
+        return min(find_subjects(source, self.config.rois))
 
     def prepare_store(self, source: Path, out: Path, settings: dict[str, Any]) -> None:
         """See [`TrialStoreBuilder`]."""
-        prepare_god(source, out, subjects=(self._subject(source),), **settings)
-
-    def _subject(self, source: Path) -> int:
-        if self.config.name == layout.PICTURES_CONFIG:
-            return min(find_subjects(source, self.config.rois))
-        found = subject_number(self.config.name)
-        if found is None:
-            raise InputError(
-                f"config_name is {self.config.name!r}: name a subject (sub-01 to sub-{FACTS.subjects:02d}) or "
-                f"{layout.PICTURES_CONFIG}."
-            )
-        return found
+        prepare_god(source, out, subjects=(self.subject(source),), **settings)

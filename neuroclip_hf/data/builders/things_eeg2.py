@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuroclip_hf.data.builders.trial_store import TrialStoreBuilder, TrialStoreConfig
+from neuroclip_hf.data.builders.subject import SubjectBuilder
+from neuroclip_hf.data.builders.trial_store import TrialStoreConfig
 from neuroclip_hf.data.epochs import EpochSettings
-from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.sources.layouts import recognise
 from neuroclip_hf.data.sources.things_eeg2 import prepare_things_eeg2
-from neuroclip_hf.data.subject_names import subject_number
 from neuroclip_hf.data.things_eeg2 import FACTS
-from neuroclip_hf.errors import InputError
 
 
 @dataclass
@@ -36,7 +34,7 @@ class ThingsEEG2Config(TrialStoreConfig):
         return {"channels": tuple(self.channels), "epochs": self.epochs, "whitening": self.whitening}
 
 
-class ThingsEEG2(TrialStoreBuilder):
+class ThingsEEG2(SubjectBuilder):
     """Builds one subject of THINGS-EEG2, or its pictures.
 
     From the dataset's own files a trial store of the subject is prepared first (see [`TrialStoreBuilder`]). It holds
@@ -50,22 +48,12 @@ class ThingsEEG2(TrialStoreBuilder):
     """
 
     BUILDER_CONFIG_CLASS = ThingsEEG2Config
+    DATASET, SUBJECTS = "things_eeg2", FACTS.subjects
 
-    def store_name(self, source: Path) -> str:
-        """See [`TrialStoreBuilder`]; a store holds one subject."""
-        return f"things_eeg2-sub-{self._subject(source):02d}"
+    def first_subject(self, source: Path) -> int:
+        """See [`SubjectBuilder`]."""
+        return min(recognise(source).files(source))
 
     def prepare_store(self, source: Path, out: Path, settings: dict[str, Any]) -> None:
         """See [`TrialStoreBuilder`]."""
-        prepare_things_eeg2(source, out, subjects=(self._subject(source),), **settings)
-
-    def _subject(self, source: Path) -> int:
-        if self.config.name == layout.PICTURES_CONFIG:
-            return min(recognise(source).files(source))
-        found = subject_number(self.config.name)
-        if found is None:
-            raise InputError(
-                f"config_name is {self.config.name!r}: name a subject (sub-01 to sub-{FACTS.subjects:02d}) or "
-                f"{layout.PICTURES_CONFIG}."
-            )
-        return found
+        prepare_things_eeg2(source, out, subjects=(self.subject(source),), **settings)
