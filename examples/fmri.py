@@ -7,8 +7,8 @@
 `figures`: which of ten figures was shown, from primary visual cortex, and figures that no training trial showed.
 `objects`: the category of photographs held out, from inferior-temporal cortex, and photographs of categories held out,
 by what they show and by what their captions say. `haxby`: which of eight categories, one run held out at a time.
-`simulated`: pictures and texts together against either alone and against ridge, and mapping networks against each other,
-on simulated Generic Object Decoding; see `fmri_simulated.py`.
+`simulated`: pictures and texts together against either alone and against ridge, and mapping networks side by side, on
+simulated Generic Object Decoding; see `fmri_simulated.py`.
 
 In the recorded parts every penalty is chosen by cross-validation inside the training trials of its fold, `control` is
 the mean of the same analyses with what was shown shuffled, `p` the part of them (the true one counted) that find as
