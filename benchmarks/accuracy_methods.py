@@ -56,20 +56,20 @@ _SMALL: Settings = {"encoder_settings": {"hidden_size": 512, "dropout": 0.5}, "p
 _UNPROMPTED: Settings = {"prompt": None, "softening": 0.0}
 
 METHODS: tuple[Method, ...] = (
-    Method(OURS, OURS, {**_SMALL, "epochs": 12}, _DECAYS, chosen=1),
-    Method("eegproject (frozen)", OURS, {**_SMALL, **_UNPROMPTED, "epochs": 12}, _DECAYS, chosen=1),
+    Method(OURS, OURS, {"epochs": 12}, _DECAYS, chosen=1),
+    Method("eegproject (frozen)", OURS, {**_UNPROMPTED, "epochs": 12}, _DECAYS, chosen=1),
     Method(
-        "eegproject (frozen, decay 0.05)",
+        "eegproject (frozen, linear)",
         OURS,
-        {**_SMALL, **_UNPROMPTED, "epochs": 12},
-        tuple(reversed(_DECAYS)),
+        {**_UNPROMPTED, "epochs": 12, "image_projection": "linear"},
+        _DECAYS,
         chosen=1,
     ),
     Method(
-        "eegproject (frozen, mlp)",
+        "eegproject (frozen, decay 0.05)",
         OURS,
-        {**_SMALL, **_UNPROMPTED, "epochs": 12, "image_projection": "mlp"},
-        _DECAYS,
+        {**_UNPROMPTED, "epochs": 12},
+        tuple(reversed(_DECAYS)),
         chosen=1,
     ),
     Method("ubp", "ubp", {"epochs": 12}, _DECAYS, chosen=1),

@@ -1,15 +1,18 @@
-"""What linear and kernel decoders find in three files of recorded fMRI, with intervals and shuffled controls.
+"""What decoders find in three files of recorded fMRI, with intervals and shuffled controls, and in simulated fMRI.
 
     python examples/fmri.py --data FOLDER
     python examples/fmri.py --data FOLDER --only figures
+    python examples/fmri.py --only simulated
 
 `figures`: which of ten figures was shown, from primary visual cortex, and figures that no training trial showed.
 `objects`: the category of photographs held out, from inferior-temporal cortex, and photographs of categories held out,
 by what they show and by what their captions say. `haxby`: which of eight categories, one run held out at a time.
+`simulated`: pictures and texts together against either alone and against ridge, and mapping networks side by side, on
+simulated Generic Object Decoding; see `fmri_simulated.py`.
 
-Every penalty is chosen by cross-validation inside the training trials of its fold. `control` is the mean of the same
-analyses with what was shown shuffled, `p` the part of them (the true one counted) that find as much. Intervals are of
-95 %, from resampling what `over` names. The last line on stdout is JSON.
+In the recorded parts every penalty is chosen by cross-validation inside the training trials of its fold, `control` is
+the mean of the same analyses with what was shown shuffled, `p` the part of them (the true one counted) that find as
+much. Intervals are of 95 %, from resampling what `over` names. The last line on stdout is JSON.
 """
 
 import argparse
@@ -26,6 +29,7 @@ import numpy as np
 import torch
 from fmri_data import Trials, caption_features, picture_features, read_figures, read_haxby, read_objects
 from fmri_decoding import MODELS, Rule, as_they_are, averaged, decode_classes, hits, identify, nearest_mean
+from fmri_simulated import compare, compared_table
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
@@ -34,6 +38,7 @@ from neuroclip_hf.logging import progress, set_verbosity
 from neuroclip_hf.metrics.significance import bootstrap_interval
 
 FOLDS, SEED = 10, 0
+SIMULATED = "simulated"
 Row = dict[str, Any]
 Shuffles = dict[str, int]
 
@@ -45,11 +50,12 @@ def main() -> int:
     torch.set_num_threads(1)  # thousands of small systems, between which threads would only wait for each other
     parts: dict[str, Callable[[Path, Shuffles], list[Row]]] = {"figures": figures, "objects": objects, "haxby": haxby}
     shuffles = {"labels": arguments.permutations, "volumes": arguments.volumes, "pictures": arguments.shuffled}
-    found, started = {}, time.perf_counter()
+    found: dict[str, Any] = {}
+    started = time.perf_counter()
     try:
-        for name in arguments.only or parts:
-            found[name] = parts[name](arguments.data, shuffles)
-            print(_table(name, found[name]), flush=True)
+        for name in arguments.only or [*parts, SIMULATED]:
+            found[name] = compare(arguments.seeds) if name == SIMULATED else parts[name](arguments.data, shuffles)
+            print(compared_table(found[name]) if name == SIMULATED else _table(name, found[name]), flush=True)
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
@@ -223,12 +229,17 @@ def _arguments() -> argparse.Namespace:
     real_data = os.environ.get("NEUROCLIP_REAL_DATA")
     default = Path(real_data) / "fmri" if real_data else None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=default, required=not real_data, help="folder of the three files")
-    parser.add_argument("--only", action="append", choices=("figures", "objects", "haxby"), help="a part; repeatable")
+    parser.add_argument("--data", type=Path, default=default, help="folder of the three files")
+    choices = ("figures", "objects", "haxby", SIMULATED)
+    parser.add_argument("--only", action="append", choices=choices, help="a part; repeatable")
     parser.add_argument("--permutations", type=int, default=999, help="shuffles of figures' and categories' labels")
     parser.add_argument("--volumes", type=int, default=99, help="shuffles of the labels of volumes")
     parser.add_argument("--shuffled", type=int, default=20, help="shuffles of pictures and captions")
-    return parser.parse_args()
+    parser.add_argument("--seeds", type=int, default=3, help="trainings a row of the simulated part")
+    arguments = parser.parse_args()
+    if arguments.data is None and arguments.only != [SIMULATED]:
+        parser.error("the recorded parts need --data, or NEUROCLIP_REAL_DATA.")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -117,7 +117,8 @@ def test_runs_are_scaled_by_themselves_and_hold_eight_categories(example, fmri):
 @pytest.mark.slow
 def test_the_example_ends_with_one_json_line(example, fmri, monkeypatch, capsys):
     shuffles = ["--permutations", "99", "--volumes", "2", "--shuffled", "1"]
-    monkeypatch.setattr(sys, "argv", ["fmri.py", "--data", str(fmri), *shuffles])
+    parts = [word for name in ("figures", "objects", "haxby") for word in ("--only", name)]
+    monkeypatch.setattr(sys, "argv", ["fmri.py", "--data", str(fmri), *parts, *shuffles])
     assert example.main() == 0
     printed = capsys.readouterr().out
     found = json.loads(printed.splitlines()[-1])
@@ -127,6 +128,51 @@ def test_the_example_ends_with_one_json_line(example, fmri, monkeypatch, capsys)
         assert row["value"] > 0.5
         assert row["p"] == 0.01
     assert found["haxby"][1]["value"] >= 0.7
+
+
+@pytest.fixture(scope="module")
+def compared(project):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(project / "examples"))
+        import fmri_simulated as simulated
+
+    sizes = {"concepts": 40, "test_concepts": 8, "images_per_concept": 5, "test_repeats": 4, "voxels": 200}
+    settings = {"subjects": (1, 2), "seed": 3, "imagery_repeats": 0, "snr": 2.0, **sizes}
+    patch = pytest.MonkeyPatch()
+    patch.setattr(simulated, "ROWS", {name: simulated.ROWS[name] for name in (simulated.FIRST, "linear", "ridge")})
+    patch.setattr(simulated, "PAIRS", [(simulated.FIRST, "linear"), ("linear", "ridge")])
+    found = simulated.compare(2, settings, {"epochs": 6})
+    patch.undo()
+    return simulated, found
+
+
+def test_rows_are_compared_on_simulated_recordings(compared):
+    simulated, found = compared
+    assert {one["task"] for one in found["values"]} == {
+        f"{what}, {how}" for what in ("pictures", "texts") for how in ("single trials", "all trials")
+    }
+    values = {(one["task"], one["row"]): one for one in found["values"]}
+    best = values["pictures, all trials", "ridge"]
+    assert best["chance"] == pytest.approx(1 / 8, abs=1e-4)
+    assert best["value"] > 2 * best["chance"]
+    assert best["p"] < 0.01
+    assert best["low"] <= best["value"] <= best["high"]
+    for one in found["differences"]:
+        first, second = (values[one["task"], name]["value"] for name in one["rows"])
+        assert one["difference"] == pytest.approx(first - second, abs=1.1e-4)
+        assert one["low"] <= one["difference"] <= one["high"]
+    table = simulated.compared_table(found)
+    assert "linear - ridge" in table
+    assert f"{best['value']:.3f}" in table
+
+
+def test_the_settings_of_the_comparison_are_the_datasets_own(compared):
+    from neuroclip_hf.data.simulation.god_settings import GodSettings
+
+    simulated, _ = compared
+    settings = GodSettings(**simulated.SETTINGS)
+    assert (settings.concepts, settings.images_per_concept, settings.test_concepts) == (150, 8, 50)
+    assert settings.seed != GodSettings().seed
 
 
 def test_a_folder_without_the_files_is_named(example, tmp_path, monkeypatch, capsys):

@@ -24,6 +24,7 @@ LOCAL, SLURM = "local", "slurm"
 ENGINES = (LOCAL, SLURM)
 _JOBS = "jobs"
 _MARGIN = 1.2  # of the memory that a run took, for the next one (ours)
+_MINUTES = {LOCAL: 366 * 24 * 60, SLURM: 24 * 60}  # submitit's own limits of 2 and 5 minutes would end most trainings
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Engine:
             first run has shown how much memory a run takes, as far as that much is free.
         parameters (`dict`): of a job, as submitit's `update_parameters` names them: `slurm_partition`, `timeout_min`,
             `gpus_per_node`, `tasks_per_node`, `nodes`, `cpus_per_task`, `mem_gb`, ... With several tasks a job, these
-            are the ranks of one training.
+            are the ranks of one training. A Slurm job may take 24 hours unless `timeout_min` says otherwise (ours).
 
     Raises:
         InputError: for another engine, a number below 1, or parameters where no job is submitted.
@@ -165,7 +166,9 @@ def _executor(folder: Path, engine: Engine) -> Any:
         ) from None
     try:
         executor = submitit.AutoExecutor(folder / _JOBS, cluster=engine.name)
-        executor.update_parameters(name="neuroclip", **engine.parameters)
+        asked = any(name.endswith(("timeout_min", "_time")) for name in engine.parameters)
+        limit = {} if asked else {"timeout_min": _MINUTES[engine.name]}
+        executor.update_parameters(name="neuroclip", **limit, **engine.parameters)
     except (RuntimeError, ValueError, NameError, TypeError, AssertionError) as error:
         raise InputError(f"--engine {engine.name} cannot be used so: {error}") from None
     return executor

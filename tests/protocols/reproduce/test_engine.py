@@ -45,6 +45,23 @@ def test_a_parameter_that_submitit_does_not_know_is_refused(make_work, store):
         make_runs([work], store.path, work.folder, Engine(processes=2, parameters={"gpu_count": 1}))
 
 
+@pytest.mark.parametrize(
+    ("parameters", "minutes"),
+    [({}, 366 * 24 * 60), ({"timeout_min": 90}, 90)],
+)
+def test_a_local_process_may_train_for_longer_than_minutes(parameters, minutes, tmp_path):
+    pytest.importorskip("submitit")
+    executor = engines._executor(tmp_path, Engine(processes=2, parameters=parameters))
+    assert executor._executor.parameters["timeout_min"] == minutes
+
+
+@pytest.mark.parametrize(("parameters", "minutes"), [({}, 24 * 60), ({"slurm_time": 90}, 90)])
+def test_a_job_of_a_cluster_has_a_day(parameters, minutes, tmp_path, cluster):
+    pytest.importorskip("submitit")
+    executor = engines._executor(tmp_path, Engine("slurm", parameters=parameters))
+    assert executor._executor.parameters["time"] == minutes
+
+
 def test_another_local_process_waits_for_memory(make_work, monkeypatch):
     work, engine, one = make_work(), Engine(processes=2), [SimpleNamespace()]
     free = SimpleNamespace(available=1000)
