@@ -82,7 +82,7 @@ def retrieve(
     """
     if top_k < 1:
         raise InputError(f"top_k is {top_k}: at least one picture must be asked for.")
-    names, trials = trials_of_recording(recording, processor.feature_extractor)
+    names, trials, _ = trials_of_recording(recording, processor.feature_extractor)
     unknown = [name for name in dict.fromkeys(names) if gallery.find(name) is None]
     if unknown:
         get_logger().warning(

@@ -64,7 +64,7 @@ def test_channels_in_another_order_change_nothing(trained, recording, gallery):
 
 def test_missing_channels_are_named(trained, recording, gallery):
     fewer = recording.raw.copy().load_data().drop_channels(["O1"])
-    with pytest.raises(InputError, match=r"lacks the channels O1 of the checkpoint.*rename"):
+    with pytest.raises(InputError, match=r"checkpoint's channels O1 are missing.*rename"):
         retrieve(trained.model, trained.processor, with_raw(recording, fewer), gallery)
 
 
