@@ -122,5 +122,5 @@ def finish_epochs(
             finished[first : first + TOGETHER] = finish_by_mne(some, settings, span)
         else:
             levels = some[..., 0].copy()
-            resampling.apply(some - levels[..., None], levels, finished[first : first + TOGETHER])
+            resampling.apply(list(some - levels[..., None]), levels, finished[first : first + TOGETHER])
     return finished

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.finishing import covers, finish_epochs
-from neuroclip_hf.data.recordings import FLAT, NOT_FINITE
+from neuroclip_hf.data.recordings import FLAT, MARKED_BAD, NOT_FINITE
 from neuroclip_hf.data.units import TESLAS, VOLTS, factor
 from neuroclip_hf.data.whitening import whiten
 from neuroclip_hf.errors import InputError
@@ -35,6 +35,7 @@ class GivenTrials:
             nothing is left to convert or to whiten.
         window_start (`float`, *optional*): seconds from the onset to the first sample; `None` where it is the
             checkpoint's.
+        bad_channels (sequence of `str`): names of channels that were marked bad.
     """
 
     values: NDArray[np.floating]
@@ -42,6 +43,7 @@ class GivenTrials:
     sampling_rate: float | None = None
     unit: str | None = None
     window_start: float | None = None
+    bad_channels: Sequence[str] = ()
 
 
 def bring_into_form(
@@ -154,6 +156,7 @@ def _channels(
         )
     electrodes = dimensions == 2
     unusable = _unusable(values, names) if electrodes and given.unit is not None else {}
+    unusable |= dict.fromkeys(given.bad_channels, MARKED_BAD)
     plan = plan_channels(
         form.channel_names,
         names,
