@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from neuroclip_hf.data.whitening import NoiseCovariance, whiten, whitening_matrix
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.moments import moments_in_time
+from neuroclip_hf.processing.trial_form import OWN, TRAINING, check_spread
 
 if TYPE_CHECKING:
     from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
@@ -17,7 +18,6 @@ FEWEST_TRIALS = 8
 """Trials that mean and scale are measured on at least (ours)."""
 TRIALS_A_CHANNEL = 2
 """Trials that a whitening of one's own takes, for each channel (ours): with fewer, that of the checkpoint is kept."""
-OWN, TRAINING = "own", "training"
 
 
 def calibrated(
@@ -41,10 +41,19 @@ def calibrated(
         "training" or None) and the `subject`.
 
     Raises:
-        InputError: for too few trials, or a channel that never changes.
+        InputError: for too few trials, trials in another unit, or a channel that never changes.
     """
     if len(values) < FEWEST_TRIALS:
         raise InputError(f"{len(values)} trials are too few to calibrate on: give at least {FEWEST_TRIALS}.")
+    spans = np.ptp(values, axis=(0, *range(2, values.ndim)))
+    flat = [name for name, value in zip(form.channel_names, spans, strict=True) if value == 0]
+    if flat:
+        raise InputError(
+            f"{', '.join(flat[:5])}{', ...' if len(flat) > 5 else ''} never change in the {len(values)} trials to "
+            "calibrate on: give more trials, or mend the channels."
+        )
+    known = whiten(values, np.asarray(form.whitening)) if to_whiten else values
+    check_spread(known, form, "The trials to calibrate on")  # a whitening of their own would hide a wrong unit
     found = copy.deepcopy(form)
     whitening = None
     if to_whiten:
@@ -53,16 +62,10 @@ def calibrated(
             found.whitening = _own_whitening(values).tolist()
         values = whiten(values, np.asarray(found.whitening))
     if form.num_timesteps is None:
-        mean, each = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
-        std: Any = each.tolist()
+        mean = values.mean(axis=0, dtype=np.float64)
+        std: Any = values.std(axis=0, dtype=np.float64).tolist()
     else:
-        mean, std, each = moments_in_time(values)
-    flat = [name for name, value in zip(form.channel_names, each, strict=True) if not value > 0]
-    if flat:
-        raise InputError(
-            f"{', '.join(flat[:5])}{', ...' if len(flat) > 5 else ''} never change in the {len(values)} trials to "
-            "calibrate on: give more trials, or mend the channels."
-        )
+        mean, std, _ = moments_in_time(values)
     found.mean, found.std = mean.tolist(), std
     found.calibration = {"trials": len(values), "whitening": whitening, "subject": subject or None}
     found.check()

@@ -14,7 +14,7 @@ from neuroclip_hf.data.whitening import whiten
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.channel_plan import ChannelPlan, plan_channels
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
-from neuroclip_hf.processing.trial_form import check_spread
+from neuroclip_hf.processing.trial_form import check_spread, whitening_note
 
 
 def trials_of_recording(
@@ -33,7 +33,7 @@ def trials_of_recording(
 
     Returns:
         Names of the events whose epochs were kept, the epochs `(kept, channels, samples)` in the checkpoint's unit and
-        channel order, and what was done to the channels, in words.
+        channel order, and what was done beside cutting, in words.
 
     Raises:
         InputError: if channels, unit or rate do not fit, a channel cannot be used, or no epoch survives.
@@ -58,10 +58,14 @@ def trials_of_recording(
         parts.append((mended if matrix is None else whiten(mended, matrix)).astype(np.float32 if whitened else float))
     if not parts:
         raise InputError(f"{path}: no epoch survived rejection and the recording's ends: nothing can be retrieved.")
-    found = np.concatenate(parts)
+    found, notes = np.concatenate(parts), list(plan.notes)
+    if raw.info["sfreq"] != trials.sampling_rate:
+        notes.append(f"resampled from {raw.info['sfreq']:g} to {trials.sampling_rate:g} Hz")
+    if matrix is not None:
+        notes.append(whitening_note(trials))
     if whitened:
         check_spread(found, trials, str(path))
-    return names, found, list(plan.notes)
+    return names, found, notes
 
 
 def _plan(recording: Recording, trials: BrainFeatureExtractor, interpolate: bool) -> ChannelPlan:

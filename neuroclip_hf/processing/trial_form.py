@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.finishing import covers, finish_epochs
 from neuroclip_hf.data.recordings import FLAT, MARKED_BAD, NOT_FINITE
-from neuroclip_hf.data.units import TESLAS, VOLTS, factor
+from neuroclip_hf.data.units import factor
 from neuroclip_hf.data.whitening import whiten
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.processing.channel_plan import plan_channels
@@ -18,9 +18,13 @@ from neuroclip_hf.processing.channel_plan import plan_channels
 if TYPE_CHECKING:
     from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 
+VOLTS_BEGIN = 1e-9
+"""Noise above this is measured in volts, below in tesla (ours): EEG has microvolts, MEG less than a nanotesla."""
 SPREADS = (1e-3, 1e3)
 """How many times the spread of training trials that of others may be (ours): a wrong unit is a thousand or more."""
 WHITENED = "sd"
+OWN, TRAINING = "own", "training"
+"""Whose noise covariance a processor whitens with: that of the trials it was calibrated on, or of the training."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def bring_into_form(
         )
     if whitening is not None and whitened:
         values = whiten(values, whitening)
-        notes.append("whitened with the noise covariance that the checkpoint carries")
+        notes.append(whitening_note(form))
     if given.unit is not None and whitened:
         check_spread(values, form, "The trials")
     return values, notes
@@ -98,17 +102,28 @@ def unit_steps(unit: str | None, form: "BrainFeatureExtractor") -> tuple[float, 
     """
     if unit is None:
         return 1.0, None
-    if form.unit == WHITENED and form.whitening is not None and unit in {**VOLTS, **TESLAS}:
-        return ({**VOLTS, **TESLAS})[unit], np.asarray(form.whitening)
     scale = factor(unit, form.unit)
-    if scale is None:
-        why = (
-            "reads whitened trials (sd) and carries no noise covariance to whiten others with"
-            if form.unit == WHITENED
-            else f"reads {form.unit}"
+    if scale is not None:
+        return scale, None
+    if form.unit != WHITENED:
+        raise InputError(f"unit is {unit}, and the checkpoint reads {form.unit}: give trials in {form.unit}.")
+    if form.whitening is None:
+        raise InputError(
+            f"unit is {unit}, and the checkpoint reads whitened trials (sd) and carries no noise covariance to whiten "
+            "others with: give trials in sd."
         )
-        raise InputError(f"unit is {unit}, and the checkpoint {why}: give trials in {form.unit}.")
-    return scale, None
+    whitening = np.asarray(form.whitening)
+    measured = "V" if 1 / np.median(np.diagonal(whitening)) > VOLTS_BEGIN else "T"
+    scale = factor(unit, measured)
+    if scale is None:
+        raise InputError(f"unit is {unit}, and the checkpoint's recordings were in {measured}: give trials in that.")
+    return scale, whitening
+
+
+def whitening_note(form: "BrainFeatureExtractor") -> str:
+    """What trials were whitened with, in words."""
+    own = form.calibration is not None and form.calibration.get("whitening") == OWN
+    return f"whitened with the noise covariance {'of the calibration' if own else 'of the training sessions'}"
 
 
 def check_spread(values: NDArray[np.floating], form: "BrainFeatureExtractor", whose: str) -> None:
@@ -126,7 +141,7 @@ def check_spread(values: NDArray[np.floating], form: "BrainFeatureExtractor", wh
     if not SPREADS[0] <= spread <= SPREADS[1]:
         raise InputError(
             f"{whose}: the values are {spread:.2g} times as large as those of the training trials: "
-            + ("they hardly change." if spread == 0 else "say the unit that they are in.")
+            + ("they hardly change." if spread == 0 else "say the unit that they are in, or scale them to it.")
         )
 
 
