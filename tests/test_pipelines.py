@@ -142,14 +142,17 @@ def test_batches_and_galleries_embedded_before_change_nothing(find, recording, g
 
 def test_batch_size_is_honoured(find, recording, gallery, monkeypatch):
     sizes = []
+
+    def counting(call):
+        def counted(self, values, *rest):
+            sizes.append(len(values))
+            return call(self, values, *rest)
+
+        return counted
+
     model = type(find.model)
     for name in ("get_brain_features", "get_image_features"):
-        original = getattr(model, name)
-        monkeypatch.setattr(
-            model,
-            name,
-            lambda self, values, *rest, call=original: (sizes.append(len(values)), call(self, values, *rest))[1],
-        )
+        monkeypatch.setattr(model, name, counting(getattr(model, name)))
     find(recording, gallery=gallery, batch_size=4)
     assert sizes == [4, 2, 4, 2]
 

@@ -167,6 +167,10 @@ def _unpack(
 def _from_epochs(
     epochs: mne.BaseEpochs, form: BrainFeatureExtractor, subject: str | None, how: dict[str, Any]
 ) -> TrialsInForm:
+    if not epochs.preload:  # events that are to be dropped still stand in its list
+        epochs = epochs.copy().drop_bad(verbose="ERROR")
+    if not len(epochs.events):
+        raise InputError("No epoch is left (all were dropped): nothing can be retrieved.")
     kinds = dict(zip(epochs.ch_names, epochs.get_channel_types(), strict=True))
     data = [name for name in epochs.ch_names if any(kinds[name] in members for members in MODALITIES.values())]
     matched = match_channels(form.channel_names, data, "The epochs")
@@ -189,8 +193,6 @@ def _from_epochs(
         )
     bads = [name for name in epochs.info["bads"] if name in read]
     values = epochs.get_data(picks=[epochs.ch_names.index(name) for name in read], copy=False)
-    if not len(values):
-        raise InputError("No epoch is left (all were dropped): nothing can be retrieved.")
     given = GivenTrials(values, read, rate, _UNITS[modality], epochs.tmin, bads)
     named = {code: str(name) for name, code in epochs.event_id.items()}
     shown = [named.get(code, str(code)) for code in epochs.events[:, 2]]
@@ -216,7 +218,7 @@ def _from_array(
     if not len(array) or (names is not None and len(names) != len(array)):
         count = "no" if names is None else len(names)
         raise InputError(
-            f"There are {len(array)} trials, with {count} names: give a trial at least, and a name of each."
+            f"There are {len(array)} trials and {count} names: give a trial at least, and a name of each."
         )
     given = GivenTrials(array, **{"unit": form.unit, **said})
     return _in_form(given, form, None if names is None else [str(name) for name in names], subject, how)

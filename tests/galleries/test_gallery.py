@@ -105,7 +105,7 @@ def test_embedded_once_and_in_batches(trained, folder):
 
 
 def test_texts_need_a_space_with_texts(trained, folder):
-    with pytest.raises(InputError, match="gallery is of texts, and a neuroclip run brings .*space of its own"):
+    with pytest.raises(InputError, match=r"gallery is of texts, and a neuroclip run brings .*space of its own"):
         embed_gallery(trained.model, trained.processor, ["cat", "dog"])
     with pytest.raises(InputError, match="templates are for texts"):
         embed_gallery(trained.model, trained.processor, folder, templates=["a {}"])

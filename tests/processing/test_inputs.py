@@ -92,6 +92,19 @@ def test_epochs_however_they_were_cut(raw, form, expected, cut):
     check(read_trials(epochs_of(raw, **cut), form), expected)
 
 
+def test_epochs_that_are_not_loaded_are_dropped_first(raw, form, expected):
+    events, ids = mne.events_from_annotations(raw, verbose="ERROR")
+    marked = raw.copy()
+    marked.annotations.append(events[1, 0] / raw.info["sfreq"], 0.1, "bad moment")
+    lazy, eager = (
+        mne.Epochs(marked, events, ids, -0.2, 0.6, preload=preload, verbose="ERROR") for preload in (False, True)
+    )
+    kept = eager.selection
+    assert 0 < len(kept) < len(expected.names)
+    names = [expected.names[row] for row in kept]
+    check(read_trials(lazy, form), replace(expected, names=names, values=expected.values[kept]))
+
+
 def test_arrays_and_mappings(raw, form, expected):
     arrays = array_of(epochs_of(raw))
     check(read_trials(arrays, form), expected)
