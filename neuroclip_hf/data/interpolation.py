@@ -65,7 +65,7 @@ def _positions() -> dict[str, NDArray[np.float64]]:
 def _matrix(sources: tuple[str, ...], missing: tuple[str, ...]) -> NDArray[np.float64]:
     names = [*sources, *missing]
     facts = _template().get_positions()
-    marks = {name: facts[name] for name in ("nasion", "lpa", "rpa", "coord_frame")}
+    marks = {name: facts[name] for name in ("nasion", "lpa", "rpa")}
     montage = mne.channels.make_dig_montage({name: _positions()[name] for name in names}, **marks)
     impulses = np.eye(len(names), len(sources)).T[..., None]
     epochs = mne.EpochsArray(impulses, mne.create_info(names, 1000.0, "eeg", verbose="ERROR"), verbose="ERROR")
