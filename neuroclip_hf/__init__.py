@@ -2,13 +2,15 @@
 
 The public names below are loaded when they are first used, so that `import neuroclip_hf` is quick and imports no
 torch. The first model or adapter name also registers the models with transformers' Auto classes and NeuroPrompt
-with peft; a program that only loads by Auto class says `import neuroclip_hf` and calls [`register`].
+with peft, as does transformers' `pipelines` once somebody imports it beside this package; a program that only loads by
+Auto class says `import neuroclip_hf` and calls [`register`].
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.import_hook import when_loaded
 
 if TYPE_CHECKING:
     from neuroclip_hf.adapters.neuro_prompt import NeuroPromptConfig, NeuroPromptModel
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from neuroclip_hf.metrics.prediction import retrieval_metrics
     from neuroclip_hf.models.brainclip import BrainCLIPConfig, BrainCLIPModel
     from neuroclip_hf.models.neuroclip import NeuroCLIPConfig, NeuroCLIPModel
+    from neuroclip_hf.pipelines import BrainImageRetrievalPipeline
     from neuroclip_hf.processing.collator import BrainImageCollator
     from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
     from neuroclip_hf.processing.processing_brain import BrainCLIPProcessor, NeuroCLIPProcessor
@@ -30,6 +33,7 @@ __all__ = [
     "BrainCLIPProcessor",
     "BrainFeatureExtractor",
     "BrainImageCollator",
+    "BrainImageRetrievalPipeline",
     "DatasetEpochs",
     "InputError",
     "NeuroCLIPConfig",
@@ -50,6 +54,7 @@ _HOMES = {
     "BrainCLIPProcessor": "neuroclip_hf.processing.processing_brain",
     "BrainFeatureExtractor": "neuroclip_hf.processing.feature_extraction_brain",
     "BrainImageCollator": "neuroclip_hf.processing.collator",
+    "BrainImageRetrievalPipeline": "neuroclip_hf.pipelines",
     "DatasetEpochs": "neuroclip_hf.training.dataset_epochs",
     "NeuroCLIPConfig": "neuroclip_hf.models.neuroclip",
     "NeuroCLIPModel": "neuroclip_hf.models.neuroclip",
@@ -71,6 +76,11 @@ def register() -> None:
     import_module("neuroclip_hf.kinds").register_kinds()
 
 
+def _register_pipeline() -> None:
+    register()
+    import_module("neuroclip_hf.pipelines")
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -84,3 +94,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+when_loaded("transformers.pipelines", _register_pipeline)

@@ -55,6 +55,9 @@ TEXT_FEATURES = "text_features"  # (pictures, width) of the frozen text tower, i
 CONCEPT_INDEX = "concept_index"  # (pictures,) numbers of the concepts that they show
 SUBJECT_INDEX = "subject_index"  # (batch,) place of the subject in the checkpoint's list
 
+# Tiers: what besides the query itself its result was computed from.
+INDUCTIVE, CALIBRATED, TRANSDUCTIVE, MATCHING = "inductive", "calibrated", "transductive", "matching"
+
 # Protocols: what training and test may share (a trial never).
 NEW_CONCEPTS = "new-concepts"  # nothing shared
 NEW_PICTURES = "new-pictures"  # concepts shared

@@ -2,12 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from neuroclip_hf.cli.options import as_list, as_mapping, print_result, table
 from neuroclip_hf.errors import InputError
+
+if TYPE_CHECKING:
+    from neuroclip_hf.data.recordings import Recording
+    from neuroclip_hf.galleries import Retrieval
 
 
 def retrieve(
@@ -21,33 +25,45 @@ def retrieve(
     ),
     events: str | None = typer.Option(None, help="Meaning of events, as in 'Stimulus/S  1=face,Stimulus/S  2=house'."),
     ignore: str | None = typer.Option(None, help="Events to leave out: names or patterns with commas."),
+    interpolate: bool = typer.Option(
+        False, "--interpolate", help="Interpolate electrodes that are missing or cannot be used, as MNE does."
+    ),
+    calibrate: Path | None = typer.Option(
+        None, help="A recording of the same person or session, to fit mean, scale and whitening on; no label is used."
+    ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing sheet."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:
     """Find, for each event of a recording, the pictures that fit best."""
-    from neuroclip_hf.data.recordings import find_recordings, open_recording, rename_events
     from neuroclip_hf.files import refuse_existing
 
     if sheet is not None:
         _check_sheet(sheet)
         refuse_existing(sheet, overwrite)
-    found_files = find_recordings([recording])
-    if len(found_files) > 1:
-        raise InputError(f"{recording} holds {len(found_files)} recordings: name one of them with --recording.")
-    opened = open_recording(found_files[0], as_list(ignore, "--ignore"))
-    opened = rename_events(opened, as_mapping(events, "--events"), as_list(ignore, "--ignore"))
+    opened = _open(recording, "--recording", ignore, events)
+    itself = calibrate is not None and calibrate.exists() and calibrate.samefile(recording)
+    unlabelled = None if calibrate is None or itself else _open(calibrate, "--calibrate", ignore, None)
 
     from neuroclip_hf.checkpoints import load_run
     from neuroclip_hf.galleries import load_gallery, retrieve, write_sheet
 
     pictures = load_gallery(gallery)
     model, processor = load_run(run)
-    found = retrieve(model, processor, opened, pictures, top_k=top_k, single_trials=single_trials)
+    found = retrieve(
+        model,
+        processor,
+        opened,
+        pictures,
+        top_k=top_k,
+        single_trials=single_trials,
+        interpolate=interpolate,
+        calibrate=True if itself else unlabelled,
+    )
     if sheet is not None:
-        write_sheet(found, pictures, sheet)
+        write_sheet(found.queries, pictures, sheet)
     result: dict[str, Any] = {
         "recording": str(recording),
-        "queries": [asdict(one) for one in found],
+        **asdict(found),
         "sheet": None if sheet is None else str(sheet),
     }
     rows = [
@@ -59,12 +75,33 @@ def retrieve(
             f"{match.score:.3f}",
             "right" if match.right else "",
         )
-        for one in found
+        for one in found.queries
         for place, match in enumerate(one.matches, start=1)
     ]
     print_result(result, as_json, table(("event", "trials", "rank", "picture", "cosine", ""), rows))
+    if not as_json:
+        for note in _said(found):
+            typer.echo(note)
     if sheet is not None and not as_json:
         typer.echo(f"Sheet: {sheet}")
+
+
+def _open(path: Path, option: str, ignore: str | None, events: str | None) -> "Recording":
+    from neuroclip_hf.data.recordings import find_recordings, open_recording, rename_events
+
+    found = find_recordings([path])
+    if len(found) > 1:
+        raise InputError(f"{path} holds {len(found)} recordings: name one of them with {option}.")
+    left_out = as_list(ignore, "--ignore")
+    return rename_events(open_recording(found[0], left_out), as_mapping(events, "--events"), left_out)
+
+
+def _said(found: "Retrieval") -> list[str]:
+    """What was done to the recording, and to the processor."""
+    said = [f"{note[0].upper()}{note[1:]}." for note in found.notes]
+    if found.calibration is not None:
+        said.append(f"Calibrated on {found.calibration['trials']} unlabelled trials: {found.tier}.")
+    return said
 
 
 def _check_sheet(sheet: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import mne
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from neuroclip_hf.data._threads import map_blocks
 from neuroclip_hf.data.epochs import EpochSettings, modality_of
+from neuroclip_hf.data.finishing import Span, finish_by_mne, resampling_for
 from neuroclip_hf.data.resampling import EpochMap
 from neuroclip_hf.errors import InputError
 
@@ -17,12 +17,8 @@ CHUNK = 64
 """Epochs handed on at once (ours): 8 MB at THINGS-EEG2's size, which an allocator gives out again without clearing."""
 BLOCK_BYTES = 5_000_000
 """Samples cut at once (ours): few enough to stay in a processor's cache, enough for a matrix product at full speed."""
-LARGEST_MAP = 8_000_000
-"""Numbers in a resampling matrix (ours): 64 MB. Longer epochs are resampled one by one."""
 BLOCKS_READ = 4
 """Blocks whose samples are read from the file at once (ours): 20 MB at most, of which neighbours share most."""
-IMPULSES = 4_000_000
-"""Numbers in the unit impulses that are resampled at once (ours): 32 MB."""
 
 
 def cut_epochs(
@@ -51,40 +47,14 @@ def cut_epochs(
     _check_settings(raw, settings, channels)
     _refuse_repeated(raw, samples)
     raw = _filtered(raw, settings.band, channels)
-    span = _Span.of(settings, raw.info["sfreq"])
+    span = Span.of(settings, raw.info["sfreq"])
     picks = np.array([raw.ch_names.index(name) for name in channels])
-    cutter = _Cutter(raw, picks, settings, span, _projection(raw, picks), _resampling(settings, span))
+    cutter = _Cutter(raw, picks, settings, span, _projection(raw, picks), resampling_for(settings, span))
     rows = _usable(raw, samples, span)
     for chunk in (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)):
         good, values = cutter.cut(samples[chunk] + span.first)
         if good.any():
             yield chunk[good], values if good.all() else values[good]
-
-
-@dataclass(frozen=True)
-class _Span:
-    """What is read of the recording for an epoch, at its own rate: more than the window where the steps need it.
-
-    Args:
-        first (`int`): the first sample, counted from the onset; count (`int`): how many there are.
-        start (`float`): the first time in seconds, before it was rounded to a sample; rate (`float`): in Hz.
-    """
-
-    first: int
-    count: int
-    start: float
-    rate: float
-
-    @classmethod
-    def of(cls, settings: EpochSettings, rate: float) -> "_Span":
-        """Window and baseline, and as many samples more as resampling takes away."""
-        edges = [*settings.window, *(settings.baseline or ())]
-        first, last = round(min(edges) * rate), round(max(edges) * rate)
-        resampled = settings.sampling_rate or rate
-        needed = round((settings.window[0] - first / rate) * resampled) + settings.num_timesteps(rate)
-        while round((last - first + 1) * resampled / rate) < needed:
-            last += 1
-        return cls(first, last - first + 1, min(edges), rate)
 
 
 def _check_settings(raw: mne.io.BaseRaw, settings: EpochSettings, channels: Sequence[str]) -> None:
@@ -124,7 +94,7 @@ def _projection(raw: mne.io.BaseRaw, picks: NDArray[np.int64]) -> NDArray[np.flo
     return mne.EpochsArray(identity, mne.pick_info(raw.info, picks), verbose="ERROR").get_data(copy=True)[0]
 
 
-def _usable(raw: mne.io.BaseRaw, samples: NDArray[np.int64], span: _Span) -> NDArray[np.int64]:
+def _usable(raw: mne.io.BaseRaw, samples: NDArray[np.int64], span: Span) -> NDArray[np.int64]:
     """Which events lie inside of the recording and outside of every `BAD` annotation."""
     starts = np.asarray(samples) + span.first
     stops = starts + span.count
@@ -142,7 +112,7 @@ class _Cutter:
 
     Args:
         raw (`mne.io.BaseRaw`): the recording, filtered; picks (`numpy.ndarray`): its channels.
-        settings (`EpochSettings`), span (`_Span`): how to cut.
+        settings (`EpochSettings`), span (`Span`): how to cut.
         mixing (`numpy.ndarray` of shape `(channels, channels)` or None): the projection.
         resampling (`EpochMap` or None): baseline, resampling and crop; None leaves them to MNE.
     """
@@ -150,7 +120,7 @@ class _Cutter:
     raw: mne.io.BaseRaw
     picks: NDArray[np.int64]
     settings: EpochSettings
-    span: _Span
+    span: Span
     mixing: NDArray[np.float64] | None
     resampling: EpochMap | None
 
@@ -173,7 +143,7 @@ class _Cutter:
             rows = slice(first, first + block)
             good[rows] = [self._is_good(piece) for piece in pieces[rows]]
             if self.resampling is None:
-                out[rows] = _finish_by_mne(np.stack(pieces[rows]), self.settings, self.span)
+                out[rows] = finish_by_mne(np.stack(pieces[rows]), self.settings, self.span)
             else:
                 self.resampling.apply(pieces[rows], levels[rows], out[rows])
 
@@ -215,33 +185,3 @@ class _Cutter:
         bad = self.raw.info["bads"]
         asked = [place for place, pick in enumerate(self.picks) if self.raw.ch_names[pick] not in bad]
         return not (np.ptp(values[asked], axis=1) > self.settings.reject).any()
-
-
-def _resampling(settings: EpochSettings, span: _Span) -> EpochMap | None:
-    """Baseline, resampling and crop as one map; None where MNE resamples nothing or too many samples for a matrix."""
-    rate = settings.sampling_rate
-    if rate is None or rate == span.rate or span.count * settings.num_timesteps(span.rate) > LARGEST_MAP:
-        return None
-    return _resampling_map(EpochSettings(settings.window, settings.baseline, rate), span)
-
-
-@lru_cache(maxsize=4)  # the files of a dataset are cut alike
-def _resampling_map(settings: EpochSettings, span: _Span) -> EpochMap:
-    """What MNE makes of each unit impulse."""
-    step = max(1, IMPULSES // span.count)
-    starts = range(0, span.count, step)
-    impulses = (np.eye(min(step, span.count - start), span.count, start)[:, None] for start in starts)
-    weights = np.concatenate([_finish_by_mne(several, settings, span)[:, 0] for several in impulses])
-    times = (span.first + np.arange(span.count)) / span.rate - settings.window[0]
-    return EpochMap(weights, times * (settings.sampling_rate or span.rate))
-
-
-def _finish_by_mne(values: NDArray[np.float64], settings: EpochSettings, span: _Span) -> NDArray[np.float64]:
-    """Baseline, resampling and crop of `(epochs, channels, span.count)`."""
-    info = mne.create_info(values.shape[1], span.rate, "eeg", verbose="ERROR")
-    epochs = mne.EpochsArray(values, info, tmin=span.start, baseline=settings.baseline, proj=False, verbose="ERROR")
-    if settings.sampling_rate is not None and settings.sampling_rate != span.rate:
-        epochs = epochs.resample(settings.sampling_rate, verbose="ERROR")
-    # A window that starts between two samples may start half of one before the first.
-    first = max(0, round((settings.window[0] - epochs.tmin) * epochs.info["sfreq"]))
-    return epochs.get_data(copy=False)[..., first : first + settings.num_timesteps(span.rate)]

@@ -159,8 +159,13 @@ def _bids_name(row: pd.Series) -> str:
     return next((cell for cell in cells if cell.lower() not in _NOTHING), "n/a")
 
 
+def may_be_taken_for_mark(name: str) -> bool:
+    """Whether MNE takes an annotation for one of its own marks, whatever it is."""
+    return name.lower().startswith(("bad", "edge"))
+
+
 def _shield(name: str) -> str:
-    return f"Stimulus/{name}" if name.lower().startswith(("bad", "edge")) else name
+    return f"Stimulus/{name}" if may_be_taken_for_mark(name) else name
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 
 from neuroclip_hf.columns import SAMPLE
-from neuroclip_hf.data.readers import IGNORED_EVENTS, NAME, named_events, read_things_eeg2, read_values, read_with_mne
+from neuroclip_hf.data.readers import (
+    IGNORED_EVENTS,
+    NAME,
+    may_be_taken_for_mark,
+    named_events,
+    read_things_eeg2,
+    read_values,
+    read_with_mne,
+)
 from neuroclip_hf.errors import InputError
 
 __all__ = [
@@ -22,11 +30,15 @@ __all__ = [
     "check_signal",
     "find_recordings",
     "open_recording",
+    "recording_of_raw",
     "rename_events",
+    "unusable_channels",
 ]
 
 _BIDS_SUFFIXES = (".vhdr", ".edf", ".bdf", ".set", ".fif")
 _FOLDER_FORMATS = (".ds", ".mff")
+MARKED_BAD, NOT_FINITE, FLAT = "are marked bad", "hold NaN or infinite values", "are flat"
+"""What may be wrong with channels."""
 _BLOCK = 1_000_000
 """Values looked through at once (ours): 8 MB, which an allocator gives out again without clearing."""
 
@@ -114,6 +126,29 @@ def open_recording(file: RecordingFile, ignore: Sequence[str] = ()) -> Recording
     return Recording(file, raw, events)
 
 
+def recording_of_raw(raw: mne.io.BaseRaw, subject: str | None = None, ignore: Sequence[str] = ()) -> Recording:
+    """A recording that is open already; its events are found as [`open_recording`] finds them.
+
+    Args:
+        raw (`mne.io.BaseRaw`): the recording; it is not changed.
+        subject (`str`, *optional*): who it is; without it the one that the file's name or folder says, or "".
+        ignore (sequence of patterns): annotations to leave out.
+
+    Raises:
+        InputError: if it holds no event.
+    """
+    names = [name for name in raw.filenames if name]
+    path = Path(names[0]) if names else Path("the recording")
+    said = _entity(path, "sub") if names else None
+    file = RecordingFile(path, subject or (f"sub-{said}" if said else ""))
+    if any(may_be_taken_for_mark(str(name)) for name in raw.annotations.description):
+        raw = raw.copy()  # such annotations are renamed
+    events = named_events(raw, ignore)
+    if events.empty:
+        raise InputError(f"{path} holds no event: add annotations that name what was shown, or ignore less.")
+    return Recording(file, raw, events)
+
+
 def rename_events(recording: Recording, names: dict[str, str], ignore: Sequence[str] = ()) -> Recording:
     """Give events other names, and drop those that match a pattern of `ignore` (`*` and `?` as in file names).
 
@@ -140,23 +175,34 @@ def check_signal(
 ) -> None:
     """Refuse what no later step can mend: NaN, flat and marked-bad channels among those chosen, and damaged blocks.
 
-    The recording is looked through once, a block at a time.
-
     Raises:
         InputError: naming the file, the channels and the remedy.
     """
     path = recording.file.path
     bad = [name for name in channels if name in recording.raw.info["bads"]]
     if bad:
-        raise InputError(f"{path}: channels {', '.join(bad)} are marked bad: {remedy}, or interpolate them before.")
+        raise InputError(f"{path}: channels {', '.join(bad)} {MARKED_BAD}: {remedy}, or interpolate them before.")
+    for problem, names in _broken_channels(recording, channels).items():
+        raise InputError(f"{path}: channels {', '.join(names)} {problem}: {remedy}.")
+
+
+def unusable_channels(recording: Recording, channels: Sequence[str]) -> dict[str, str]:
+    """Those of the channels that [`check_signal`] refuses, with what is wrong with each."""
+    bad = [name for name in channels if name in recording.raw.info["bads"]]
+    others = [name for name in channels if name not in bad]
+    broken = _broken_channels(recording, others) if others else {}
+    return {name: problem for problem, names in {MARKED_BAD: bad, **broken}.items() for name in names}
+
+
+def _broken_channels(recording: Recording, channels: Sequence[str]) -> dict[str, list[str]]:
+    """What is wrong with the signal -> which channels; the recording is looked through once, a block at a time."""
     lowest, highest = np.full(len(channels), np.inf), np.full(len(channels), -np.inf)
     for values in _blocks(recording, channels):  # NaN and infinity stay in the minimum and maximum
         lowest, highest = np.minimum(lowest, values.min(axis=1)), np.maximum(highest, values.max(axis=1))
     finite = np.isfinite(lowest) & np.isfinite(highest)
-    for problem, found in (("hold NaN or infinite values", ~finite), ("are flat", finite & (lowest == highest))):
-        names = [name for name, wrong in zip(channels, found, strict=True) if wrong]
-        if names:
-            raise InputError(f"{path}: channels {', '.join(names)} {problem}: {remedy}.")
+    problems = {NOT_FINITE: ~finite, FLAT: finite & (lowest == highest)}
+    found = {text: [name for name, yes in zip(channels, mask, strict=True) if yes] for text, mask in problems.items()}
+    return {text: names for text, names in found.items() if names}
 
 
 def _blocks(recording: Recording, channels: Sequence[str]) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from neuroclip_hf.evaluation.comparison import check_same_queries
 from neuroclip_hf.evaluation.fit import whitening_of
 from neuroclip_hf.evaluation.ranking import Ranking
 from neuroclip_hf.evaluation.report import Report
-from neuroclip_hf.evaluation.tiers import INDUCTIVE, inductive_row, interval_of, tier_rows, whitening_words
+from neuroclip_hf.evaluation.tiers import inductive_row, interval_of, tier_rows, whitening_words
 from neuroclip_hf.metrics.retrieval import accuracy_from_scores, chance_level, n_way_accuracy, pairwise_identification
 from neuroclip_hf.metrics.significance import permutation_test
 
@@ -76,7 +76,7 @@ def evaluate(
         gallery=f"the {size} pictures of the test split, unblurred; {shown}",
         averaged_repeats=_averaged(ranking),
         target=store.info.target,
-        tier=INDUCTIVE,
+        tier=columns.INDUCTIVE,
         selection=run.get("selection"),
         subjects=_by_subject(ranking),
         n_way=_n_way(ranking),

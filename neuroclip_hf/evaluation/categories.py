@@ -21,10 +21,10 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation.predictions import Predictions
 from neuroclip_hf.evaluation.ranking import Ranking
-from neuroclip_hf.evaluation.text_space import embed_texts, require_texts
+from neuroclip_hf.evaluation.text_space import require_texts
 from neuroclip_hf.metrics.retrieval import similarity
 from neuroclip_hf.processing.collator import PictureSet
-from neuroclip_hf.processing.embedding import embed_pictures
+from neuroclip_hf.processing.embedding import embed_pictures, embed_prompts
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 TEXTS, IMAGES = "texts", "images"
@@ -118,10 +118,9 @@ def embed_class_texts(
             "can be made: prepare the store with names (--category-names), or say --against images."
         )
     used = [processor.text_template, *CLIP_TEMPLATES] if templates is None else list(templates)
-    prompts = [template.format(name) for name in names for template in used]
-    embeds = normalize(embed_texts(model, processor, prompts), dim=1).view(len(names), len(used), -1)
+    embeds = embed_prompts(model, processor, names, used)
     described = f"texts: the mean of {len(used)} prompts a class" if len(used) > 1 else "texts: one prompt a class"
-    return Classes(list(names), normalize(embeds.mean(dim=1), dim=1), described, used)
+    return Classes(list(names), embeds, described, used)
 
 
 def embed_class_images(model: Any, processor: BrainImageProcessor, store: TrialStore, names: Sequence[str]) -> Classes:

@@ -18,10 +18,10 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation.predictions import Predictions
 from neuroclip_hf.evaluation.ranking import Ranking
-from neuroclip_hf.evaluation.text_space import embed_texts, require_texts
+from neuroclip_hf.evaluation.text_space import require_texts
 from neuroclip_hf.metrics.retrieval import similarity
 from neuroclip_hf.processing.collator import PictureSet
-from neuroclip_hf.processing.embedding import embed_pictures
+from neuroclip_hf.processing.embedding import embed_pictures, embed_texts
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from neuroclip_hf import columns
+from neuroclip_hf.columns import CALIBRATED, INDUCTIVE, MATCHING, TRANSDUCTIVE
 from neuroclip_hf.data.queries import Query
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.evaluation.fit import BY_TRAINING_SUBJECTS, NOT_WHITENED, OWN_SESSION
@@ -34,7 +35,6 @@ from neuroclip_hf.metrics.significance import bootstrap_interval
 from neuroclip_hf.processing.embedding import embed_queries
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
-INDUCTIVE, CALIBRATED, TRANSDUCTIVE, MATCHING = "inductive", "calibrated", "transductive", "matching"
 UNLABELLED_TRIALS = 2000
 """Most training-split trials of a subject that calibration looks at (ours): evenly spread over its recordings."""
 NEIGHBOURS = 10

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import normalize
 
 from neuroclip_hf.data.queries import Query
 from neuroclip_hf.data.store import TrialStore
@@ -58,6 +59,7 @@ def encode_trials(
     *,
     channel_names: Sequence[str] | None = None,
     subjects: Sequence[str] | None = None,
+    batch_size: int = BATCH,
 ) -> torch.Tensor:
     """Encode trials, a batch of them at a time.
 
@@ -67,6 +69,7 @@ def encode_trials(
         values (`numpy.ndarray`): (batch, channels, samples), or (batch, voxels), in the checkpoint's unit.
         channel_names (sequence of `str`, *optional*): of `values`; without them they are in the checkpoint's order.
         subjects (sequence of `str`, *optional*): whose trial each is; without them all are of an unknown subject.
+        batch_size (`int`): how many at once.
 
     Returns:
         `torch.Tensor` of shape `(batch, projection_dim)` on the CPU, not normalised.
@@ -75,18 +78,20 @@ def encode_trials(
     places = None if subjects is None else torch.tensor(trials.subject_index(subjects), device=model.device)
     parts = []
     with inference(model):
-        for start in range(0, len(values), BATCH):
-            some = slice(start, start + BATCH)
+        for start in range(0, len(values), batch_size):
+            some = slice(start, start + batch_size)
             brain_values = trials(values[some], channel_names=channel_names)[trials.input_name].to(model.device)
             found = model.get_brain_features(brain_values, None if places is None else places[some])
             parts.append(found.float().cpu())
     return torch.cat(parts)
 
 
-def embed_pictures(model: Any, pictures: PictureSet, description: str = "pictures") -> torch.Tensor:
+def embed_pictures(
+    model: Any, pictures: PictureSet, description: str = "pictures", batch_size: int = BATCH
+) -> torch.Tensor:
     """Embed pictures through the prompted tower: `(pictures, projection_dim)` on the CPU, not normalised."""
     with inference(model):
-        batches = pictures.batches(BATCH, description)
+        batches = pictures.batches(batch_size, description)
         return torch.cat([model.get_image_features(batch.to(model.device)).float().cpu() for batch in batches])
 
 
@@ -116,3 +121,46 @@ def embed_pictures_frozen(model: Any, pictures: PictureSet, cache: ImageFeatureC
         "token": model.config.vision_feature_token,
     }
     return cache.features(pictures, tower, encode)
+
+
+def embed_texts(
+    model: Any, processor: BrainImageProcessor, texts: Sequence[str], batch_size: int = BATCH
+) -> torch.Tensor:
+    """Texts to `(texts, projection_dim)` on the CPU, centred as the model centres them, not normalised.
+
+    Args:
+        model (`ClipSpaceModel`): with a text side.
+        processor (`BrainCLIPProcessor`): with its tokenizer.
+        texts (sequence of `str`): in any number.
+        batch_size (`int`): how many at once.
+    """
+    parts = []
+    with inference(model):
+        for start in range(0, len(texts), batch_size):
+            tokens = processor.tokens(texts[start : start + batch_size])
+            parts.append(model.get_text_features(**{k: v.to(model.device) for k, v in tokens.items()}).float().cpu())
+    return torch.cat(parts)
+
+
+def embed_prompts(
+    model: Any,
+    processor: BrainImageProcessor,
+    names: Sequence[str],
+    templates: Sequence[str],
+    batch_size: int = BATCH,
+) -> torch.Tensor:
+    """Names in prompts of several templates, averaged as CLIP's authors do: each of length one, then their mean.
+
+    Args:
+        model (`ClipSpaceModel`): with a text side.
+        processor (`BrainCLIPProcessor`): with its tokenizer.
+        names (sequence of `str`): what stands in place of the {} of a template.
+        templates (sequence of `str`): of the prompts.
+        batch_size (`int`): prompts at once.
+
+    Returns:
+        `torch.Tensor` of shape `(names, projection_dim)`, of length one.
+    """
+    prompts = [template.format(name) for name in names for template in templates]
+    embeds = normalize(embed_texts(model, processor, prompts, batch_size), dim=1)
+    return normalize(embeds.view(len(names), len(templates), -1).mean(dim=1), dim=1)

@@ -13,11 +13,8 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.whitening import whitening_matrix
 from neuroclip_hf.errors import InputError
-
-FIT_TRIALS = 2048
-"""Training trials, evenly spread, that the scale is measured on (ours): bounds memory, and more change nothing. Of
-patterns all trials are taken, so many at a time."""
-_MOST_NAMED = 400  # more channels than any cap or helmet has
+from neuroclip_hf.processing.moments import pattern_moments, recording_moments
+from neuroclip_hf.processing.trial_form import GivenTrials, bring_into_form
 
 
 class BrainFeatureExtractor(FeatureExtractionMixin):
@@ -40,6 +37,8 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         subjects (`list[str]`, *optional*): whose trials were trained on.
         rois (`dict`, *optional*): region of interest -> places in `channel_names` of the voxels that lie in it, as far
             as the store knew regions; they may overlap, and a voxel may lie in none.
+        calibration (`dict`, *optional*): what says that mean, std and perhaps whitening are not those of the training
+            trials but of another subject's or session's, see [`calibrated`].
     """
 
     def __init__(
@@ -55,6 +54,7 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         whitening: list[list[float]] | None = None,
         subjects: list[str] | None = None,
         rois: dict[str, list[int]] | None = None,
+        calibration: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -69,14 +69,20 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         self.whitening = whitening
         self.subjects = subjects or []
         self.rois = rois or {}
-        self._check()
+        self.calibration = calibration
+        self.check()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; `rois` only where there are any, so that other checkpoints stay as they were."""
+        """Plain values, for JSON; regions and calibration only where there are any: others stay as they were."""
         values: dict[str, Any] = super().to_dict()
-        return {name: value for name, value in values.items() if name != "rois" or value}
+        return {name: value for name, value in values.items() if name not in ("rois", "calibration") or value}
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse impossible settings.
+
+        Raises:
+            InputError: naming the setting.
+        """
         count = len(self.channel_names)
         spread = self.std if isinstance(self.std, list) else [self.std]
         numbers = np.array([*self.mean, *spread, self.sampling_rate or 1.0, self.num_timesteps or 1], dtype=object)
@@ -95,6 +101,8 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
             raise InputError(
                 f"whitening has shape {np.shape(self.whitening)}: {count} channels need ({count}, {count})."
             )
+        if self.calibration is not None and not isinstance(self.calibration, dict):
+            raise InputError(f"calibration of the brain side is {self.calibration!r}: it must be settings, or none.")
         if self.epochs is not None:
             self.epoch_settings  # noqa: B018 - names that it does not have are refused
 
@@ -115,7 +123,7 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         store = store.of_subjects(subjects)
         info = store.info
         patterns = info.num_timesteps is None
-        mean, std, each = _pattern_moments(store, rows) if patterns else _recording_moments(store, rows)
+        mean, std, each = pattern_moments(store, rows) if patterns else recording_moments(store, rows)
         flat = [name for name, value in zip(info.channels, each, strict=True) if not value > 0]
         if flat:
             raise InputError(
@@ -181,81 +189,40 @@ class BrainFeatureExtractor(FeatureExtractionMixin):
         *,
         channel_names: Sequence[str] | None = None,
         sampling_rate: float | None = None,
+        unit: str | None = None,
+        window_start: float | None = None,
+        interpolate: bool = False,
         return_tensors: str | TensorType | None = "pt",
     ) -> BatchFeature:
-        """Standardise trials.
+        """Bring trials into the checkpoint's form ([`bring_into_form`]), and standardise them.
 
         Args:
-            values (`numpy.ndarray` of shape `(batch, channels, samples)` or `(channels, samples)`): in `unit`.
-            channel_names (sequence of `str`, *optional*): of `values`; channels are picked and ordered by name.
-            sampling_rate (`float`, *optional*): of `values`, in Hz; another one than the checkpoint's is refused.
+            values (`numpy.ndarray`): `(batch, channels, samples)` or `(channels, samples)`, of patterns
+                `(batch, voxels)`; in `unit`.
+            channel_names (sequence of `str`, *optional*): of `values`; channels are picked and ordered by name, or by
+                what the name means ("T3" for "T7"). Without them the channels are the checkpoint's.
+            sampling_rate (`float`, *optional*): of `values`, in Hz; a higher one than the checkpoint's is resampled.
+            unit (`str`, *optional*): of `values`: "V", "uV", ... are converted, and whitened where the training trials
+                were. Without it they are in the checkpoint's own unit, and whitened if that is "sd".
+            window_start (`float`, *optional*): seconds from the onset to the first sample; what lies outside of the
+                checkpoint's window is cut off. Without it the window is the checkpoint's.
+            interpolate (`bool`): interpolate electrodes that are missing or cannot be used, as MNE does.
             return_tensors (`str`, *optional*): "pt" for torch.
 
         Returns:
             `BatchFeature` with `eeg_values` `(batch, channels, samples)`, or `fmri_values` `(batch, voxels)`; float32.
 
         Raises:
-            InputError: naming the channel, rate or size that does not fit.
+            InputError: naming the channel, rate, unit, window or size that does not fit.
         """
-        if sampling_rate is not None and sampling_rate != self.sampling_rate:
-            raise InputError(
-                f"The trials have {sampling_rate} Hz but the checkpoint was trained at {self.sampling_rate} Hz: "
-                "resample them."
-            )
+        given = GivenTrials(values, channel_names, sampling_rate, unit, window_start)
+        return self.standardise(bring_into_form(given, self, interpolate=interpolate)[0], return_tensors)
+
+    def standardise(
+        self, values: NDArray[np.floating], return_tensors: str | TensorType | None = "pt"
+    ) -> BatchFeature:
+        """Standardise trials that are in the checkpoint's form already, as [`__call__`] does."""
         values = np.asarray(values, dtype=np.float32)
-        values = values[None] if values.ndim == len(self.trial_shape) else values
-        if channel_names is not None:
-            if values.ndim < 2 or values.shape[1] != len(channel_names):
-                raise InputError(
-                    f"The trials have shape {values.shape} but {len(channel_names)} channel names: give "
-                    "(batch, channels, samples) and a name for each channel."
-                )
-            values = values[:, self._picks(channel_names)]
-        if values.shape[1:] != self.trial_shape:
-            wanted = " x ".join(map(str, self.trial_shape))
-            raise InputError(
-                f"The trials have shape {values.shape}; the checkpoint takes (batch, "
-                f"{'channels, samples' if len(self.trial_shape) > 1 else 'voxels'}) of {wanted}."
-            )
-        if not np.isfinite(values).all():
-            raise InputError("The trials hold NaN or infinite values: leave those trials or channels out.")
         mean = np.asarray(self.mean, dtype=np.float32).reshape(-1, *[1] * (values.ndim - 2))
         std = np.asarray(self.std, dtype=np.float32)
         return BatchFeature({self.input_name: (values - mean) / std}, tensor_type=return_tensors)
-
-    def _picks(self, names: Sequence[str]) -> list[int]:
-        place_of = {name: place for place, name in reversed(list(enumerate(names)))}
-        missing = [name for name in self.channel_names if name not in place_of]
-        if missing:
-            raise InputError(
-                f"The trials lack the channels {_some(missing)} of the checkpoint; they have {_some(names)}: "
-                "rename them, or train on shared channels."
-            )
-        return [place_of[name] for name in self.channel_names]
-
-
-def _some(names: Sequence[str]) -> str:
-    """All of them, or of a brain's voxels the first few."""
-    return ", ".join(names) if len(names) <= _MOST_NAMED else f"{', '.join(names[:3])}, ... ({len(names)} in all)"
-
-
-Moments = tuple[NDArray[np.float64], float | list[float], NDArray[np.float64]]
-"""Mean of each channel, the standard deviation that is kept, and that of each channel."""
-
-
-def _recording_moments(store: TrialStore, rows: NDArray[np.int64]) -> Moments:
-    spread = np.unique(np.linspace(0, len(rows) - 1, min(FIT_TRIALS, len(rows))).astype(int))
-    values = store.read(rows[spread]).astype(np.float64)
-    mean = values.mean(axis=(0, 2))
-    return mean, float((values - mean[:, None]).std()), values.std(axis=(0, 2))
-
-
-def _pattern_moments(store: TrialStore, rows: NDArray[np.int64]) -> Moments:
-    blocks = [rows[start : start + FIT_TRIALS] for start in range(0, len(rows), FIT_TRIALS)]
-    mean = np.sum([store.read(block).sum(axis=0, dtype=np.float64) for block in blocks], axis=0) / len(rows)
-    squares = np.sum([((store.read(block) - mean) ** 2).sum(axis=0) for block in blocks], axis=0)
-    std = np.sqrt(squares / len(rows))
-    if not np.isfinite(std).all():
-        name = store.info.channels[int(np.flatnonzero(~np.isfinite(std))[0])]
-        raise InputError(f"{store.path}: {name} holds NaN or infinite values in training: prepare without it.")
-    return mean, std.tolist(), std

@@ -1,6 +1,7 @@
 """The processors saved with models: the brain side, and the pictures of the other."""
 
 from collections.abc import Sequence
+from copy import copy
 from os import PathLike
 from types import SimpleNamespace
 from typing import Any, Self
@@ -24,7 +25,9 @@ from neuroclip_hf.columns import (
     PIXEL_VALUES,
 )
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.processing.calibration import calibrated
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
+from neuroclip_hf.processing.inputs import Trials, read_trials
 
 _NO_TOKENS = SimpleNamespace(eos_token_id=None, bos_token_id=None, pad_token_id=None)
 _ARGUMENTS = {EEG_VALUES: "eeg", FMRI_VALUES: "fmri"}  # what recordings are given as, by the batch key they become
@@ -99,18 +102,24 @@ class BrainImageProcessor(ProcessorMixin):
         fmri: NDArray[np.floating] | None = None,
         channel_names: Sequence[str] | None = None,
         sampling_rate: float | None = None,
+        unit: str | None = None,
+        window_start: float | None = None,
+        interpolate: bool = False,
         return_tensors: str | TensorType | None = "pt",
     ) -> BatchFeature:
         """Process trials, pictures, or both.
 
         Args:
-            eeg (`numpy.ndarray` of shape `(batch, channels, samples)`): in the checkpoint's unit (volts for EEG, tesla
-                for MEG, which is given here too).
+            eeg (`numpy.ndarray` of shape `(batch, channels, samples)`): in `unit`; MEG is given here too.
             images (one picture or a list): RGB pictures.
             fmri (`numpy.ndarray` of shape `(batch, voxels)`): for a checkpoint of patterns, in place of `eeg`.
             channel_names (sequence of `str`): of `eeg` or `fmri`, and needed with it; channels, or voxels, are picked
                 and ordered by name.
-            sampling_rate (`float`, *optional*): of `eeg`, in Hz.
+            sampling_rate (`float`, *optional*): of `eeg`, in Hz; see [`BrainFeatureExtractor.__call__`].
+            unit (`str`, *optional*): of `eeg`; by default the checkpoint's: volts for EEG, tesla for MEG, standard
+                deviations for what is whitened.
+            window_start (`float`, *optional*): of `eeg`, in seconds; by default the checkpoint's.
+            interpolate (`bool`): interpolate electrodes that are missing or cannot be used, as MNE does.
             return_tensors (`str`): "pt" for torch.
 
         Returns:
@@ -133,13 +142,42 @@ class BrainImageProcessor(ProcessorMixin):
                 raise InputError(f"{name} comes without channel_names: name its channels, so that none is mistaken.")
             batch.update(
                 self.feature_extractor(
-                    values, channel_names=channel_names, sampling_rate=sampling_rate, return_tensors=return_tensors
+                    values,
+                    channel_names=channel_names,
+                    sampling_rate=sampling_rate,
+                    unit=unit,
+                    window_start=window_start,
+                    interpolate=interpolate,
+                    return_tensors=return_tensors,
                 )
             )
         if images is not None:
             pixels = self.image_processor(images, return_tensors=return_tensors)
             batch[PIXEL_VALUES] = pixels[PIXEL_VALUES]
         return batch
+
+    def calibrate(self, trials: Trials, **settings: Any) -> Self:
+        """A processor with the statistics of another subject's or session's unlabelled trials.
+
+        Mean and scale are fitted, and where there are enough trials the whitening; see [`calibrated`]. The processor
+        says so in `feature_extractor.calibration`, and is saved with it.
+
+        Args:
+            trials: single trials; whatever [`read_trials`] takes.
+            settings: its other arguments, such as `unit`, `subject` or `interpolate`; names are not looked at.
+
+        Returns:
+            A new processor; this one stays as it is.
+
+        Raises:
+            InputError: for trials that do not fit the checkpoint, or are too few.
+        """
+        found = read_trials(trials, self.feature_extractor, **settings, whitened=False)
+        new = copy(self)
+        new.feature_extractor = calibrated(
+            self.feature_extractor, found.values, to_whiten=found.to_whiten, subject=found.subject
+        )
+        return new
 
     def picture_inputs(self, pictures: pd.DataFrame) -> dict[str, torch.Tensor]:
         """What besides its pixels a model is given of each picture: nothing, unless a kind of model has more to say.

@@ -5,6 +5,7 @@ import json
 import pytest
 from PIL import Image
 
+from neuroclip_hf.data.recordings import find_recordings, open_recording
 from neuroclip_hf.protocols import run as protocol
 
 
@@ -180,6 +181,23 @@ def test_retrieve_refuses(refused, run_folder, recording, gallery, simulated, tm
     assert "top_k is 0" in retrieve(top_k=0)
     assert "--events" in retrieve(events="a")
     assert not list(tmp_path.iterdir())
+
+
+def test_retrieve_calibrates_and_interpolates_where_asked(
+    neuroclip, refused, run_folder, recording, gallery, simulated, tmp_path
+):
+    words = ("retrieve", run_folder, "--gallery", gallery)
+    training = simulated / "sub-01" / "ses-02" / "raw_eeg_training.npy"
+    found = neuroclip(*words, "--recording", recording, "--calibrate", training, "--json").result
+    assert (found["tier"], found["calibration"]["trials"]) == ("calibrated", 20)
+    shown = neuroclip(*words, "--recording", recording, "--calibrate", recording).out
+    assert "Calibrated on 12 unlabelled trials: transductive." in shown
+    raw = open_recording(find_recordings([recording])[0]).raw.copy().load_data()
+    raw.drop_channels(["O1"]).save(tmp_path / "sub-01_raw.fif", verbose="ERROR")
+    fewer = (*words, "--recording", tmp_path / "sub-01_raw.fif")
+    assert "channels O1 are missing" in refused(*fewer)
+    assert "Interpolated from 4 electrodes: O1." in neuroclip(*fewer, "--interpolate").out
+    assert "none.fif does not exist" in refused(*fewer, "--calibrate", tmp_path / "none.fif")
 
 
 def test_encoded_pictures_are_kept_where_asked(neuroclip, store_folder, tiny_words, tmp_path):

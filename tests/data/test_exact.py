@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroclip_hf import columns
-from neuroclip_hf.data import cutting
+from neuroclip_hf.data import cutting, finishing
 from neuroclip_hf.data.cutting import cut_epochs
 from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.simulation import simulate_things_eeg2
@@ -171,8 +171,8 @@ def test_bad_channels_are_not_asked_and_projectors_are_applied(reference, rate):
 def test_epochs_too_long_for_a_matrix_go_to_mne(reference, monkeypatch):
     raw, samples = make_raw(0, 3, 3000, 500.0), np.array([500, 900, 1600])
     ways = []
-    for largest in (cutting.LARGEST_MAP, 0):
-        monkeypatch.setattr(cutting, "LARGEST_MAP", largest)
+    for largest in (finishing.LARGEST_MAP, 0):
+        monkeypatch.setattr(finishing, "LARGEST_MAP", largest)
         ways.append(next(cut_epochs(raw, samples, EpochSettings(sampling_rate=125.0), raw.ch_names))[1])
     _, expected = reference.cut(raw, samples, raw.ch_names, rate=125.0)
     np.testing.assert_array_equal(ways[1], expected)

@@ -228,7 +228,7 @@ def spoiled(value: float) -> np.ndarray:
         ({"sampling_rate": np.array([1.0, 2.0])}, r"sampling_rate is \[1.0, 2.0\]: it must be one number"),
         ({"sampling_rate": "fast"}, "sampling_rate is 'fast': it must be one number"),
         ({"sampling_rate": np.inf}, "sampling_rate is inf: it must be one number"),
-        ({"unit": "volt"}, "unit is 'volt': choose one of V, mV, uV, T, fT, sd, au"),
+        ({"unit": "volt"}, "unit is 'volt': choose one of V, mV, uV, nV, T, pT, fT, sd, au"),
         ({"rois": np.array(["V1"])}, r"holds rois alone: give rois \(R,\), their names, and roi_masks"),
         ({"roi_masks": np.ones((1, 3), bool)}, "holds roi_masks alone"),
         ({"rois": np.array(["V1"]), "roi_masks": np.ones((1, 3), bool)}, "rois are for voxels, and brain has samples"),

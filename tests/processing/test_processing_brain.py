@@ -56,12 +56,12 @@ def test_channels_are_picked_and_ordered_by_name():
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((1, 3, 4), {"channel_names": ["P7", "O1", "Oz"]}, "lack the channels O2"),
+        ((1, 3, 4), {"channel_names": ["P7", "O1", "Oz"]}, "channels O2 are missing"),
         ((1, 4, 4), {"channel_names": CHANNELS}, "3 channel names"),
         ((4,), {"channel_names": CHANNELS}, "3 channel names"),
         ((1, 3, 5), {}, r"\(1, 3, 5\)"),
         ((4,), {}, r"\(4,\)"),
-        ((1, 3, 4), {"sampling_rate": 100.0}, "100.0 Hz.*50.0 Hz"),
+        ((1, 3, 4), {"sampling_rate": 100.0}, "4 samples at 100 Hz, 0.04 s.*0 to 0.08 s: say window_start"),
     ],
 )
 def test_what_does_not_fit_is_named(shape, options, message):
@@ -116,7 +116,7 @@ def test_fitted_on_the_given_trials_only(array_store):
 
 def test_large_splits_are_measured_on_a_part(array_store, monkeypatch):
     store = array_store()
-    monkeypatch.setattr("neuroclip_hf.processing.feature_extraction_brain.FIT_TRIALS", 2)
+    monkeypatch.setattr("neuroclip_hf.processing.moments.FIT_TRIALS", 2)
     found = BrainFeatureExtractor.fit(store, store.select("train"))
     ends = store.read(store.select("train")[[0, -1]]).astype(np.float64)
     np.testing.assert_allclose(found.mean, ends.mean(axis=(0, 2)), rtol=1e-12)
@@ -154,7 +154,7 @@ def test_patterns_are_standardised_voxel_by_voxel_over_all_training_trials(array
     np.testing.assert_allclose(whole.std, values.std(axis=0), rtol=1e-6)
     standard = whole(store.read(rows))["fmri_values"]
     np.testing.assert_allclose(standard.std(dim=0, correction=0), 1, rtol=1e-5)
-    monkeypatch.setattr("neuroclip_hf.processing.feature_extraction_brain.FIT_TRIALS", 7)
+    monkeypatch.setattr("neuroclip_hf.processing.moments.FIT_TRIALS", 7)
     parts = BrainFeatureExtractor.fit(store, rows)
     np.testing.assert_allclose(parts.std, whole.std, rtol=1e-6)
     brain[store.trials["sample"].to_numpy()[store.select("test")]] += 20

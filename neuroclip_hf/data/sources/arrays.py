@@ -16,13 +16,10 @@ from neuroclip_hf.data.store_channels import channels_of_info
 from neuroclip_hf.data.store_info import StoreInfo
 from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.store_writer import StoreWriter, new_store
+from neuroclip_hf.data.units import TESLAS, UNITS, VOLTS
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing, sha256
 from neuroclip_hf.logging import get_logger
-
-_VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "\u00b5V": 1e-6, "\u03bcV": 1e-6}  # micro sign, and Greek mu
-_TESLAS = {"T": 1.0, "fT": 1e-15}
-UNITS = ("V", "mV", "uV", *_TESLAS, "sd", "au")
 
 
 @dataclass(frozen=True)
@@ -204,7 +201,7 @@ def _rate(values: dict[str, NDArray[Any]], brain: NDArray[Any], path: Path) -> f
 
 def _unit(values: dict[str, NDArray[Any]], path: Path) -> str:
     unit = texts_of(values, "unit", 1, path, default=["au"])[0]
-    if unit not in (*_VOLTS, *UNITS):
+    if unit not in {*VOLTS, *UNITS}:
         raise InputError(f"{path}: unit is {unit!r}: choose one of {', '.join(UNITS)}.")
     return unit
 
@@ -213,9 +210,9 @@ def _store_info(arrays: _Arrays, protocol: str, window_start: float, simulated: 
     train = arrays.brain[arrays.split == columns.TRAIN]
     count = len(arrays.channels)
     unit, scale, offset = arrays.unit, [1.0] * count, [0.0] * count
-    if unit in _VOLTS:
+    if unit in VOLTS:
         unit, scale = "V", [1e-6] * count
-    elif unit in _TESLAS:
+    elif unit in TESLAS:
         unit, scale = "T", [1e-15] * count
     elif unit == "au" and len(train):
         axes = (0, 2) if train.ndim == 3 else 0
@@ -243,7 +240,7 @@ def _store_info(arrays: _Arrays, protocol: str, window_start: float, simulated: 
 
 
 def _write_trials(writer: StoreWriter, arrays: _Arrays, info: StoreInfo) -> None:
-    factor = {**_VOLTS, **_TESLAS}.get(arrays.unit, 1.0)
+    factor = {**VOLTS, **TESLAS}.get(arrays.unit, 1.0)
     for subject in dict.fromkeys(arrays.subject):
         for split in columns.SPLITS:
             rows = np.flatnonzero((arrays.subject == subject) & (arrays.split == split))

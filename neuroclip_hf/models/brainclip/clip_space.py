@@ -148,3 +148,13 @@ class ClipSpaceModel(BrainImageModel):
         if projection is not None:
             pooled = projection(pooled.to(projection.weight.dtype))
         return pooled.to(self.image_centre.dtype)
+
+
+def why_no_texts(model: BrainImageModel) -> str | None:
+    """Why no texts lie in a model's space; `None` where they do."""
+    if not isinstance(model, ClipSpaceModel):
+        return (
+            f"a {model.config.model_type} run brings recordings and pictures into a space of its own, in which no "
+            "texts lie"
+        )
+    return None if model.text_model is not None else f"tower {model.config.tower} has no text side"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from neuroclip_hf.columns import INDUCTIVE
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import load_ranking, read_report
-from neuroclip_hf.evaluation.tiers import INDUCTIVE
 from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
 from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, run_folder

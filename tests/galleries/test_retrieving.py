@@ -25,7 +25,7 @@ def gallery(simulated) -> PictureFolder:
 
 
 def scores(found) -> list[list[float]]:
-    return [[match.score for match in one.matches] for one in found]
+    return [[match.score for match in one.matches] for one in found.queries]
 
 
 def with_raw(recording, raw):
@@ -33,7 +33,7 @@ def with_raw(recording, raw):
 
 
 def test_events_of_one_name_are_averaged_and_known_ones_marked(trained, recording, gallery):
-    found = retrieve(trained.model, trained.processor, recording, gallery)
+    found = retrieve(trained.model, trained.processor, recording, gallery).queries
     assert len(found) == 6
     assert {one.trials for one in found} == {2}
     for one in found:
@@ -44,14 +44,14 @@ def test_events_of_one_name_are_averaged_and_known_ones_marked(trained, recordin
 
 
 def test_single_trials_and_more_pictures_than_there_are(trained, recording, gallery):
-    found = retrieve(trained.model, trained.processor, recording, gallery, top_k=50, single_trials=True)
+    found = retrieve(trained.model, trained.processor, recording, gallery, top_k=50, single_trials=True).queries
     assert len(found) == 12
     assert {len(one.matches) for one in found} == {6}
     assert all(sum(bool(match.right) for match in one.matches) == 1 for one in found)
 
 
 def test_names_that_the_gallery_lacks_are_not_judged(trained, recording, simulated):
-    found = retrieve(trained.model, trained.processor, recording, load_gallery(simulated / "training_images"))
+    found = retrieve(trained.model, trained.processor, recording, load_gallery(simulated / "training_images")).queries
     assert all(one.target is None for one in found)
     assert all(match.right is None for one in found for match in one.matches)
 
@@ -64,7 +64,7 @@ def test_channels_in_another_order_change_nothing(trained, recording, gallery):
 
 def test_missing_channels_are_named(trained, recording, gallery):
     fewer = recording.raw.copy().load_data().drop_channels(["O1"])
-    with pytest.raises(InputError, match=r"lacks the channels O1 of the checkpoint.*rename"):
+    with pytest.raises(InputError, match=r"checkpoint's channels O1 are missing.*rename"):
         retrieve(trained.model, trained.processor, with_raw(recording, fewer), gallery)
 
 
@@ -106,7 +106,7 @@ def test_a_damaged_picture_is_named_before_any_work(tmp_path):
 
 
 def test_the_sheet_is_a_picture(trained, recording, gallery, tmp_path):
-    found = retrieve(trained.model, trained.processor, recording, gallery, single_trials=True)
+    found = retrieve(trained.model, trained.processor, recording, gallery, single_trials=True).queries
     write_sheet(found * 2, gallery, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.format == "PNG"
