@@ -29,7 +29,8 @@ def ablate(
     over: str = typer.Option(
         ...,
         "--over",
-        help="What is varied: parts, segments (of the epoch), channels (scalp regions), encoders, prompts, layers.",
+        help="What is varied: parts, segments (of the epoch), channels (scalp regions, or regions of interest), "
+        "encoders, prompts, layers.",
     ),
     protocol: str = typer.Option("intra", "--protocol", help="intra, or inter; as for `reproduce`."),
     seeds: Seeds = 3,

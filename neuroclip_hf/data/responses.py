@@ -49,10 +49,12 @@ class ResponseSettings:
         for name, known in (("method", METHODS), ("hrf", HRFS)):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}.")
-        if not 0 <= self.high_pass < 1 or not 0 <= self.window[0] <= self.window[1]:
+        if not 0 <= self.high_pass < 1:
+            raise InputError(f"high_pass is {self.high_pass}: it is in Hz, from 0 to below 1.")
+        if not 0 <= self.window[0] <= self.window[1]:
             raise InputError(
-                f"high_pass is {self.high_pass} and window {self.window}: high_pass is in Hz, from 0 to below 1, and "
-                "window two growing numbers of seconds, from 0."
+                f"the window after the onset (--delay) is {self.window[0]:g} to {self.window[1]:g} s: give two "
+                "growing numbers of seconds, from 0."
             )
         if self.tr is not None and not 0 < self.tr < np.inf:
             raise InputError(f"tr is {self.tr}: it must be above zero, in seconds.")

@@ -49,12 +49,14 @@ def _check_rounding(
     spread = exact.std(axis=-1).mean(axis=0) if exact.ndim == 3 else np.maximum(exact.std(axis=0), 1.0)
     rounding = np.abs(stored.astype(np.float64) - exact).mean(axis=samples)
     lost = (rounding > MAX_ROUNDING * spread) & (spread > FLAT * spread.max())
+    if exact.ndim == 2:
+        lost |= rounding > MAX_ROUNDING * np.abs(exact).mean(axis=0)  # below what float16 counts in
     if not lost.any():
         return
     worst = int(np.flatnonzero(lost)[0])
     name, level = channels.names[worst], np.abs(exact.mean(axis=samples)[worst])
     if level < spread[worst]:
-        size = f"{spread[worst] * channels.scale[worst]:.3g} {unit}"
+        size = f"{exact.std(axis=samples)[worst] * channels.scale[worst]:.3g} {unit}"
         raise InputError(
             f"{origin}: the values of channel {name} (standard deviation {size}) are so small that float16 would "
             "round them away: check the unit."

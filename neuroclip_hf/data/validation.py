@@ -18,6 +18,11 @@ BY_PROTOCOL = {
     columns.NEW_TRIALS: columns.BY_TRIALS,
 }
 """What each protocol holds out, where nothing else is asked for: what it holds out of training for the test."""
+_TOO_FEW = {
+    columns.BY_CONCEPTS: "concepts",
+    columns.BY_PICTURES: "pictures of one concept",
+    columns.BY_SUBJECTS: "subjects",
+}
 _SEED_WORD = 11  # keeps the choice of an equal seed apart from the order of batches (ours)
 
 
@@ -49,7 +54,7 @@ def hold_out_validation(
     table = trials.iloc[train].reset_index(drop=True)
     held = _CHOICES[by](table, seed)
     if not held.any() or held.all():
-        few = {columns.BY_CONCEPTS: "concepts", columns.BY_SUBJECTS: "subjects"}.get(by, "trials")
+        few = _TOO_FEW.get(by, "trials")
         raise InputError(
             f"Validation cannot be held out of {len(train)} training trials by {by}: there are too few {few}; prepare "
             "the store with more, or with a validation split of its own, or choose another validation="

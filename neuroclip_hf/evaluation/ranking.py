@@ -25,7 +25,7 @@ from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_queries
 from neuroclip_hf.processing.fitting import fitting_part
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
-from neuroclip_hf.run_files import RANKING_FILE
+from neuroclip_hf.run_files import PLAN_FILE, RANKING_FILE, VARIATIONS
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,11 @@ def load_ranking(folder: str | Path, name: str = RANKING_FILE) -> Ranking:
     """
     saved = read_ranking(folder, name)
     if saved is None:
+        if any((Path(folder) / several).exists() for several in (PLAN_FILE, VARIATIONS)):
+            raise InputError(
+                f"{folder} holds several runs, and no ranking of its own: name one of them, in a folder runs/ below "
+                "it."
+            )
         raise InputError(f"{folder} holds no {name}: evaluate the run first.")
     scores, mask = torch.from_numpy(saved.scores), torch.from_numpy(saved.mask)
     return Ranking(list(saved.queries), list(saved.image_ids), scores, mask, list(saved.concepts), list(saved.repeats))

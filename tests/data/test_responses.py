@@ -99,7 +99,7 @@ def test_trials_that_cannot_be_told_apart_are_refused(volumes):
         ({"method": "glmsingle"}, f"method is 'glmsingle': choose one of {', '.join(METHODS)}"),
         ({"hrf": "fir"}, "hrf is 'fir': choose one of spm, glover"),
         ({"high_pass": -0.1}, "high_pass is -0.1"),
-        ({"window": (8.0, 4.0)}, r"window \(8.0, 4.0\)"),
+        ({"window": (8.0, 4.0)}, r"the window after the onset \(--delay\) is 8 to 4 s"),
         ({"tr": 0.0}, "tr is 0.0: it must be above zero"),
     ],
 )

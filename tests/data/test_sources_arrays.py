@@ -369,3 +369,11 @@ def test_imagery_is_a_split_of_test_pictures(tmp_path: Path):
     shown = store.trials[columns.IMAGE_ID].iloc[store.select("imagery")[0]]
     assert shown in set(store.gallery("imagery")[columns.IMAGE_ID])
     assert store.gallery("imagery").equals(store.gallery("test"))
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-9])
+def test_patterns_too_small_for_their_unit_are_refused(tmp_path, size):
+    tiny = np.random.default_rng(0).normal(0, size, (8, 6))
+    with pytest.raises(InputError, match=r"channel voxel_\d .* are so small that float16 would round them away"):
+        prepare(tmp_path, **{**VOXELS, "brain": tiny, "unit": "sd"})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]

@@ -106,8 +106,11 @@ def test_weights_that_are_there_already_are_taken(scans):
     np.testing.assert_allclose(read(store), values[inside].T, rtol=3e-3)
     extra = scans.folder / "sub-01_run-1_events.tsv"
     extra.write_text(extra.read_text() + "170\t1\tcat_0.png\n")
-    with pytest.raises(InputError, match=r"weights.nii.gz holds 10 volumes, and .* names trial 11"):
+    with pytest.raises(InputError, match=r"weights.nii.gz holds 10 volumes, and .*events.tsv 11 lines: with --method"):
         prepare(scans, "more", responses=ResponseSettings(method="betas"))
+    extra.write_text("\n".join(extra.read_text().splitlines()[:-2]) + "\n")
+    with pytest.raises(InputError, match=r"weights.nii.gz holds 10 volumes, and .*events.tsv 9 lines: with --method"):
+        prepare(scans, "fewer", responses=ResponseSettings(method="betas"))
     with pytest.raises(InputError, match="sub-01 has no mask, and none can be found in images of weights"):
         prepare(scans, "other", mask=None, responses=ResponseSettings(method="betas"))
 
@@ -168,6 +171,11 @@ def test_confounds_are_read(scans):
         assert np.corrcoef(found.ravel(), scans.amplitudes.ravel())[0, 1] > 0.97
     with pytest.raises(InputError, match=r"has no confound 'csf': it has motion, first"):
         prepare(scans, "none", confounds=("csf",))
+    named = scans.runs.read_text()
+    scans.runs.write_text(named.replace("\tconfounds.tsv", "\t"))
+    with pytest.raises(InputError, match=r"confounds names motion, and no run of .*runs.tsv has a table of confounds"):
+        prepare(scans, "nowhere", confounds=("motion",))
+    scans.runs.write_text(named)
     (scans.folder / "confounds.tsv").write_text("\n".join(rows[:-1]) + "\n")
     with pytest.raises(InputError, match="has 89 lines, and the scan 90 volumes"):
         prepare(scans, "short")

@@ -56,7 +56,12 @@ def test_only_the_given_rows_are_parted(make_trials):
 
 @pytest.mark.parametrize(
     ("by", "what"),
-    [("concepts", "concepts"), ("pictures", "trials"), ("trials", "trials"), ("subjects", "subjects")],
+    [
+        ("concepts", "concepts"),
+        ("pictures", "pictures of one concept"),
+        ("trials", "trials"),
+        ("subjects", "subjects"),
+    ],
 )
 def test_too_little_to_hold_anything_out(make_trials, by: str, what: str):
     with pytest.raises(InputError, match=rf"cannot be held out of 1 training trials by {by}: .* too few {what}; prep"):

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import accuracy_of, load_ranking, rank_test_split, save_ranking
-from neuroclip_hf.run_files import RANKING_FILE
+from neuroclip_hf.run_files import PLAN_FILE, RANKING_FILE
 
 
 def test_a_ranking_is_saved_and_loaded(ranked, tmp_path):
@@ -79,6 +79,9 @@ def test_parts_that_do_not_fit_are_refused(ranked, tmp_path, change, message):
 
 def test_a_file_that_is_cut_off_or_holds_something_else(ranked, tmp_path):
     with pytest.raises(InputError, match=r"holds no ranking\.safetensors: evaluate the run first"):
+        load_ranking(tmp_path)
+    (tmp_path / PLAN_FILE).write_text("{}")
+    with pytest.raises(InputError, match=r"holds several runs, and no ranking of its own: name one of them, .*runs/"):
         load_ranking(tmp_path)
     path = save_ranking(ranked, tmp_path)
     path.write_bytes(path.read_bytes()[:-10])

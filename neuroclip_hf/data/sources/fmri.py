@@ -31,6 +31,7 @@ from neuroclip_hf.data.sources.fmri_runs import (
     read_events,
     read_labels,
     read_runs,
+    read_table,
 )
 from neuroclip_hf.data.sources.patterns import Blocks, SubjectPatterns, TrialRow, pattern_info, write_patterns
 from neuroclip_hf.data.store_channels import SubjectChannels
@@ -108,6 +109,7 @@ def prepare_fmri(
         {} if labels is None else read_labels(Path(labels)),
     )
     listed = read_runs(runs)
+    _check_confounds(runs, listed, confounds)
     shown = {run: read_events(run, folder, ignore) for run in listed}
     gallery = _pictures(folder, said, [trial for trials in shown.values() for trial in trials])
     of_subject: dict[str, dict[ScanRun, list[ShownTrial]]] = defaultdict(dict)
@@ -171,11 +173,12 @@ class _Reader:
         betas = self._responses.method == BETAS
         mask, _ = self._voxels[subject] = self._grid.of(subject, list(runs), betas)
         for run, shown in runs.items():
-            volumes, last = open_run(run.bold, mask).shape[3], max(trial.row for trial in shown)
-            if betas and last >= volumes:
+            volumes = open_run(run.bold, mask).shape[3]
+            lines = len(read_table(run.events)) if betas else volumes
+            if lines != volumes:
                 raise InputError(
-                    f"{run.bold} holds {volumes} volumes, and {run.events} names trial {last + 1}: with --method "
-                    "betas there is one volume a line."
+                    f"{run.bold} holds {volumes} volumes, and {run.events} {lines} lines: with --method betas there "
+                    "is one volume a line."
                 )
             if not betas:
                 end = volumes * repetition_time(run.bold, self._responses.tr)
@@ -230,6 +233,14 @@ class _Reader:
     def _sources(self, runs: Iterable[ScanRun]) -> dict[str, str]:
         files = {path for run in runs for path in (run.bold, run.events, run.confounds, run.mask, run.atlas) if path}
         return {_name_below(self._root, path): sha256(path) for path in sorted(files)}
+
+
+def _check_confounds(runs: Path, listed: Iterable[ScanRun], wanted: Sequence[str]) -> None:
+    if wanted and not any(run.confounds for run in listed):
+        raise InputError(
+            f"confounds names {', '.join(wanted)}, and no run of {runs} has a table of confounds: name the tables in "
+            "its column confounds."
+        )
 
 
 def _both(run: ScanRun) -> str:
