@@ -1,6 +1,7 @@
 """Docstrings in the form that Hugging Face's libraries use, made readable for griffe, which knows Google's.
 
-[`Name`] links to where the site documents that name, and "name (`type`, *optional*):" loses its marks.
+[`Name`] links to where the site documents that name; "name (`type`, *optional*):" and "`type`: what is returned" lose
+their marks; an example becomes code.
 """
 
 import re
@@ -12,6 +13,8 @@ import griffe
 DOCS = Path(__file__).resolve().parents[1]
 _NAMED = re.compile(r"\[`([\w.]+)(?:\(\))?`\](?![\[(])")
 _TYPED = re.compile(r"^(\s+\**\w[\w, *]* )\(([^\n]*?)\):", re.MULTILINE)
+_RETURNED = re.compile(r"(Returns:\n\s+)`([^`\n]+)`(?=:)")
+_EXAMPLE = re.compile(r"^(\s*)Example:$", re.MULTILINE)
 _DOCUMENTED = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
 _MARKS = str.maketrans("", "", "`*")
 
@@ -34,6 +37,7 @@ class References(griffe.Extension):
         """Rewrite an object's docstring; griffe calls this for each."""
         if obj.docstring is not None:
             plain = _TYPED.sub(lambda found: f"{found[1]}({found[2].translate(_MARKS)}):", obj.docstring.value)
+            plain = _EXAMPLE.sub(r"\1Examples:", _RETURNED.sub(r"\1\2", plain))
             obj.docstring.value = _NAMED.sub(self._linked, plain)
 
     def _linked(self, found: re.Match[str]) -> str:

@@ -1,8 +1,10 @@
 """Folders in which the code blocks of the documents run, and a shell for them that starts no process for each verb."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,3 +200,16 @@ def workplace(given, tmp_path, monkeypatch):
         return place
 
     return make
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The whole site, built as `make docs` does; warnings are errors there."""
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    # A proxy that nobody listens at: whatever would be fetched fails.
+    offline = dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    environment = {**os.environ, **offline, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder

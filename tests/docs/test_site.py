@@ -2,10 +2,7 @@
 
 import html
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,19 +18,6 @@ PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENTED = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
 CODE = re.compile(r'<div class="language-(\w+) highlight"><pre>(.*?)</pre>', re.DOTALL)
 FETCHED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^"'> ]+""")
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    """The whole site, built as `make docs` does; warnings are errors there."""
-    folder = tmp_path_factory.mktemp("docs") / "site"
-    # A proxy that nobody listens at: whatever would be fetched fails.
-    offline = dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
-    environment = {**os.environ, **offline, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 @pytest.fixture(scope="module")
