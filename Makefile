@@ -13,7 +13,7 @@ export HOME := $(CURDIR)/$(VENV)/home
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format types clean
+.PHONY: help venv demo test docs lint format types clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -33,6 +33,9 @@ demo: $(INSTALLED)  ## Simulate recordings, train on them, retrieve pictures; ev
 test: lint types  ## Lint, check formatting and types, run the tests.
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
+docs: $(INSTALLED)  ## Build the documentation site into ./site; nothing is fetched for it.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 lint: $(INSTALLED)  ## Lint and check the formatting.
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
@@ -44,6 +47,6 @@ format: $(INSTALLED)  ## Format, and repair what the linter can.
 types: $(INSTALLED)  ## Check the types.
 	$(BIN)/python -m mypy
 
-clean:  ## Remove the virtual environment, the demo's folder and all caches.
-	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean:  ## Remove the virtual environment, the demo's folder, the site and all caches.
+	rm -rf $(VENV) demo site build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,215 @@
+"""Folders in which the code blocks of the documents run, and a shell for them that starts no process for each verb."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+from packaging.requirements import Requirement
+from PIL import Image
+
+from neuroclip_hf.cli.main import main
+
+ENCODER = ["encoder_settings.hidden_size=16", "epochs=1", "batch_size=32"]
+SMALL_MEG = ["--channels=MEG001,MEG040,MEG080", "--concepts=8", "--test-concepts=4", "--images-per-concept=2"]
+# What is appended to a command that is printed, so that it takes seconds: fewer numbers, and the tower at hand.
+SMALL = {
+    ("simulate", "meg"): [*SMALL_MEG, "--image-size=16", "--sessions=2"],
+    ("simulate", "god"): ["--voxels=120", "--image-size=16"],
+    ("simulate", "things-eeg2"): [
+        *["--subjects=1", "--concepts=4", "--test-concepts=2", "--rate=250", "--image-size=16", "--sessions=2"],
+    ],
+    ("train", "concepts"): ["epochs=1"],
+    ("train", "brainclip"): ["epochs=1", "encoder_settings.width=16", "encoder_settings.latent_size=8"],
+    ("reproduce", "neuroclip-intra"): [*ENCODER, "tower=small-clip", "--subjects=1"],
+    ("ablate", "neuroclip-intra"): [*ENCODER, "tower=small-clip", "--subjects=1", "--seeds=1"],
+    ("generate", "run"): ["--limit=1", "--steps=1"],
+}
+
+
+@dataclass
+class Workplace:
+    """A folder with all that a block takes for granted, and the names that its Python knows."""
+
+    folder: Path
+    names: dict[str, Any] = field(default_factory=dict)
+
+    def shell(self, text: str) -> None:
+        """Run each command of a block; one that this shell does not know fails the test."""
+        for line in text.replace("\\\n", " ").splitlines():
+            # Words, quotes, patterns and comments as bash reads them.
+            printed = subprocess.run(
+                ["bash", "-c", f"printf '%s\\0' {line}"], cwd=self.folder, capture_output=True, text=True, check=True
+            )
+            words = [word for word in printed.stdout.split("\0") if word]
+            if words:
+                getattr(self, f"_{ {'.': 'source'}.get(words[0], words[0]) }")(words[1:])
+
+    def python(self, text: str, origin: str) -> None:
+        """Run a block of Python, with the names of the blocks before it."""
+        exec(compile(text, origin, "exec"), self.names)
+
+    def _neuroclip(self, words: list[str]) -> None:
+        small = SMALL.get(tuple(words[:2]), [])
+        assert main([*words, *small]) == 0, " ".join(["neuroclip", *words, *small])
+
+    def _pip(self, words: list[str]) -> None:
+        """Nothing can be fetched here: what would be installed has to be ours, with these extras, or needed by us."""
+        declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+        assert words.pop(0) == "install"
+        if "--index-url" in words:
+            place = words.index("--index-url")
+            del words[place : place + 2]
+        (wanted,) = words
+        requirement = Requirement(wanted.replace(".", "neuroclip-hf", 1) if wanted.startswith(".") else wanted)
+        needed = {Requirement(each).name for each in declared["dependencies"]}
+        assert requirement.name in {declared["name"], *needed}
+        assert requirement.extras <= set(declared["optional-dependencies"])
+
+    def _make(self, words: list[str]) -> None:
+        """The target exists, and so do those that it needs."""
+        subprocess.run(["make", "--dry-run", *words], cwd=PROJECT, check=True, capture_output=True)
+
+    def _python3(self, words: list[str]) -> None:
+        assert words[:2] == ["-m", "venv"]
+        subprocess.run([shutil.which("python3"), *words, "--without-pip"], cwd=self.folder, check=True)
+
+    def _source(self, words: list[str]) -> None:
+        subprocess.run(["bash", "-c", f". {words[0]}"], cwd=self.folder, check=True)
+
+
+PROJECT = Path(__file__).resolve().parents[2]
+CONCEPTS = ("cat", "dog")
+
+
+def make_recordings(folder: Path) -> None:
+    """Six runs of four electrodes; each shows four pictures of two concepts six times."""
+    names = [f"{concept}/{concept}_{number}" for concept in CONCEPTS for number in (1, 2)]
+    for place, name in enumerate(names):
+        path = folder / "pictures" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (60 * place, 200 - 50 * place, 7)).save(path)
+    info = mne.create_info(["P7", "O1", "Oz", "O2"], 256.0, "eeg")
+    for run in range(1, 7):
+        generator = np.random.default_rng(run)
+        raw = mne.io.RawArray(5e-6 * generator.standard_normal((4, 28 * 256)), info, verbose="ERROR")
+        shown = generator.permutation(names * 6)
+        raw.set_annotations(mne.Annotations(1 + np.arange(len(shown)) * 1.1, 0, list(shown)))
+        raw.save(folder / f"sub-01_run-{run:02d}_raw.fif", verbose="ERROR")
+
+
+def pattern_names() -> dict[str, Any]:
+    """What the block about arrays puts into its file."""
+    generator = np.random.default_rng(0)
+    picture = np.arange(60) % 12
+    return {
+        "brain": 1e1 * generator.standard_normal((60, 3, 25)),
+        "images": generator.integers(0, 256, (12, 16, 16, 3), dtype=np.uint8),
+        "image_id": picture,
+        "split": np.where(picture < 8, "train", "test"),
+        "concept": np.array(["cat", "dog", "cow", "bird"] * 3),
+        "names": np.array(["O1", "Oz", "O2"]),
+    }
+
+
+def load_helper(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def given(request, tmp_path):
+    """Functions that put one thing into the folder, or a name into Python's, by what it is called."""
+
+    def evaluated(name):
+        from neuroclip_hf.protocols.evaluating import evaluate_run
+
+        run = shutil.copytree(request.getfixturevalue("run_folder"), tmp_path / name)
+        evaluate_run(run, request.getfixturevalue("store"))
+
+    def run_and_epochs(place):
+        from neuroclip_hf.protocols.run import save_run, train_on_store
+
+        store = request.getfixturevalue("array_store")(sampling_rate=128.0)
+        recipe = request.getfixturevalue("recipe")
+        save_run(train_on_store(recipe, store), recipe, tmp_path / "run")
+        pictures = [store.open_picture(name) for name in store.gallery("test")["image_id"]]
+        epochs = store.read(store.select("test")[:3])
+        place.names.update(epochs=epochs, pictures=pictures, names=store.channels(store.subjects[0]))
+
+    def tower(place):
+        from transformers import CLIPVisionModel
+
+        from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
+
+        place.names["tower"] = CLIPVisionModel.from_pretrained(SMALL_CLIP_FOLDER)
+
+    def scans(place):
+        made = load_helper(PROJECT / "tests" / "data" / "scans.py").make_scans(tmp_path / "scans-made")
+        shutil.copytree(made.folder, tmp_path, dirs_exist_ok=True)
+
+    def pipeline(place):
+        tiny = load_helper(PROJECT / "tests" / "generation" / "tiny.py")
+        tiny.save(tiny.unclip(), tmp_path / "NAME")
+
+    def brains(place):
+        from neuroclip_hf.data.simulation.god import simulate_god
+
+        counts = {"concepts": 6, "test_concepts": 3, "test_repeats": 4, "imagery_repeats": 2, "voxels": 120}
+        simulate_god(tmp_path / "FOLDER", subjects=(1,), images_per_concept=3, image_size=16, snr=4.0, **counts)
+
+    return {
+        "recordings": lambda place: make_recordings(tmp_path),
+        "store": lambda place: shutil.copytree(request.getfixturevalue("store_folder"), tmp_path / "store"),
+        "run": lambda place: shutil.copytree(request.getfixturevalue("run_folder"), tmp_path / "run"),
+        "two runs": lambda place: [evaluated(name) for name in ("run-a", "run-b")],
+        "arrays": lambda place: place.names.update(pattern_names()),
+        "run and epochs": run_and_epochs,
+        "tower": tower,
+        "scans": scans,
+        "pipeline": pipeline,
+        "brains": brains,
+    }
+
+
+@pytest.fixture
+def workplace(given, tmp_path, monkeypatch):
+    """Make a folder with these things in it, and work there."""
+
+    def make(things) -> Workplace:
+        import datasets
+
+        cache = SimpleNamespace(path=tmp_path / ".cache")
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache.path)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "200")
+        place = Workplace(tmp_path)
+        for thing in things:
+            given[thing](place)
+        return place
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The whole site, built as `make docs` does; warnings are errors there."""
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    # A proxy that nobody listens at: whatever would be fetched fails.
+    offline = dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    environment = {**os.environ, **offline, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
