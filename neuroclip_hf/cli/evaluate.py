@@ -36,7 +36,7 @@ def evaluate(
 
     from neuroclip_hf.protocols.evaluating import evaluate_run
     from neuroclip_hf.run_files import RUN_FILE
-    from neuroclip_hf.sharing.card import write_run_card
+    from neuroclip_hf.sharing.card import write_card
 
     report = evaluate_run(
         run,
@@ -48,7 +48,7 @@ def evaluate(
         overwrite=overwrite,
     )
     if (run / RUN_FILE).is_file():  # the card of a checkpoint from elsewhere is not ours to write
-        write_run_card(run, str(run))
+        write_card(run, str(run))
     values = report.to_dict()
     print_result(values, as_json, report_table(values))
 
