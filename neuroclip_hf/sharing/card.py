@@ -15,7 +15,7 @@ from neuroclip_hf.models.towers import describe_tower
 from neuroclip_hf.run_files import RUN_FILE
 from neuroclip_hf.sharing.described import Described, describe, is_reproduction
 from neuroclip_hf.sharing.licences import tower_licence, training_data
-from neuroclip_hf.sharing.model_index import inductive_rows, reproduction_results, run_results, task_results
+from neuroclip_hf.sharing.model_index import main_rows, reproduction_results, run_results, task_results
 
 TEMPLATES = Path(__file__).parent / "templates"
 _UNITS = {"V": "volts", "T": "tesla", "sd": "standard deviations (whitened)", "au": "the units of the training trials"}
@@ -139,10 +139,9 @@ def _of_report(found: Described) -> dict[str, Any]:
     if not found.reproduction:
         tested = columns.TESTED_SUBJECTS.get(report.get("tested_subjects") or "")
         return said | {"tested_subjects": tested, "other_tiers": (report.get("tiers") or [])[1:]}
-    rows = inductive_rows(report)
-    of_one = [row for row in rows if row["whitening"] == rows[0]["whitening"]]
+    rows = main_rows(report)
     subjects = list(rows[0]["subjects"])
-    return said | {"rows": of_one, "subjects": subjects, "table": _reproduction_table(report, of_one, subjects)}
+    return said | {"rows": rows, "subjects": subjects, "table": _reproduction_table(report, rows, subjects)}
 
 
 def _reproduction_table(

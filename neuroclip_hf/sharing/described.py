@@ -11,9 +11,10 @@ from neuroclip_hf.evaluation import read_report
 from neuroclip_hf.evaluation.task_report import FILES, read_task
 from neuroclip_hf.files import read_json
 from neuroclip_hf.kinds import Kind, find_kind
-from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_FILE, PAGE_FILE, PLAN_FILE, RUN_FILE
+from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_FILE, PAGE_FILE, PLAN_FILE, RUN_FILE, VARIATIONS
 from neuroclip_hf.sharing.remote_code import CONFIG_FILE, PROCESSOR_FILE, remote_code_files
 
+_REPRODUCTION = "reproduction"  # what report.json of one says that it is
 _FIGURES = ("*.png", "figures/*.png", f"{GENERATED_FOLDER}/*.png")
 
 
@@ -58,7 +59,7 @@ class Described:
 
     @property
     def modality(self) -> str | None:
-        """What was recorded: as the run says, or else as follows from its trials; `None` if neither tells EEG from MEG."""
+        """What was recorded: as the run says, or as follows from its trials; `None` if neither tells EEG from MEG."""
         if self.trials["num_timesteps"] is None:
             return "fmri"
         return self.facts.get("modality") or {"V": "eeg", "T": "meg"}.get(self.trials["unit"])
@@ -68,6 +69,16 @@ class Described:
         """What a reader must know, each once."""
         reports: list[Mapping[str, Any]] = [self.facts, self.report or {}, *self.tasks, self.generation or {}]
         return list(dict.fromkeys(flag for one in reports for flag in one.get("flags") or ()))
+
+
+def is_reproduction(folder: Path) -> bool:
+    """Whether a folder is a finished reproduction, rather than a run, an ablation, or one under way.
+
+    Raises:
+        InputError: if its report.json is damaged.
+    """
+    report = read_report(folder)
+    return (folder / PLAN_FILE).is_file() and isinstance(report, dict) and report.get("kind") == _REPRODUCTION
 
 
 def describe(folder: Path, place: str) -> Described:
@@ -81,12 +92,13 @@ def describe(folder: Path, place: str) -> Described:
         InputError: if a file is missing or damaged.
         KeyError, TypeError: if one lacks an entry.
     """
-    report = read_report(folder)
-    reproduction = (folder / PLAN_FILE).is_file()
-    if reproduction and report is None:
+    reproduction = is_reproduction(folder)
+    if (folder / PLAN_FILE).is_file() and not reproduction:
         raise InputError(
-            f"{folder} is a reproduction under way: run the same `neuroclip reproduce` again to finish it."
+            f"{folder} is a reproduction under way, or an ablation: finish it with the same command, or name one of "
+            f"the reproductions in {VARIATIONS}."
         )
+    report = read_report(folder)
     subfolder = report["runs"][0]["folder"] if report is not None and reproduction else ""
     checkpoint = folder / subfolder
     config = read_json(checkpoint / CONFIG_FILE)

@@ -44,7 +44,9 @@ def training_data(source: str | None, data: str) -> list[str]:
     published = PUBLISHED.get(source or "")
     if data == SIMULATED:
         layout = "" if published is None else f" in the layout of {published.title}"
-        return [f"Recordings and pictures that neuroclip_hf simulated{layout}: nobody was recorded, no licence binds."]
+        return [
+            f"Recordings and pictures that neuroclip_hf simulated{layout}: nobody was recorded, and nobody else's terms apply."
+        ]
     if published is None:
         return [
             "Recordings of whoever trained this model, who has not stated their licence here: it is unknown. Ask "
