@@ -44,9 +44,7 @@ def training_data(source: str | None, data: str) -> list[str]:
     published = PUBLISHED.get(source or "")
     if data == SIMULATED:
         layout = "" if published is None else f" in the layout of {published.title}"
-        return [
-            f"Recordings and pictures that neuroclip_hf simulated{layout}: nobody was recorded, and nobody else's terms apply."
-        ]
+        return [f"Made by neuroclip_hf's simulator{layout}, pictures included: nobody was recorded."]
     if published is None:
         return [
             "Recordings of whoever trained this model, who has not stated their licence here: it is unknown. Ask "
