@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    XetDownloadError,
 )
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined] # it says so nowhere, and exports it
 
@@ -46,7 +47,17 @@ def explained_push(repo_id: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         raise InputError(f"{repo_id}: nothing was pushed. {_refusal(error)}") from None
     except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
-        raise InputError(f"{repo_id}: the connection was cut ({_said(error)}); {_AGAIN}.") from None
+        raise _cut(repo_id, error) from None
+    except RuntimeError as error:  # what huggingface_hub makes of an error of one of many uploads
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise InputError(f"{repo_id}: nothing was pushed. {_refusal(error.__cause__)}") from None
+        if isinstance(error.__cause__, httpx2.HTTPError | ConnectionError | TimeoutError):
+            raise _cut(repo_id, error.__cause__) from None
+        raise
+
+
+def _cut(repo_id: str, error: Exception) -> InputError:
+    return InputError(f"{repo_id}: the connection was cut ({_said(error)}); {_AGAIN}.")
 
 
 def _refusal(error: HfHubHTTPError) -> str:
@@ -96,7 +107,7 @@ def explained_pull(repo_id: str, revision: str | None, kind: str) -> Iterator[No
         raise InputError(f"{what} lacks a file ({_said(error)}): push it again.") from None
     except HfHubHTTPError as error:
         raise InputError(f"{what} cannot be pulled: {_said(error)}.") from None
-    except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
+    except (httpx2.HTTPError, ConnectionError, TimeoutError, XetDownloadError) as error:
         raise InputError(
             f"{what}: the connection was cut ({_said(error)}): give the same command again, what has arrived is kept."
         ) from None

@@ -1,24 +1,19 @@
 """A run, or a store, to the Hub: in one commit, and with nothing that must not go there."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from huggingface_hub import HfApi
 
-from neuroclip_hf.data.parquet import layout
-from neuroclip_hf.data.parquet.card import dataset_card
-from neuroclip_hf.data.parquet.export import export_store
-from neuroclip_hf.data.parquet.layout import read_export_info
-from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import write_text
 from neuroclip_hf.logging import get_logger
-from neuroclip_hf.sharing.hub.contents import CARD, Contents, run_contents
-from neuroclip_hf.sharing.hub.privacy import refuse_private
+from neuroclip_hf.sharing.hub.contents import Contents
+from neuroclip_hf.sharing.hub.data_contents import data_contents
 from neuroclip_hf.sharing.hub.problems import check_repo_id, explained_push
+
+if TYPE_CHECKING:
+    from neuroclip_hf.data.store import TrialStore
 
 MODEL, DATASET = "model", "dataset"
 MAIN = "main"
@@ -54,7 +49,7 @@ def push_run(
     private: bool = False,
     include_backbone: bool = False,
     revision: str | None = None,
-    store: TrialStore | None = None,
+    store: "TrialStore | None" = None,
     dry_run: bool = False,
 ) -> Push:
     """Push a run: checkpoint, processor, recipe, report, ranking, figures, page and card, in one commit.
@@ -76,6 +71,9 @@ def push_run(
             cut.
     """
     check_repo_id(repo_id)
+
+    from neuroclip_hf.sharing.hub.run_contents import run_contents  # torch, which a dataset does not need
+
     with run_contents(Path(run), repo_id, include_backbone=include_backbone, store=store) as contents:
         return _push(contents, repo_id, MODEL, private=private, revision=revision, dry_run=dry_run)
 
@@ -106,20 +104,8 @@ def push_data(
             cut.
     """
     check_repo_id(repo_id)
-    with _data_contents(Path(store), repo_id) as contents:
+    with data_contents(Path(store), repo_id) as contents:
         return _push(contents, repo_id, DATASET, private=private, revision=revision, dry_run=dry_run)
-
-
-@contextmanager
-def _data_contents(path: Path, repo_id: str) -> Iterator[Contents]:
-    store = TrialStore(path)
-    images = store.info.redistribute_pictures
-    left_out = [] if images else ["pictures: the store does not say that they may be redistributed."]
-    with TemporaryDirectory(prefix="neuroclip-push-") as temporary:
-        folder = export_store(path, Path(temporary) / repo_id.split("/")[-1], images=images)
-        write_text(folder / CARD, dataset_card(store, read_export_info(folder), repo_id))
-        refuse_private(folder, path)
-        yield Contents(folder, left_out, tuple(f"{name}/*" for name in (layout.TRIALS, layout.PICTURES, layout.STORE)))
 
 
 def _push(contents: Contents, repo_id: str, kind: str, *, private: bool, revision: str | None, dry_run: bool) -> Push:
