@@ -108,7 +108,7 @@ def release(
     Args:
         namespace (`str`): user or organisation on the Hub.
         out (`Path`): new folder for the wheel, its environment and the demo.
-        demo (`Path`, *optional*): a folder with `run` and `store`, as `neuroclip demo` leaves it; by default a new one.
+        demo (`Path`, *optional*): with `run` and `store`, as `neuroclip demo` leaves it; by default a new one.
         borrow (`bool`): take the libraries of this environment instead of installing them.
         dry_run (`bool`): only list what would be pushed.
 
