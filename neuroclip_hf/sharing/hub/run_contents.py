@@ -29,9 +29,10 @@ from neuroclip_hf.run_files import (
     RUNS,
     TRAINED_ON_FILE,
 )
-from neuroclip_hf.sharing.card import write_run_card
+from neuroclip_hf.sharing.card import write_card
 from neuroclip_hf.sharing.hub.contents import CARD, Contents
 from neuroclip_hf.sharing.hub.privacy import refuse_private, shorten_paths
+from neuroclip_hf.sharing.remote_code import add_remote_code
 
 if TYPE_CHECKING:
     from neuroclip_hf.data.store import TrialStore
@@ -108,7 +109,7 @@ def copy_run(run: Path, folder: Path) -> list[str]:
 
 
 def write_for_readers(folder: Path, repo_id: str, store: "TrialStore | None") -> list[str]:
-    """Write what is made for the readers of a repository: figures, the page that holds them, and the card.
+    """Write what is made for the readers of a repository: figures, their page, the way for Auto classes, and the card.
 
     Args:
         folder (`Path`): the copy of the run that goes up.
@@ -123,7 +124,8 @@ def write_for_readers(folder: Path, repo_id: str, store: "TrialStore | None") ->
     for figure in page.figures:
         (folder / FIGURES / f"{figure.name}.png").write_bytes(figure.png)
     write_text(folder / PAGE_FILE, render(page))
-    write_run_card(folder, repo_id)
+    add_remote_code(folder)
+    write_card(folder, repo_id)
     return page.left_out
 
 
