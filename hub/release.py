@@ -36,6 +36,14 @@ TINY = (
     "16",
 )
 TINY_TRAINING = ("epochs=1", "batch_size=16", "encoder_settings.hidden_size=16")
+VERBS = """
+import json, sys
+from neuroclip_hf.cli.main import main
+
+for words in json.loads(sys.argv[1]):
+    if code := main(words):
+        sys.exit(code)
+"""
 WHERE = "import neuroclip_hf; print(neuroclip_hf.__file__); print(neuroclip_hf.__version__)"
 FOUND = """
 import json, sys
@@ -157,14 +165,17 @@ def make_environment(out: Path, wheel: Path, borrow: bool) -> Environment:
     _say("a fresh virtual environment")
     environment = Environment(out / "venv", out / "elsewhere")
     environment.elsewhere.mkdir()
-    subprocess.run([sys.executable, "-m", "venv", str(environment.folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment.folder)], check=True)
     if borrow:
         places = {"base": str(environment.folder), "platbase": str(environment.folder)}
         own = Path(sysconfig.get_path("purelib", "venv", vars=places))
         lent = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
         # They come after the environment's own, and what is installed as editable there is not read from a .pth.
         (own / "borrowed.pth").write_text("".join(f"{place}\n" for place in lent), encoding="utf-8")
-    environment.run("python", "-m", "pip", "install", "--quiet", *(("--no-deps",) if borrow else ()), wheel)
+    pip = [sys.executable, "-m", "pip", "--python", str(environment.program("python")), "install", "--quiet"]
+    done = subprocess.run([*pip, *(("--no-deps", "--no-index") if borrow else ()), str(wheel)], check=False)
+    if done.returncode:
+        raise ReleaseError(f"pip could not install {wheel.name}; see above.")
     return environment
 
 
@@ -185,10 +196,15 @@ def check_wheel(environment: Environment, wheel: Path) -> str:
 
 def train_tiny(environment: Environment, folder: Path) -> None:
     """Simulate, prepare, train and evaluate with the wheel alone; the folder is gone afterwards."""
-    environment.verb("simulate", "things-eeg2", "--out", folder / "recordings", *TINY)
-    environment.verb("prepare", "things-eeg2", "--source", folder / "recordings", "--out", folder / "store")
-    environment.verb("train", "demo", *TINY_TRAINING, "--data", folder / "store", "--out", folder / "run")
-    report = environment.verb("evaluate", folder / "run", "--data", folder / "store")
+    recordings, store, run = (str(folder / name) for name in ("recordings", "store", "run"))
+    verbs = [
+        ["simulate", "things-eeg2", "--out", recordings, *TINY],
+        ["prepare", "things-eeg2", "--source", recordings, "--out", store],
+        ["train", "demo", *TINY_TRAINING, "--data", store, "--out", run],
+        ["evaluate", run, "--data", store],
+    ]
+    environment.run("python", "-c", VERBS, json.dumps(verbs))  # one process: importing takes longest
+    report = json.loads((folder / "run" / "report.json").read_text(encoding="utf-8"))
     if report["data"] != "simulated":
         raise ReleaseError(f"the tiny training reports {report['data']} data, which were simulated.")
     shutil.rmtree(folder)
