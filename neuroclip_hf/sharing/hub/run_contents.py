@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 FIGURES = "figures"
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 _NEEDED = ("config.json", "processor_config.json", RUN_FILE)
-_CHECKPOINT = (*_NEEDED, *WEIGHTS, RECIPE_FILE, HISTORY_FILE, TRAINED_ON_FILE)
+_TOKENIZER = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt")
+_CHECKPOINT = (*_NEEDED, *WEIGHTS, *_TOKENIZER, RECIPE_FILE, HISTORY_FILE, TRAINED_ON_FILE)
 _RESULTS = (REPORT_FILE, RANKING_FILE, OTHER_RANKING_FILE, CATEGORIES_FILE, MATCHING_FILE)
 COPIED = (
     *_CHECKPOINT,
