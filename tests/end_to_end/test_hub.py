@@ -72,9 +72,16 @@ def test_a_run_comes_back_to_the_same_numbers_to_the_bit(hub, runs, kind, tmp_pa
     assert pulled["run"] == str(tmp_path / "pulled")
     found = snapshot(tmp_path / "pulled")
     assert {name: len(content) for name, content in found.items()} == made["files"]
-    same = set(found) - {"README.md", "report.html"} - {name for name in found if name.startswith("figures/")}
-    assert {"model.safetensors", "processor_config.json", "recipe.yaml", "report.json", "trained_on.json"} <= same
+    made_anew = {"README.md", "report.html", "from_neuroclip_hf.py"}
+    made_anew |= {name for name in found if name.startswith("figures/")}
+    described = {name for name in found if name.endswith("config.json")}  # which say now where Auto classes look
+    same = set(found) - made_anew - described
+    assert {"model.safetensors", "recipe.yaml", "report.json", "trained_on.json"} <= same
     assert {name: found[name] for name in same} == {name: before[name] for name in same}
+    for name in described:
+        now = json.loads(found[name])
+        assert now.pop("auto_map")
+        assert now == json.loads(before[name])
     again = evaluate_run(tmp_path / "pulled", store, overwrite=True)
     assert json.loads(json.dumps(again.to_dict())) == json.loads(before["report.json"])
 
