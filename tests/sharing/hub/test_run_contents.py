@@ -118,6 +118,8 @@ def test_folders_without_a_run_are_refused(run_copy, god_reproduction, tmp_path)
         push_run(tmp_path / "none", "user/name", dry_run=True)
     with pytest.raises(InputError, match=r"holds many runs.*push a run of it, such as .*runs/"):
         push_run(god_reproduction, "user/name", dry_run=True)
+    one = next(god_reproduction.rglob("run.json")).parent
+    assert "model.safetensors" in push_run(one, "user/name", dry_run=True).files
     for name in ("model.safetensors", "run.json"):
         (run_copy / name).unlink()
         with pytest.raises(InputError, match=f"holds no {name}"):
