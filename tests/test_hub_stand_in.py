@@ -27,7 +27,7 @@ def folder(tmp_path):
     made = tmp_path / "files"
     made.mkdir()
     (made / "text.json").write_text("{}")
-    (made / "large.safetensors").write_bytes(bytes(range(256)) * 4096)
+    (made / "large.csv").write_text("1,2,3\n" * 2_000_000)  # too large for a regular file
     return made
 
 
@@ -37,7 +37,7 @@ def test_what_was_uploaded_is_downloaded_by_another_process(hub, folder):
     assert len([one for one in asked if one.startswith("PUT /_lfs/")]) == 1
     found = hub.python(DOWNLOAD, "user/name", "main", who=None, home="other").result
     assert found["commit"] == commit
-    assert bytes.fromhex(found["files"]["large.safetensors"]) == (folder / "large.safetensors").read_bytes()
+    assert bytes.fromhex(found["files"]["large.csv"]) == (folder / "large.csv").read_bytes()
     assert bytes.fromhex(found["files"]["text.json"]) == b"{}"
     (folder / "text.json").write_text(json.dumps({"a": 1}))
     hub.python(UPLOAD, "user/name", "public", folder).result  # noqa: B018 - asserts that it ended well

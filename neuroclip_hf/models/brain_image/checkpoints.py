@@ -177,7 +177,10 @@ class SmallCheckpoints(FrozenTowers):
         config = name_or_path if options.get("config") is None else options["config"]
         if not isinstance(config, PretrainedConfig):
             places = {name: options[name] for name in ("revision", "subfolder") if name in options}
-            config = cls.config_class.from_pretrained(config, **hub, **places)
+            try:
+                config = cls.config_class.from_pretrained(config, **hub, **places)
+            except OSError as error:  # transformers does not always name what it lacks
+                raise OSError(f"{config}: its config.json was not found. {error}") from error
             check_against(config, options, name_or_path, strict)
         if config.tower_included or not options.get("vision", config.vision):
             return {}

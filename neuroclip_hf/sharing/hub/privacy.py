@@ -25,6 +25,8 @@ PATH_ENTRIES = ("tower", "pipeline", "image_encoder", "ip_adapter")
 """Entries of recipe.yaml and generation.json in which a user may name a folder: of a path the last part goes up."""
 _PARSED = (".json", ".jsonl", ".yaml", ".yml")
 _TEXTS = (*_PARSED, ".md", ".html", ".py", ".txt", ".csv", ".tsv")
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt")
+"""Hold pieces of words, of which many look like paths; a tower's tokenizer brings them along."""
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
 
 # What it is -> how it begins, and how it goes on. A search for the beginning alone is quick in large files.
@@ -124,6 +126,8 @@ def _findings(path: Path, name: str, secrets: dict[bytes, str], places: dict[byt
         for value, what in {**secrets, **places}.items():
             if content.find(value) >= 0:
                 yield _Finding(name, what, value.decode(errors="replace") if value in places else _hidden(value))
+        if path.name in _VOCABULARIES:
+            return
         for text in _words(path, content):
             yield from (_Finding(name, "an absolute path", found[0]) for found in _PATH.finditer(text))
         if path.suffix in _PARSED:
