@@ -74,7 +74,8 @@ def test_a_run_comes_back_to_the_same_numbers_to_the_bit(hub, runs, kind, tmp_pa
     assert {name: len(content) for name, content in found.items()} == made["files"]
     made_anew = {"README.md", "report.html", "from_neuroclip_hf.py"}
     made_anew |= {name for name in found if name.startswith("figures/")}
-    described = {name for name in found if name.endswith("config.json")}  # which say now where Auto classes look
+    # They say now where Auto classes look.
+    described = {name for name in found if name.split("/")[-1] in ("config.json", "processor_config.json")}
     same = set(found) - made_anew - described
     assert {"model.safetensors", "recipe.yaml", "report.json", "trained_on.json"} <= same
     assert {name: found[name] for name in same} == {name: before[name] for name in same}
