@@ -179,6 +179,25 @@ def pattern_stores():
 
 
 @pytest.fixture(scope="session")
+def hub_processes():
+    """The module `hub_processes.py`."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    try:
+        return importlib.import_module("hub_processes")
+    finally:
+        sys.path.pop(0)
+
+
+@pytest.fixture
+def hub(hub_processes, tmp_path):
+    """A stand-in of the Hub with nothing on it, see `hub_processes.py`."""
+    (tmp_path / "hub").mkdir()
+    made = hub_processes.Hub(tmp_path / "hub")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
 def god_store(tmp_path_factory) -> Path:
     """A small Generic Object Decoding, simulated with little noise: six training and three test concepts, imagery."""
     pytest.importorskip("h5py")

@@ -16,7 +16,7 @@ from neuroclip_hf.models.brain_image.configuration_brain_image import BrainImage
 from neuroclip_hf.models.configuration import setting_names
 from neuroclip_hf.protocols.building import build_model
 from neuroclip_hf.protocols.run import save_run, train_on_store
-from neuroclip_hf.sharing.card import write_run_card
+from neuroclip_hf.sharing.card import write_card
 from neuroclip_hf.training.settings import ModelSettings, load_recipe
 
 # What a kind of model asks of a recipe that was written for another.
@@ -68,7 +68,7 @@ def test_a_recipe_trains_it_and_its_run_is_loaded_and_described(kind, recipe, st
     assert type(AutoConfig.from_pretrained(tmp_path / "run")) is kind.config_class
     assert type(AutoModel.from_pretrained(tmp_path / "run")) is kind.model_class
     assert type(AutoProcessor.from_pretrained(tmp_path / "run")) is kind.processor_class
-    text = write_run_card(tmp_path / "run").read_text()
+    text = write_card(tmp_path / "run").read_text()
     assert kind.name in yaml.safe_load(text.split("---")[1])["tags"]
     assert f"[{kind.title}]({kind.paper})" in text
     assert f"from neuroclip_hf import {kind.model_class.__name__}, {kind.processor_class.__name__}" in text

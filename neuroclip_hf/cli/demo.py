@@ -58,14 +58,14 @@ def _run(folder: Path, out: Path, seed: int) -> dict[str, Any]:
     say("3/5 training the model, and a control on shuffled pairs")
 
     from neuroclip_hf.protocols.run import train_run
-    from neuroclip_hf.sharing.card import write_run_card
+    from neuroclip_hf.sharing.card import write_card
     from neuroclip_hf.training.settings import load_recipe
 
     recipe = load_recipe("demo", {"seed": seed})
-    run = train_run(recipe, TrialStore(folder / "store"), folder / "run", control=True, finish=write_run_card)
+    run = train_run(recipe, TrialStore(folder / "store"), folder / "run", control=True, finish=write_card)
     say("4/5 evaluating the checkpoint in a fresh process, on concepts never trained on")
     report = _fresh("evaluate", run, "--data", folder / "store")
-    write_run_card(run, str(out / "run"))  # the folder has a temporary name so far
+    write_card(run, str(out / "run"))  # the folder has a temporary name so far
     say("5/5 retrieving from one raw recording in a fresh process")
     recordings, sheet = folder / "recordings", folder / "retrieval.png"
     recording = recordings / "sub-01" / "ses-01" / "raw_eeg_test.npy"

@@ -35,8 +35,7 @@ def evaluate(
     store, other = TrialStore(data), None if also is None else TrialStore(also)
 
     from neuroclip_hf.protocols.evaluating import evaluate_run
-    from neuroclip_hf.run_files import RUN_FILE
-    from neuroclip_hf.sharing.card import write_run_card
+    from neuroclip_hf.sharing.card import refresh_card
 
     report = evaluate_run(
         run,
@@ -47,8 +46,7 @@ def evaluate(
         also=other,
         overwrite=overwrite,
     )
-    if (run / RUN_FILE).is_file():  # the card of a checkpoint from elsewhere is not ours to write
-        write_run_card(run, str(run))
+    refresh_card(run)  # that of a checkpoint from elsewhere is not ours to write
     values = report.to_dict()
     print_result(values, as_json, report_table(values))
 

@@ -51,9 +51,11 @@ def generate(
 
     from neuroclip_hf.generation import generate as paint
     from neuroclip_hf.run_files import GENERATED_FOLDER
+    from neuroclip_hf.sharing.card import refresh_card
 
     subjects_named = as_list(subjects, "--subject") or None
     report = paint(run, store, settings, out=out, subjects=subjects_named, device=device, overwrite=overwrite)
+    refresh_card(run)
     values = report.to_dict()
     print_result(values, as_json, _report_table(values))
     if not as_json:

@@ -26,6 +26,9 @@ from neuroclip_hf.cli import (
     info,
     match,
     prepare,
+    pull,
+    push,
+    push_data,
     report,
     reproduce,
     retrieve,
@@ -64,6 +67,9 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("generate")(generate.generate)
 app.command("retrieve")(retrieve.retrieve)
 app.command("report")(report.report)
+app.command("push")(push.push)
+app.command("push-data")(push_data.push_data)
+app.command("pull")(pull.pull)
 
 
 def _print_version(wanted: bool) -> None:

@@ -48,6 +48,7 @@ def reproduce(
     settings, store = open_recipe_and_store(recipe, overrides, data)
 
     from neuroclip_hf.protocols.reproduce.main import reproduce as make_all
+    from neuroclip_hf.sharing.card import refresh_card
 
     make_and_print(
         make_all,
@@ -64,6 +65,7 @@ def reproduce(
         overwrite=overwrite,
         as_json=as_json,
     )
+    refresh_card(out)
 
 
 def reproduction_table(report: dict[str, Any]) -> Any:

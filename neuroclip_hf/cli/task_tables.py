@@ -46,13 +46,15 @@ def ask(
     from neuroclip_hf.data.store import TrialStore
     from neuroclip_hf.protocols.task_folders import task_folders
     from neuroclip_hf.protocols.tasks import Asked, ask_runs
+    from neuroclip_hf.sharing.card import refresh_card
 
     store = TrialStore(data)
     asked = Asked(trials, average, as_list(subjects, "--subjects") or None)
-    found = {
-        folder.name: ask_runs(task, folder, store, asked, overwrite=overwrite).to_dict()
-        for folder in task_folders(runs)
-    }
+    found = {}
+    for folder in task_folders(runs):
+        found[folder.name] = ask_runs(task, folder, store, asked, overwrite=overwrite).to_dict()
+        for path in folder.runs if folder.path is None else [folder.path]:
+            refresh_card(path)
     if as_json:
         print(json.dumps(next(iter(found.values())) if len(found) == 1 else {"reports": found}, allow_nan=False))
         return

@@ -46,7 +46,7 @@ def train(
     from neuroclip_hf.protocols.finished import is_finished
     from neuroclip_hf.protocols.run import train_run
     from neuroclip_hf.run_files import RUN_FILE
-    from neuroclip_hf.sharing.card import write_run_card
+    from neuroclip_hf.sharing.card import write_card
     from neuroclip_hf.training.processes import this_process
 
     if not is_finished(out):  # a finished run is compared with what is asked for
@@ -57,7 +57,7 @@ def train(
         out,
         control=control,
         overwrite=overwrite,
-        finish=lambda folder: write_run_card(folder, str(out)),
+        finish=lambda folder: write_card(folder, str(out)),
         image_features=image_features,
     )
     if not this_process().is_main_process:  # the run lies where the first process is

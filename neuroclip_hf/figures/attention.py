@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures.style import FAINT_INK, new_figure, no_ticks, styled
@@ -22,7 +23,9 @@ _TITLE: dict[str, Any] = {"fontsize": 9, "fontweight": "normal", "loc": "center"
 
 
 @styled
-def attention_figure(looked: "Sequence[Looked]", labels: Sequence[str], *, pictures: bool = True) -> Figure:
+def attention_figure(
+    looked: "Sequence[Looked]", labels: Sequence[str], *, tiles: Sequence[Image.Image] | None = None
+) -> Figure:
     """A row a picture: the picture, then the attention of CATF, of the prompts and of the class token over it.
 
     Each map has its own scale, from its least to its most attended patch, which its title names as multiples of what
@@ -31,7 +34,8 @@ def attention_figure(looked: "Sequence[Looked]", labels: Sequence[str], *, pictu
     Args:
         looked (sequence of `Looked`): from [`neuroclip_hf.figures.inspection.pictures.look_at_pictures`].
         labels (sequence of `str`): what each shows.
-        pictures (`bool`): draw the pictures, under the maps too; without them the maps alone.
+        tiles (sequence of pictures, *optional*): stand in the place of pictures that may not be shown, which then do
+            not show through the maps either.
 
     Raises:
         InputError: if there are none, or the tower has none of the three.
@@ -39,23 +43,17 @@ def attention_figure(looked: "Sequence[Looked]", labels: Sequence[str], *, pictu
     kinds = [name for name in _NAMES if looked and getattr(looked[0], name) is not None]
     if not kinds:
         raise InputError("A figure of no attention: give a picture at least, and a tower that has tokens to look.")
-    columns = ([""] if pictures else []) + kinds
     figure = new_figure(0.4 + (_PICTURE + 0.4) * len(looked))
-    axes = figure.subplots(len(looked), len(columns), squeeze=False)
+    axes = figure.subplots(len(looked), 1 + len(kinds), squeeze=False)
     for row, (one, label) in enumerate(zip(looked, labels, strict=True)):
-        if pictures:
-            axes[row, 0].imshow(one.picture)
-        for here, kind in zip(axes[row][pictures:], kinds, strict=True):
+        axes[row, 0].imshow(one.picture if tiles is None else tiles[row])
+        for here, kind in zip(axes[row][1:], kinds, strict=True):
             weights = getattr(one, kind)
-            _draw_map(here, one.picture if pictures else None, weights)
+            _draw_map(here, one.picture if tiles is None else None, weights)
             spread = f"{weights.min() / weights.mean():.1f} to {weights.max() / weights.mean():.1f}"
             here.set_title(f"{_NAMES[kind]}\n{spread}" if row == 0 else spread, **_TITLE)
-        # Two lines of a column's width; where there are no pictures they stand beside the maps.
-        words = textwrap.fill(label, 15, max_lines=2, placeholder="…")
-        if pictures:
-            axes[row, 0].set_title(words, fontsize=8.5, fontweight="normal", color=FAINT_INK)
-        else:
-            axes[row, 0].set_ylabel(words, fontsize=8.5, color=FAINT_INK)
+        words = textwrap.fill(label, 15, max_lines=2, placeholder="…")  # of a column's width
+        axes[row, 0].set_title(words, fontsize=8.5, fontweight="normal", color=FAINT_INK)
     for here in axes.flat:
         no_ticks(here)
     return figure

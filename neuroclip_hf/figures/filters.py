@@ -1,6 +1,5 @@
 """What the dynamic filters do to pictures."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from PIL import Image
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures.style import FAINT_INK, LONG, SEQUENTIAL, new_figure, no_ticks, shortened, styled
@@ -29,13 +29,16 @@ def amplification(filtered: "Sequence[Filtered]") -> int:
 
 
 @styled
-def filter_figure(filtered: "Sequence[Filtered]", labels: Sequence[str], *, pictures: bool = True) -> Figure:
+def filter_figure(
+    filtered: "Sequence[Filtered]", labels: Sequence[str], *, tiles: Sequence[Image.Image] | None = None
+) -> Figure:
     """A row a picture: before, after, the difference (multiplied, grey is none), and the filter.
 
     Args:
         filtered (sequence of `Filtered`): from [`neuroclip_hf.figures.inspection.pictures.filter_pictures`].
         labels (sequence of `str`): what each shows.
-        pictures (`bool`): draw the pictures; without them the filters alone.
+        tiles (sequence of pictures, *optional*): stand in the place of pictures that may not be shown, whose filters
+            are then all that is drawn of them.
 
     Raises:
         InputError: if there are none.
@@ -44,24 +47,25 @@ def filter_figure(filtered: "Sequence[Filtered]", labels: Sequence[str], *, pict
         raise InputError("A figure of no filtered pictures: give one at least.")
     factor = amplification(filtered)
     spectral = filtered[0].spectral
-    names = ["before", "after", f"difference x{factor}"] if pictures else []
+    names = ["before", "after", f"difference x{factor}"] if tiles is None else [""]
     names.append("gain" if spectral else "kernel")
-    # Filters alone stand side by side.
-    shape = (len(filtered), len(names)) if pictures else (1, len(filtered))
-    figure = new_figure(0.95 + (_PICTURE + 0.28) * shape[0])
-    axes = figure.subplots(*shape, squeeze=False)
+    figure = new_figure(0.95 + (_PICTURE + 0.28) * len(filtered))
+    axes = figure.subplots(len(filtered), len(names), squeeze=False)
     responses = np.stack([one.response for one in filtered])
     for row, (one, label) in enumerate(zip(filtered, labels, strict=True)):
-        places = axes[row] if pictures else axes[0, row : row + 1]
-        images = [one.before, one.after, 0.5 + factor * (one.after - one.before)] if pictures else []
-        for here, image in zip(places, images, strict=False):
-            here.imshow(np.clip(image, 0, 1))
-        last = _draw_response(places[-1], one, responses)
-        words = shortened(label, LONG) if pictures else textwrap.fill(label, 15, max_lines=2, placeholder="…")
-        places[0].set_title(words, **_LABEL)
+        if tiles is None:
+            images = [
+                np.clip(image, 0, 1) for image in (one.before, one.after, 0.5 + factor * (one.after - one.before))
+            ]
+        else:
+            images = [np.asarray(tiles[row])]
+        for here, image in zip(axes[row], images, strict=False):
+            here.imshow(image)
+        last = _draw_response(axes[row, -1], one, responses)
+        axes[row, 0].set_title(shortened(label, LONG), **_LABEL)
     for here in axes.flat:
         no_ticks(here)
-    for here, name in zip(axes[-1], names if pictures else names * len(filtered), strict=True):
+    for here, name in zip(axes[-1], names, strict=True):
         here.set_xlabel(name, fontsize=9)
     label = "gain (mean of colours)" if spectral else "share of a tap (mean of colours)"
     bar = figure.colorbar(last, ax=list(axes.flat), location="bottom", shrink=0.7, aspect=30, label=label)

@@ -18,7 +18,6 @@ _OF_TRANSFORMERS = frozenset(
         "_experts_implementation_internal",
         "_name_or_path",
         "attn_implementation",
-        "auto_map",
         "experts_implementation",
         "model_type",
         "name_or_path",
@@ -38,11 +37,15 @@ class StrictConfig(PretrainedConfig):
     Subclasses say what is right in `check`; it runs when a config is made and again when a model is built from it,
     because fields can be assigned in between.
 
+    An `auto_map` is not kept: it says where a repository has the code that finds this class, and would be wrong in
+    whatever is saved elsewhere.
+
     Raises:
         InputError: for an unknown name or an impossible value.
     """
 
     def __post_init__(self, **unknown: Any) -> None:
+        unknown.pop("auto_map", None)
         refuse_unknown(type(self), unknown)
         for name, value in (("dtype", self.dtype), ("torch_dtype", unknown.get("torch_dtype"))):
             require_dtype(name, value)
@@ -53,6 +56,10 @@ class StrictConfig(PretrainedConfig):
 
     def check(self) -> None:
         """Raise [`InputError`] if a value is impossible."""
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoConfig") -> None:
+        """Nothing: transformers asks for it after remote code, and would copy this file into all that is saved."""
 
 
 def setting_names(config_class: type[PretrainedConfig]) -> list[str]:

@@ -73,13 +73,18 @@ class BrainImageProcessor(ProcessorMixin):
         return _NO_TOKENS
 
     @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoProcessor") -> None:
+        """Nothing: transformers asks for it after remote code, and would copy this file into all that is saved."""
+
+    @classmethod
     def _get_arguments_from_pretrained(
         cls,
         pretrained_model_name_or_path: str | PathLike[str],
         processor_dict: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> list[Any]:
-        if kwargs.pop("trust_remote_code", False):
+        # Through AutoProcessor it was about finding this class.
+        if kwargs.pop("trust_remote_code", False) and not kwargs.get("_from_auto"):
             raise InputError(
                 "trust_remote_code is True: a processor is made of settings, and code that comes beside them is never "
                 "run; leave it out."

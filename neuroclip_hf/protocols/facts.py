@@ -34,6 +34,7 @@ def facts_of(recipe: Recipe, store: TrialStore, result: TrainingResult) -> dict[
         "seed": recipe.training.seed,
         "store": store.info.fingerprint,
         "data": store.info.data,
+        "source": store.info.source,
         "modality": store.info.modality,
         "protocol": store.info.protocol,
         "selection": recipe.training.selection,

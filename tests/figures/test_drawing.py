@@ -16,8 +16,10 @@ from neuroclip_hf.figures.inspection.pictures import Filtered, Looked
 from neuroclip_hf.figures.matrices import MAX_FAMILIES
 from neuroclip_hf.figures.ranking import Confusion, SortedScores
 from neuroclip_hf.figures.scalp import placed_channels, why_no_map
+from neuroclip_hf.figures.tiles import tile
 
 POSTERIOR = ["P7", "P3", "Pz", "P4", "P8", "O1", "Oz", "O2"]
+TILE = tile("kites/kite_01.jpg", "kite")
 ROWS = [
     Accuracies("nice", Score(0.3, 0.25, 0.36), Score(0.6)),
     Accuracies("$neuro_{clip", Score(0.5), Score(0.8, 0.7, 0.9)),
@@ -164,8 +166,9 @@ def test_differences_of_filters_are_multiplied_as_the_figure_says():
     shown = [axes for axes in figure.axes if axes.images]
     assert shown[2].get_xlabel() == "difference x32"
     np.testing.assert_allclose(shown[2].images[0].get_array(), 0.5 + 0.32)
-    alone = figures.filter_figure([filtered(), filtered()], ["kite", "kite"], pictures=False)
-    assert [axes.get_xlabel() for axes in alone.axes[:2]] == ["kernel", "kernel"]
+    hidden = figures.filter_figure([filtered(), filtered()], ["kite", "kite"], tiles=[TILE, TILE])
+    assert [axes.get_xlabel() for axes in hidden.axes[:4]] == ["", "", "", "kernel"]
+    assert [np.array_equal(axes.images[0].get_array(), TILE) for axes in hidden.axes[:4]] == [True, False, True, False]
     gains = Filtered(np.zeros((4, 4, 3)), np.zeros((4, 4, 3)), np.full((4, 4), 0.5), spectral=True)
     assert figures.filter_figure([gains], ["kite"]).axes[-2].get_xlabel() == "gain"
 
@@ -174,8 +177,9 @@ def test_attention_is_scaled_by_an_even_one_and_leaves_out_what_there_is_not():
     axes = figures.attention_figure([looked(fusion=None)], ["kite"]).axes
     assert [one.get_title(loc="center") for one in axes] == ["", "prompts\n0.4 to 1.6", "class token\n0.4 to 1.6"]
     assert axes[0].get_title(loc="left") == "kite"
-    without = figures.attention_figure([looked()], ["kite"], pictures=False)
-    assert [len(one.images) for one in without.axes] == [1, 1, 1]
+    hidden = figures.attention_figure([looked()], ["kite"], tiles=[TILE])
+    assert [len(one.images) for one in hidden.axes] == [1, 1, 1, 1]
+    assert np.array_equal(hidden.axes[0].images[0].get_array(), TILE)
 
 
 def test_channels_are_placed_by_name_whatever_their_capitals():

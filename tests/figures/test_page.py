@@ -10,7 +10,7 @@ import pytest
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures.page import PageSettings, write_page
-from neuroclip_hf.figures.page.content import PageTable, Section
+from neuroclip_hf.figures.page.content import Page, PageTable, Section
 from neuroclip_hf.figures.page.html import render
 from neuroclip_hf.figures.page.numbers import notation, p_value, repeat_points, score, segment
 from neuroclip_hf.figures.scores import NO_BREAK
@@ -87,7 +87,7 @@ def test_no_p_is_zero():
 
 def test_columns_of_words_stand_left_and_those_of_numbers_right():
     table = PageTable("t", ("a", "b", "c"), [("1", "x", "0.1"), ("2", "", "-0.2")])
-    text = render("title", "lead", [], [], [Section("s", "l", simulated=False, tables=[table])])
+    text = render(Page("title", "lead", [], [], [Section("s", "l", simulated=False, tables=[table])]))
     assert re.findall(r'<t[hd][^>]*class="(\w+)"', text) == ["words", "words", "numbers"] * 3
 
 

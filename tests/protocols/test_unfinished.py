@@ -16,7 +16,7 @@ from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
 from neuroclip_hf.processing.collator import BrainImageCollator
 from neuroclip_hf.protocols import run as protocol
 from neuroclip_hf.protocols.run import train_run
-from neuroclip_hf.sharing.card import write_run_card
+from neuroclip_hf.sharing.card import write_card
 from neuroclip_hf.training import trainer
 from neuroclip_hf.training.settings import load_recipe
 
@@ -187,7 +187,7 @@ def test_a_run_on_a_tower_from_a_folder_goes_on_and_does_not_say_where_it_lay(sm
     out, before = tmp_path / "run", store.path.parent
     killed_in_training(3, on_tower(small, tower), store, out)
     moved = shutil.move(tower, tmp_path / "mine")
-    train_run(on_tower(small, moved), store, out, control=False, finish=write_run_card)
+    train_run(on_tower(small, moved), store, out, control=False, finish=write_card)
     assert "Going on after step 1 of 8." in caplog.text
     files = [path for path in out.rglob("*") if path.is_file()]
     assert {"recipe.yaml", "README.md", "processor_config.json"} <= {path.name for path in files}

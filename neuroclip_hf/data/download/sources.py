@@ -9,22 +9,15 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from neuroclip_hf.data.subject_names import subject_folder
+from neuroclip_hf.data.terms import THINGS_EEG2_TERMS
 from neuroclip_hf.data.things_eeg2 import FACTS, METADATA_FILE, PICTURE_FOLDERS
 from neuroclip_hf.errors import InputError
 
 RAW, METADATA, PICTURES = "raw", "metadata", "pictures"
 KINDS = (RAW, METADATA, PICTURES)
 
-_RECORDINGS_TERMS = (
-    "The recordings of THINGS-EEG2 and their table of pictures (Gifford et al., NeuroImage 2022, https://osf.io/3jk45/)"
-    " are under CC BY 4.0: cite the paper."
-)
-# After the licence that THINGS (Hebart et al., PLoS ONE 2019) ships with its images.
-_PICTURES_TERMS = (
-    "The pictures belong to THINGS (https://things-initiative.org/, https://osf.io/jum2f/). Their copyright is their "
-    "owners'; they are for research only, and may be neither used commercially nor passed on, changed or unchanged, "
-    "without the owners' consent. By downloading them you accept that."
-)
+_RECORDINGS_TERMS = str(THINGS_EEG2_TERMS.recordings)
+_PICTURES_TERMS = f"{THINGS_EEG2_TERMS.pictures} By downloading them you accept that."
 _MEGABYTE, _GIGABYTE = 10**6, 10**9
 
 

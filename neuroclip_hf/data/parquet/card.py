@@ -11,15 +11,21 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_layout import CHANNELS_FILE, array_of
 
 
-def dataset_card(store: TrialStore, info: ExportInfo) -> str:
-    """The card of an export."""
+def dataset_card(store: TrialStore, info: ExportInfo, repo_id: str | None = None) -> str:
+    """The card of an export, or of a dataset on the Hub.
+
+    Args:
+        store (`TrialStore`): that was exported.
+        info (`ExportInfo`): what the export says of itself.
+        repo_id (`str`, *optional*): its name on the Hub, where it goes there.
+    """
     front = {
         "tags": ["neuroclip_hf", store.info.modality, store.info.data],
         "configs": configs(info, store.has_channel_table),
     }
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     values = _values_by_subject(store) if store.has_channel_table else _values(store)
-    parts = [_what(store), _load(store, info), values, _pictures(store, info), _back(info)]
+    parts = [_what(store), _load(store, info, repo_id), values, _pictures(store, info), _back(info, repo_id)]
     return f"---\n{head}---\n\n" + "\n\n".join(parts) + "\n"
 
 
@@ -65,7 +71,9 @@ def _what(store: TrialStore) -> str:
     return f"{first}# Brain recordings and pictures\n\n" + "\n".join(lines)
 
 
-def _load(store: TrialStore, info: ExportInfo) -> str:
+def _load(store: TrialStore, info: ExportInfo, repo_id: str | None) -> str:
+    here = f'here = "{repo_id}"' if repo_id else "here = str(Path.cwd())  # this folder, or its name on the Hub"
+    path = "" if repo_id else "from pathlib import Path\n\n"
     subject = store.subjects[0]
     split = next(split for one, split in map(array_of, info.shards) if one == subject)
     values = layout.VALUES[store.info.modality]
@@ -77,11 +85,9 @@ def _load(store: TrialStore, info: ExportInfo) -> str:
     return f"""## Loading
 
 ```python
-from pathlib import Path
+{path}from datasets import load_dataset
 
-from datasets import load_dataset
-
-here = str(Path.cwd())  # this folder, or its name on the Hub
+{here}
 trials = load_dataset(here, "{subject}", split="{split}").with_format("torch")
 trials[0]["{values}"]  # {store.trial_shape(subject)}
 names = load_dataset(here, "{subject}", split="{split}", columns=["{columns.IMAGE_ID}", "{columns.CONCEPT}"])
@@ -140,9 +146,10 @@ def _pictures(store: TrialStore, info: ExportInfo) -> str:
     return f"## Pictures\n\n{text} {rights}"
 
 
-def _back(info: ExportInfo) -> str:
+def _back(info: ExportInfo, repo_id: str | None) -> str:
+    command = f"neuroclip pull {repo_id} --dataset" if repo_id else "neuroclip import ."
     missing = "" if info.images else " With `--pictures FOLDER` it takes the pictures that were left out from there."
     return (
-        "## Training\n\n`neuroclip import . --out STORE` rebuilds the trial store, to the byte, for training with "
+        f"## Training\n\n`{command} --out STORE` rebuilds the trial store, to the byte, for training with "
         f"random access.{missing}"
     )

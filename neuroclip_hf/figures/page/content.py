@@ -61,3 +61,32 @@ class Section:
     tables: list[PageTable] = field(default_factory=list)
     figures: list[PageFigure] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that a page says and shows.
+
+    Args:
+        title (`str`): of the page.
+        lead (`str`): its first line.
+        notes (sequence of `str`): what must be said of the whole page.
+        overview (sequence of `PageFigure`): figures of several sections together.
+        sections (sequence of `Section`): one a result.
+    """
+
+    title: str
+    lead: str
+    notes: Sequence[str]
+    overview: Sequence[PageFigure]
+    sections: Sequence[Section]
+
+    @property
+    def figures(self) -> list[PageFigure]:
+        """Every figure, in the order of the page."""
+        return [*self.overview, *(figure for section in self.sections for figure in section.figures)]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Figures that there are not, and why."""
+        return [words for section in self.sections for words in section.left_out]

@@ -2,29 +2,20 @@
 
 import base64
 import struct
-from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import jinja2
 
-from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
+from neuroclip_hf.figures.page.content import Page, PageTable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(
-    title: str, lead: str, notes: Sequence[str], overview: Sequence[PageFigure], sections: Sequence[Section]
-) -> str:
+def render(page: Page) -> str:
     """Write a page.
 
     Every text is escaped, for names come from files; nothing on the page is fetched or run.
-
-    Args:
-        title (`str`): of the page.
-        lead (`str`): its first line.
-        notes (sequence of `str`): what must be said of the whole page.
-        overview (sequence of `PageFigure`): figures of several sections together.
-        sections (sequence of `Section`): one a result.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -37,8 +28,8 @@ def render(
     environment.filters["columns"] = _columns
     environment.filters["width"] = lambda png: _size(png)[0]
     environment.filters["height"] = lambda png: _size(png)[1]
-    page = environment.get_template("page.html")
-    return page.render(title=title, lead=lead, notes=notes, overview=overview, sections=sections)
+    parts = {one.name: getattr(page, one.name) for one in fields(page)}
+    return environment.get_template("page.html").render(parts)
 
 
 def _inlined(png: bytes) -> str:

@@ -8,25 +8,25 @@ import numpy as np
 
 from neuroclip_hf import columns
 from neuroclip_hf.checkpoints import load_run
-from neuroclip_hf.data.rankings import SavedRanking, read_ranking
+from neuroclip_hf.data.rankings import read_ranking
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.figures.attention import attention_figure
 from neuroclip_hf.figures.filters import amplification, filter_figure
 from neuroclip_hf.figures.inspection.channels import ChannelImportance, channel_importance
 from neuroclip_hf.figures.inspection.pictures import filter_pictures, look_at_pictures
-from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
+from neuroclip_hf.figures.page.content import PageFigure, Section
 from neuroclip_hf.figures.page.generation import add_generation_sheet
 from neuroclip_hf.figures.page.reading import ABLATION, Result
 from neuroclip_hf.figures.page.shared import CHOSEN_EPOCH, caption, percent, readable, recorded_words
+from neuroclip_hf.figures.page.sheet import add_sheet, spread
 from neuroclip_hf.figures.scalp import placed_channels, scalp_map, why_no_map
-from neuroclip_hf.figures.sheets import NUM_FOUND, SHEET_DOTS_PER_INCH, Found, SheetRow, draw_sheet
 from neuroclip_hf.figures.style import to_png
+from neuroclip_hf.figures.tiles import ShownPictures
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.run_files import RANKING_FILE
 
 PICTURES = 4
-SHEET_QUERIES = 8
-"""So many pictures and queries are shown (ours): spread evenly over all, not the best."""
+"""So many pictures are shown (ours): spread evenly over all, not the best."""
 
 
 def add_insight(section: Section, result: Result, store: TrialStore, *, pictures: bool, method: str) -> bool:
@@ -36,7 +36,7 @@ def add_insight(section: Section, result: Result, store: TrialStore, *, pictures
         section (`Section`): where they are added.
         result (`Result`): what they are of.
         store (`TrialStore`): what it was tested on.
-        pictures (`bool`): show pictures; otherwise their names.
+        pictures (`bool`): show pictures; otherwise tiles with their ids and concepts.
         method (`str`): of the scalp map, see [`channel_importance`].
 
     Returns:
@@ -51,17 +51,18 @@ def add_insight(section: Section, result: Result, store: TrialStore, *, pictures
     place = folder.relative_to(result.folder).as_posix()
     first = f"Of the first run, {place}, {CHOSEN_EPOCH}." if folder != result.folder else ""
     recorded = caption(first, recorded_words(store.info.data))
+    shown = ShownPictures(store, pictures)
     ranking = read_ranking(folder)
     if ranking is None:
         section.left_out.append(f"retrieval sheet: no {RANKING_FILE}; evaluate again with this version.")
     else:
-        _add_sheet(section, ranking, store, pictures, recorded)
+        add_sheet(section, ranking, shown, recorded)
     add_generation_sheet(section, folder, store, pictures)
     if not (folder / "model.safetensors").is_file():
         section.left_out.append("filters, attention and scalp map: the run's folder holds no model.safetensors.")
         return True
     model, processor = load_run(folder)
-    _add_pictures(section, model, processor, store, pictures, recorded)
+    _add_pictures(section, model, processor, store, shown, recorded)
     _add_scalp(section, model, processor, store, method, _subjects(result, folder, store), recorded)
     return True
 
@@ -88,62 +89,15 @@ def _subjects(result: Result, folder: Path, store: TrialStore) -> list[str] | No
     return [name for name in store.subjects if name in named] or None
 
 
-def _spread(count: int, number: int) -> list[int]:
-    """So many of `count` places, evenly over all."""
-    return np.unique(np.linspace(0, count - 1, min(number, count)).round().astype(int)).tolist()
-
-
-def _add_sheet(section: Section, ranking: SavedRanking, store: TrialStore, pictures: bool, recorded: str) -> None:
-    places = _spread(len(ranking.queries), SHEET_QUERIES)
-    found = ranking.found(NUM_FOUND)
-    text = caption(
-        f"{len(places)} of {len(ranking.queries)} queries, evenly over all and not the best, each with the pictures "
-        f"found first in a gallery of {len(ranking.image_ids)}; the numbers are cosines.",
-        recorded,
-    )
-    if not pictures:
-        section.tables.append(_sheet_table(ranking, places, found, text))
-        return
-    rows = []
-    for place in places:
-        query = ranking.queries[place]
-        matches = [
-            Found(
-                store.open_picture(ranking.image_ids[column]),
-                readable(ranking.concepts[column]),
-                float(ranking.scores[place, column]),
-                bool(ranking.mask[place, column]),
-            )
-            for column in found[place]
-        ]
-        shown = store.open_picture(query.image_id) if query.image_id else None
-        rows.append(SheetRow(readable(query.concept), shown, matches))
-    png = to_png(draw_sheet(rows, title="Pictures shown and found"), SHEET_DOTS_PER_INCH, photographs=True)
-    section.figures.append(PageFigure("sheet", "Pictures shown and found", text, png, wide=True))
-
-
-def _sheet_table(ranking: SavedRanking, places: Sequence[int], found: np.ndarray, text: str) -> PageTable:
-    rows = []
-    for place in places:
-        query = ranking.queries[place]
-        cells = [
-            f"{'✓ ' if ranking.mask[place, column] else ''}{readable(ranking.concepts[column])} "
-            f"({ranking.scores[place, column]:.3f})"
-            for column in found[place]
-        ]
-        rows.append((f"{readable(query.concept)} ({query.image_id or 'any picture'})", *cells))
-    header = ("shown", *(f"found {number}" for number in range(1, found.shape[1] + 1)))
-    return PageTable("Pictures shown and found", header, rows, text + " ✓: right.")
-
-
 def _add_pictures(
-    section: Section, model: Any, processor: Any, store: TrialStore, pictures: bool, recorded: str
+    section: Section, model: Any, processor: Any, store: TrialStore, pictures: ShownPictures, recorded: str
 ) -> None:
     gallery = store.gallery(columns.TEST)
-    places = _spread(len(gallery), PICTURES)
+    places = spread(len(gallery), PICTURES)
     labels = [readable(str(gallery[columns.CONCEPT][place])) for place in places]
     names = [str(gallery[columns.IMAGE_ID][place]) for place in places]
     pixel_values = PictureSet(store.open_picture, names, processor).pixel_values(range(len(names)))
+    tiles = None if pictures.are_shown else [pictures.open(*one) for one in zip(names, labels, strict=True)]
     of_pictures = f"{len(names)} of the {len(gallery)} test pictures, evenly over all."
     filtered = filter_pictures(model, processor, pixel_values)
     if filtered is None:
@@ -152,11 +106,11 @@ def _add_pictures(
         text = caption(
             "What the Dynamic Filter Layer does to a picture, and its filter: a kernel with all in its centre, or "
             "gains of one, would leave the picture as it is.",
-            f"Differences are multiplied by {amplification(filtered)}." if pictures else "",
+            f"Differences are multiplied by {amplification(filtered)}." if tiles is None else "",
             of_pictures,
             recorded,
         )
-        figure = filter_figure(filtered, labels, pictures=pictures)
+        figure = filter_figure(filtered, labels, tiles=tiles)
         section.figures.append(PageFigure("filters", "Dynamic filters", text, to_png(figure, photographs=True)))
     layer, looked = look_at_pictures(model, processor, pixel_values)
     shares = [one.share for one in looked if one.share is not None]
@@ -173,7 +127,7 @@ def _add_pictures(
     if all(getattr(looked[0], name) is None for name in ("fusion", "prompts", "prefix")):
         section.left_out.append("attention: the tower has neither prompts nor a class token.")
         return
-    figure = attention_figure(looked, labels, pictures=pictures)
+    figure = attention_figure(looked, labels, tiles=tiles)
     section.figures.append(PageFigure("attention", "Attention over pictures", text, to_png(figure, photographs=True)))
     if looked[0].fusion is None:
         section.left_out.append("attention of CATF: the model has no cross-attention.")

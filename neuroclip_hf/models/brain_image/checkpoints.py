@@ -1,6 +1,7 @@
 """Small checkpoints: what was trained is stored, and the tower is named where it can be fetched again."""
 
 from collections.abc import Mapping
+from functools import partial
 from os import PathLike
 from types import MappingProxyType
 from typing import Any, Self
@@ -176,7 +177,10 @@ class SmallCheckpoints(FrozenTowers):
         config = name_or_path if options.get("config") is None else options["config"]
         if not isinstance(config, PretrainedConfig):
             places = {name: options[name] for name in ("revision", "subfolder") if name in options}
-            config = cls.config_class.from_pretrained(config, **hub, **places)
+            try:
+                config = cls.config_class.from_pretrained(config, **hub, **places)
+            except OSError as error:  # transformers does not always name what it lacks
+                raise OSError(f"{config}: its config.json was not found. {error}") from error
             check_against(config, options, name_or_path, strict)
         if config.tower_included or not options.get("vision", config.vision):
             return {}
@@ -236,6 +240,25 @@ class SmallCheckpoints(FrozenTowers):
         finally:
             if with_adapters:
                 self._hf_peft_config_loaded = True
+
+    def push_to_hub(self, repo_id: str, *, include_backbone: bool = False, **options: Any) -> Any:
+        """Push a checkpoint to the Hub, as [`save_pretrained`] writes it; `neuroclip push` pushes a whole run.
+
+        Args:
+            repo_id (`str`): "user/name"; made if it is not there.
+            include_backbone (`bool`): push the tower too, where the checkpoint would only name it.
+            options: as for `PreTrainedModel.push_to_hub`, such as `private` and `revision`.
+
+        Raises:
+            InputError: as [`save_pretrained`].
+        """
+        require_switch("include_backbone", include_backbone)
+        # transformers saves on the way, and hands none of its own arguments on.
+        self.save_pretrained = partial(self.save_pretrained, include_backbone=include_backbone)  # type: ignore[method-assign]
+        try:
+            return super().push_to_hub(repo_id, **options)
+        finally:
+            del self.save_pretrained
 
     def add_recorded_adapters(self) -> None:
         """Put the adapters on the model that its config records, with start weights."""

@@ -17,13 +17,17 @@ from neuroclip_hf.models.tower_loading import base_weights, fingerprint_of
 
 
 def refuse_unsafe(options: Mapping[str, Any]) -> None:
-    """Raise [`InputError`] if options of `from_pretrained` ask for pickled weights or for code of a repository."""
+    """Raise [`InputError`] if options of `from_pretrained` ask for pickled weights or for code of a repository.
+
+    Not for `trust_remote_code=True` of an Auto class: that is about finding the model's class, which is found by then.
+    """
     if options.get("use_safetensors") not in (None, True):
         raise InputError(
             f"use_safetensors is {options['use_safetensors']!r}: checkpoints are read from safetensors only, since "
             "pickled weights could run code."
         )
-    if options.get("trust_remote_code"):
+    through_auto_class = "adapter_kwargs" in options  # which it alone passes on
+    if options.get("trust_remote_code") and not through_auto_class:
         raise InputError("trust_remote_code is true: code of a repository is never run. Leave it out.")
 
 

@@ -1,0 +1,162 @@
+"""Pushed from one process, pulled in another with an empty cache: the same to the bit."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from neuroclip_hf import TrialStore
+from neuroclip_hf.checkpoints import load_run
+from neuroclip_hf.kinds import find_kind
+from neuroclip_hf.protocols.evaluating import evaluate_run
+from neuroclip_hf.protocols.run import save_run, train_on_store
+from neuroclip_hf.training.settings import load_recipe
+
+EMBED = """
+import json, sys
+import numpy as np
+import torch
+import neuroclip_hf
+model_class, processor_class, repo, revision = sys.argv[1:5]
+model = getattr(neuroclip_hf, model_class).from_pretrained(repo, revision=revision).eval()
+processor = getattr(neuroclip_hf, processor_class).from_pretrained(repo, revision=revision)
+values, pixels = (torch.from_numpy(np.load(path)) for path in sys.argv[5:7])
+with torch.no_grad():
+    brain, image = model.get_brain_features(values), model.get_image_features(pixel_values=pixels)
+said = {"brain": brain.numpy().tobytes().hex(), "image": image.numpy().tobytes().hex()}
+print(json.dumps({**said, "mean": processor.feature_extractor.mean, "included": model.config.tower_included}))
+"""
+PUSH_TO_HUB = """
+import json, sys
+from neuroclip_hf.checkpoints import load_run
+model, processor = load_run(sys.argv[1])
+options = {"private": True, "revision": "small"} if sys.argv[3] == "small" else {"include_backbone": True}
+model.push_to_hub(sys.argv[2], **options)
+del options["include_backbone" if "include_backbone" in options else "private"]
+print(json.dumps(processor.push_to_hub(sys.argv[2], **options).oid))
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, run_folder, store, pattern_stores):
+    """A run of each kind that was evaluated, and its store."""
+    folder = tmp_path_factory.mktemp("runs")
+    eeg = shutil.copytree(run_folder, folder / "eeg")
+    pattern_stores.write_patterns(folder / "patterns")
+    patterns = TrialStore(folder / "patterns")
+    fmri = folder / "fmri"
+    recipe = load_recipe("brainclip", {"subjects": ["sub-01"], "epochs": 1, "batch_size": 16})
+    save_run(train_on_store(recipe, patterns), recipe, fmri)
+    evaluate_run(eeg, store)
+    evaluate_run(fmri, patterns)
+    return {"neuroclip": (eeg, store), "brainclip": (fmri, patterns)}
+
+
+def embedded(model, values, pixels):
+    with torch.no_grad():
+        brain, image = model.get_brain_features(values), model.get_image_features(pixel_values=pixels)
+    return {"brain": brain.numpy().tobytes().hex(), "image": image.numpy().tobytes().hex()}
+
+
+@pytest.mark.parametrize("kind", ["neuroclip", "brainclip"])
+def test_a_run_comes_back_to_the_same_numbers_to_the_bit(hub, runs, kind, tmp_path, snapshot):
+    run, store = runs[kind]
+    before = snapshot(run)
+    made = hub.neuroclip("push", run, "--repo-id", "user/name", "--json").result
+    assert snapshot(run) == before
+    assert hub.state()["commits"]["models/user/name"] == {"main": ["initial commit", "Push a run of neuroclip_hf"]}
+    pulled = hub.neuroclip("pull", "user/name", "--out", tmp_path / "pulled", "--json", home="other", who=None).result
+    assert pulled["run"] == str(tmp_path / "pulled")
+    found = snapshot(tmp_path / "pulled")
+    assert {name: len(content) for name, content in found.items()} == made["files"]
+    made_anew = {"README.md", "report.html", "from_neuroclip_hf.py"}
+    made_anew |= {name for name in found if name.startswith("figures/")}
+    # They say now where Auto classes look.
+    described = {name for name in found if name.split("/")[-1] in ("config.json", "processor_config.json")}
+    same = set(found) - made_anew - described
+    assert {"model.safetensors", "recipe.yaml", "report.json", "trained_on.json"} <= same
+    assert {name: found[name] for name in same} == {name: before[name] for name in same}
+    for name in described:
+        now = json.loads(found[name])
+        assert now.pop("auto_map")
+        assert now == json.loads(before[name])
+    again = evaluate_run(tmp_path / "pulled", store, overwrite=True)
+    assert json.loads(json.dumps(again.to_dict())) == json.loads(before["report.json"])
+
+
+@pytest.mark.parametrize("kind", ["neuroclip", "brainclip"])
+def test_from_pretrained_finds_what_was_pushed_at_its_commit(hub, runs, kind, tmp_path):
+    run, _ = runs[kind]
+    model, processor = load_run(run)
+    values = torch.randn(3, *model.config.encoder_config.trial_shape)
+    pixels = torch.randn(2, 3, *[model.config.vision_config.image_size] * 2)
+    np.save(tmp_path / "values.npy", values.numpy())
+    np.save(tmp_path / "pixels.npy", pixels.numpy())
+    wanted = {**embedded(model, values, pixels), "mean": processor.feature_extractor.mean}
+    names = [one.__name__ for one in (find_kind(kind).model_class, find_kind(kind).processor_class)]
+    arguments = (tmp_path / "values.npy", tmp_path / "pixels.npy")
+
+    pushed = {"whole": ("user/whole", "main", True), "small": ("user/small", "small", False)}
+    for how, (repo, revision, included) in pushed.items():
+        commit = hub.python(PUSH_TO_HUB, run, repo, how).result
+        words = (*names, repo, revision if how == "whole" else commit, *arguments)
+        reader = {"who": "reader" if how == "small" else None, "home": "other"}
+        found = hub.python(EMBED, *words, **reader).result
+        assert found == {**wanted, "included": included}
+    assert hub.python(EMBED, *names, "user/whole", "main", *arguments, home="other", offline=True).code == 0  # warm
+    assert hub.state()["private"] == ["user/small"]
+    cold = hub.python(EMBED, *names, "user/whole", "main", *arguments, home="cold", offline=True)
+    assert cold.code == 1
+    assert "OSError: user/whole: its config.json was not found." in cold.err
+
+
+def test_a_run_is_pushed_with_its_backbone_to_a_branch_and_pulled_by_its_commit(hub, runs, tmp_path):
+    run, _ = runs["neuroclip"]
+    words = ("push", run, "--repo-id", "user/name", "--json")
+    small, first, whole = (
+        done.result
+        for done in hub.verbs(
+            (*words, "--dry-run"), (*words, "--private"), (*words, "--revision", "whole", "--include-backbone")
+        )
+    )
+    assert small["commit"] is None
+    assert hub.state()["private"] == ["user/name"]
+    assert first["files"] == small["files"]
+    assert whole["files"]["model.safetensors"] > small["files"]["model.safetensors"]
+
+    pull = ("pull", "user/name", "--out")
+    outs = {first["commit"]: first, "whole": whole}
+    *pulled, unknown = hub.verbs(
+        *((*pull, tmp_path / revision, "--revision", revision, "--json") for revision in outs),
+        (*pull, tmp_path / "x", "--revision", "v9"),
+    )
+    assert [done.code for done in pulled] == [0, 0]
+    for revision, wanted in outs.items():
+        out = tmp_path / revision
+        assert (out / "model.safetensors").stat().st_size == wanted["files"]["model.safetensors"]
+        assert load_run(out)[0].config.tower_included == (revision == "whole")
+    assert "model user/name at v9 does not exist: name a branch" in unknown.complaint
+    for who in (None, "stranger"):
+        refused = hub.neuroclip(*pull, tmp_path / "x", who=who, home=f"of {who}")
+        assert "model user/name does not exist, or is private and not yours" in refused.complaint
+    assert not (tmp_path / "x").exists()
+
+
+def test_figures_of_a_pushed_run_hold_no_picture_that_may_not_go_up(hub, runs, tmp_path):
+    run, store = runs["neuroclip"]
+    done = hub.verbs(
+        ("push", run, "--repo-id", "user/name", "--data", store.path, "--json"),
+        ("pull", "user/name", "--out", tmp_path / "pulled", "--json"),
+    )
+    assert [one.code for one in done] == [0, 0]
+    assert (tmp_path / "pulled" / "figures" / "sheet.png").is_file()
+    assert (tmp_path / "pulled" / "figures" / "attention.png").is_file()
+    colours = [np.asarray(store.open_picture(one)).reshape(-1, 3) for one in store.gallery("test")["image_id"]]
+    shown = {tuple(each) for each in np.concatenate(colours).tolist() if max(each) - min(each) > 60}
+    with Image.open(tmp_path / "pulled" / "figures" / "sheet.png") as sheet:
+        found = {tuple(each) for each in np.asarray(sheet.convert("RGB")).reshape(-1, 3).tolist()}
+    assert shown
+    assert not shown & found
