@@ -42,6 +42,8 @@ class Workplace:
 
     folder: Path
     names: dict[str, Any] = field(default_factory=dict)
+    hub: Any = None  # where there is one, Python, and verbs that talk to it, run in other processes
+    said: list[str] = field(default_factory=list)
 
     def shell(self, text: str) -> None:
         """Run each command of a block; one that this shell does not know fails the test."""
@@ -56,9 +58,22 @@ class Workplace:
 
     def python(self, text: str, origin: str) -> None:
         """Run a block of Python, with the names of the blocks before it."""
-        exec(compile(text, origin, "exec"), self.names)
+        if self.hub is None:
+            exec(compile(text, origin, "exec"), self.names)
+        else:
+            self.said.append(text)
+
+    def finish(self) -> None:
+        """Run what Python was said where there is a Hub, all of it in one process."""
+        if self.said:
+            done = self.hub.python("\n".join(self.said))
+            assert done.code == 0, done.err
 
     def _neuroclip(self, words: list[str]) -> None:
+        if words[0] in ("push", "push-data", "pull"):
+            done = self.hub.neuroclip(*words)
+            assert done.code == 0, done.err
+            return
         small = SMALL.get(tuple(words[:2]), [])
         assert main([*words, *small]) == 0, " ".join(["neuroclip", *words, *small])
 
@@ -163,6 +178,17 @@ def given(request, tmp_path):
         tiny = load_helper(PROJECT / "tests" / "generation" / "tiny.py")
         tiny.save(tiny.unclip(), tmp_path / "NAME")
 
+    def hub(place):
+        place.hub = request.getfixturevalue("hub_processes").Hub(tmp_path)
+        request.addfinalizer(place.hub.close)
+        store = request.getfixturevalue("store")
+        pictures = store.pictures
+        for name, file in zip(pictures["image_id"], pictures["picture_file"], strict=True):
+            path = tmp_path / "pictures" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(request.getfixturevalue("store_folder") / file, path)
+        np.save(tmp_path / "epochs.npy", 1e-5 * np.random.default_rng(0).standard_normal((40, 4, 90)))
+
     def brains(place):
         from neuroclip_hf.data.simulation.god import simulate_god
 
@@ -180,6 +206,7 @@ def given(request, tmp_path):
         "scans": scans,
         "pipeline": pipeline,
         "brains": brains,
+        "hub": hub,
     }
 
 

@@ -34,6 +34,7 @@ PLACES = {
     ("docs/first-hour.md", ""): ([], False),
     ("docs/fmri.md", ""): ([], True),
     ("docs/python.md", ""): (["store", "run"], False),
+    ("docs/sharing.md", ""): (["store", "run", "hub"], True),
 }
 
 
@@ -88,6 +89,7 @@ def test_blocks_run_as_they_are_printed(workplace, document, section):
                 place.shell(block.text)
             elif block.language == "python":
                 place.python(block.text, f"{document}:{block.line}")
+    place.finish()
 
 
 def documented_modules() -> list[str]:
