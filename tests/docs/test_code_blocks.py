@@ -133,3 +133,13 @@ def test_the_example_of_the_builder(workplace):
     place.names.update(vars(module))
     place.python(text.replace('"STORE"', '"store"'), module.__name__)
     assert len(place.names["train"]) == len(list(place.names["stream"]))
+
+
+def test_the_example_of_the_pipeline(workplace, simulated):
+    place = workplace(["run"])
+    said = importlib.import_module("neuroclip_hf.pipelines").BrainImageRetrievalPipeline.__doc__
+    (fence,) = FENCE.findall(said.replace("\n    ", "\n"))
+    (place.folder / "pictures").symlink_to(simulated / "test_images")
+    place.names["epochs"] = simulated / "sub-01" / "ses-01" / "raw_eeg_test.npy"
+    place.python(fence[1].replace("user/name", "run"), "pipelines")
+    assert callable(place.names["find"])
