@@ -19,7 +19,7 @@ from PIL import Image
 
 from neuroclip_hf.cli.main import main
 
-ENCODER = ["encoder_settings.hidden_size=16", "epochs=1", "batch_size=32"]
+ENCODER = ["encoder_settings.hidden_size=16", "projection_dim=16", "epochs=1", "batch_size=32"]
 SMALL_MEG = ["--channels=MEG001,MEG040,MEG080", "--concepts=8", "--test-concepts=4", "--images-per-concept=2"]
 # What is appended to a command that is printed, so that it takes seconds: fewer numbers, and the tower at hand.
 SMALL = {

@@ -28,6 +28,7 @@ PLACES = {
     ("README.md", "Share trials as a dataset"): (["store"], False),
     ("README.md", "Epochs or voxel patterns that you already have"): (["arrays"], False),
     ("README.md", "fMRI: BrainCLIP"): (["brains", "scans", "pipeline"], True),
+    ("README.md", "Share"): (["store", "run", "hub", "recordings"], True),
     ("README.md", "In Python"): (["run and epochs", "tower"], False),
     ("README.md", "Simulated recordings"): ([], False),
     ("docs/install.md", ""): ([], False),

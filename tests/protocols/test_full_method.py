@@ -55,9 +55,9 @@ SWITCHES = [
     ("prompt.cross_attention=false", lambda model: parts_of(model) == ALL - {"to_queries"}),
     ("vision_feature_layers=2", lambda model: parts_of(model) == ALL and model.config.feature_layers == [2]),
     ("vision_feature_layers=1,-1", lambda model: parts_of(model) == {*ALL, "mixture"}),
-    ("brain_projection=none", lambda model: isinstance(model.brain_projection, nn.Identity)),
+    ("brain_projection=linear", lambda model: isinstance(model.brain_projection, nn.Linear)),
     ("brain_projection=mlp", lambda model: len(model.brain_projection) == 3),
-    ("image_projection=mlp", lambda model: len(model.image_projection.projections[0]) == 3),
+    ("image_projection=linear", lambda model: isinstance(model.image_projection.projections[0], nn.Linear)),
     ("softening=0", lambda model: model.config.softening == 0),
     ("tower_dtype=bfloat16", lambda model: model.vision_model.post_layernorm.weight.dtype == torch.bfloat16),
     ("picture_chunk_size=3", lambda model: model.picture_chunk_size == 3),
@@ -81,7 +81,7 @@ def test_the_recipe_names_every_part_and_has_those_on_that_earned_it(pairs):
     data = recipe.data
     assert {data.noise, data.shift, data.channel_dropout, data.time_mask, data.scaling} == {0}
     assert recipe.model.kind_settings["softening"] > 0
-    assert data.average == [1, 4]
+    assert (data.items, data.average) == ("targets", [4, 4])
     assert parts_of(train_on_store(tiny("prompt.shared_prompts=false"), pairs).model) == ALL - {"neuro_prompt_tokens"}
     trained = train_on_store(tiny(), pairs)
     assert parts_of(trained.model) == ALL
@@ -131,7 +131,7 @@ def test_what_cannot_be_is_refused_before_any_training(pairs, monkeypatch, words
 
 
 KINDS = ("noise", "shift", "channel_dropout", "time_mask", "scaling", "smoothing")
-NONE = [*(f"{name}=0" for name in KINDS), "smoothing_window=0.1"]
+NONE = [*(f"{name}=0" for name in KINDS), "smoothing_window=0.1", "items=trials"]
 
 
 @pytest.mark.parametrize("on", [None, *KINDS, "average"])

@@ -96,12 +96,13 @@ def refused(recipe: Recipe) -> str | None:
 def changes_for_encoder(recipe: Recipe, name: str) -> tuple[Overrides, str | None]:
     """What puts another encoder with its own defaults into a recipe, and why that cannot be; None where it can.
 
-    What encoders that are solved for have no use for, such as mixed trials, is then off (ours); nor does a recipe for
-    solving say how to train.
+    Where no projection follows the encoder, the width that the recipe names stays. What encoders that are solved for
+    have no use for, such as mixed trials, is then off (ours); nor does a recipe for solving say how to train.
     """
     model = recipe.model
     solved, solves = ENCODERS[name][1].closed_form, ENCODERS[model.encoder.partition(":")[0]][1].closed_form
-    changes: Overrides = {"encoder": name, "encoder_settings": {}}
+    fixed = {"hidden_size"} & set(model.encoder_settings) if model.brain_projection == "none" else set()
+    changes: Overrides = {"encoder": name, "encoder_settings": {each: model.encoder_settings[each] for each in fixed}}
     if solved == solves:
         return changes, None
     if solves:
