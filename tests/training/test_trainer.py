@@ -13,6 +13,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.training import optimisation
 from neuroclip_hf.training.checkpoints import read_newest_checkpoint
 from neuroclip_hf.training.result import LostNumbersError
+from neuroclip_hf.training.sections import LEAST, MOST
 from neuroclip_hf.training.settings import TrainingSettings
 from neuroclip_hf.training.trainer import train as train_in_batches
 
@@ -81,6 +82,18 @@ def test_equal_seeds_give_equal_bits_and_others_do_not():
     torch.rand(7)  # what was drawn before does not matter
     assert equal(weights(first), weights(trained()[0]))
     assert not equal(weights(first), weights(trained(seed=1)[0]))
+
+
+@pytest.mark.parametrize("value", [LEAST, MOST])
+def test_adamw_can_work_with_the_least_and_the_largest_rate_and_decay(value):
+    settings = replace(SETTINGS, learning_rate=value, weight_decay=value, betas=[1 - 2**-53, 1 - 2**-53])
+    model = Toy()
+    before = weights(model)
+    step = optimisation.Optimisation(model, settings, 1)
+    step.set_rates(0)
+    model.linear.weight.grad = torch.ones(1, 2)
+    step.optimizer.step()
+    assert torch.equal(model.linear.weight, before["linear.weight"]) == (value == LEAST)
 
 
 def test_workers_change_nothing():
