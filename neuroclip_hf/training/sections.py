@@ -14,8 +14,8 @@ from neuroclip_hf.training.values import check_choice
 TRIALS, TARGETS = "trials", "targets"
 COSINE, CONSTANT = "cosine", "constant"
 LEAST, MOST = 2.0**-126, 2.0**60
-"""Between these a rate, decay or norm stays a number of float32 in all that AdamW does with it (ours): the first is its
-smallest normal number, and neither the product of two such values nor a quotient by 1 - beta passes its largest."""
+"""Between these a rate, decay or norm stays a number of float32 in all that AdamW does with it (ours): from the
+smallest normal one, to where neither the product of two such values nor a quotient by 1 - beta passes the largest."""
 _MOST_OF = {"noise": MOST, "shift": 3600.0, "scaling": math.log(MOST)}  # trials stay finite; an hour holds any trial
 _MOST_WORKERS = 128  # ours: more processes than that hold a machine up before they load anything
 _OF_FLOAT32 = (
