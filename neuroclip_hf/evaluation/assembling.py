@@ -97,7 +97,9 @@ def _other_whitening(
             f"{other.path} and {store.path} were whitened alike ({whitening_of(store)}): name a store of the same "
             "recordings that was prepared with another --whitening."
         )
-    check_same_queries(ranking, also, (str(store.path), str(other.path)))
+    check_same_queries(
+        ranking, also, (str(store.path), str(other.path)), "name a store of the same recordings with --also."
+    )
     row = inductive_row(also, whitening_words(whitening_of(other)))
     return {**row, "pairwise": accuracy_of(also)["pairwise"], "n_way": _n_way(also), "repeats": list(repeats)}
 

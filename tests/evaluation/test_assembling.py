@@ -174,7 +174,9 @@ def test_a_second_row_for_another_whitening(store, ranking_of):
     with pytest.raises(InputError, match=r"were whitened alike \(own session\): .* another --whitening"):
         evaluate(mine, store, RUN, "random", also=(theirs, store, []))
     shorter = ranking_of(torch.eye(6)[:3], torch.eye(6))
-    with pytest.raises(InputError, match="were asked 6 and 3 queries"):
+    with pytest.raises(
+        InputError, match="were asked 6 and 3 queries: name a store of the same recordings with --also"
+    ):
         evaluate(mine, store, RUN, "random", also=(shorter, other, []))
 
 
