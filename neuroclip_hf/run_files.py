@@ -32,12 +32,23 @@ LAST_EPOCH = "last_epoch"
 """Folder of a run that holds the same training after its last epoch."""
 LAST_GOOD = "last-good"
 """Ending of the folder, beside a run whose numbers were lost, that holds its last good epoch as a run."""
-CATEGORIES_FILE = "categories.json"
-MATCHING_FILE = "matching.json"
-"""What tasks beside retrieval found, of a run or of a reproduction."""
+TASKS = {"categories": "Category decoding", "matching": "Matching"}
+"""What runs are asked beside retrieval: name of the task, after which its file is called, and title of its tables."""
 GENERATED_FOLDER = "generated"
 """Folder of a run where generated pictures go, unless another one is named."""
 GENERATION_FILE = "generation.json"
 """What a generation found."""
 GENERATION_SHEET = "sheet.png"
 """The first pictures of a generation beside their controls."""
+GENERATION_KINDS = {
+    "generated": "generated",
+    "shuffled_brain": "shuffled brain",
+    "mean_embedding": "mean embedding",
+    "nearest_training_picture": "nearest training",
+}
+"""What generation.json scores, in words: what was generated, then its controls."""
+
+
+def task_file(task: str) -> str:
+    """Name of the file that holds what a task found."""
+    return f"{task}.json"

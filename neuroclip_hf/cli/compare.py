@@ -14,13 +14,15 @@ def compare(
     as_json: bool = typer.Option(False, "--json", help="Print the comparison as one JSON line."),
 ) -> None:
     """Say how much the first run is ahead of the second on the same queries, and whether that may be chance."""
-    from neuroclip_hf.evaluation import compare_rankings, load_ranking
+    from neuroclip_hf.evaluation import compare_runs
 
-    found = compare_rankings(load_ranking(first), load_ranking(second), (str(first), str(second)))
+    found = compare_runs(first, second)
     print_result(found, as_json, _table(found, first, second))
 
 
 def _table(found: dict[str, Any], first: Path, second: Path) -> Any:
+    from rich.console import Group
+
     both = [found["top1"], found["top5"]]
     rows = [
         (str(first), *(f"{one['first']:.3f}" for one in both)),
@@ -29,5 +31,9 @@ def _table(found: dict[str, Any], first: Path, second: Path) -> Any:
         (f"{100 * both[0]['level']:g} % interval", *(interval_text(one, sign="+") for one in both)),
         ("p", *(f"{one['p']:.3g}" for one in both)),
     ]
-    title = f"{found['num_queries']} queries of {', '.join(found['subjects'])}, gallery of {found['gallery_size']}"
-    return table(("", "top-1", "top-5"), rows, title)
+    title = (
+        f"{found['num_queries']} queries of {', '.join(found['subjects'])}, gallery of {found['gallery_size']}, "
+        f"{found['tier']}"
+    )
+    notes = [f"intervals over {both[0]['over']}", *(f"Note: {flag}" for flag in found["flags"])]
+    return Group(table(("", "top-1", "top-5"), rows, title), *notes)

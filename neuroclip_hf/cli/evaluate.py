@@ -85,7 +85,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
     ways = "  ".join(f"{n}: {accuracy['top1']:.3f}" for n, accuracy in report["n_way"].items())
     curve = "  ".join(f"{entry['repeats']:g}: {entry['top1']:.3f}" for entry in report["repeats"])
     return [
-        f"p = {found['p']:.3g} (top-1, {found['permutations']} permutations of the targets)",
+        f"p = {found['p']:.3g} (top-1, {found['permutations']} permutations of the targets of {found['over']})",
         f"top-1 in random galleries of  {ways}",
         f"top-1 with means of so many trials  {curve}",
         f"whitening: {report['whitening_fit']}; intervals over {report['intervals']['top1']['over']}",

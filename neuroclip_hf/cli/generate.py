@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from neuroclip_hf.cli.options import as_list, interval_text, print_result, table
+from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_KINDS
 
 
 def generate(
@@ -50,7 +51,6 @@ def generate(
     )
 
     from neuroclip_hf.generation import generate as paint
-    from neuroclip_hf.run_files import GENERATED_FOLDER
     from neuroclip_hf.sharing.card import refresh_card
 
     subjects_named = as_list(subjects, "--subject") or None
@@ -62,31 +62,26 @@ def generate(
         typer.echo(f"Pictures, sheet and report: {out or run / GENERATED_FOLDER}")
 
 
-_SHORT = {
-    "shuffled_brain": "shuffled brain",
-    "mean_embedding": "mean embedding",
-    "nearest_training_picture": "nearest training",
-}
-
-
 def _report_table(report: dict[str, Any]) -> Any:
     """A row a score, its controls beside it, and below how much the generated pictures are ahead of each."""
     from rich.console import Group
 
-    scores, names = report["scores"], list(report["scores"]["generated"])
+    generated, *others = GENERATION_KINDS
+    words = [GENERATION_KINDS[kind] for kind in others]
+    scores, names = report["scores"], list(report["scores"][generated])
     rows, ahead = [], []
     for name in names:
-        mine, label, chance = scores["generated"][name], name.replace("_", " "), report["chance"].get(name)
-        controls = [f"{scores[control][name]['estimate']:.3f}" for control in _SHORT]
+        mine, label, chance = scores[generated][name], name.replace("_", " "), report["chance"].get(name)
+        controls = [f"{scores[control][name]['estimate']:.3f}" for control in others]
         by_chance = "" if chance is None else f"{chance:.3f}"
         rows.append((label, f"{mine['estimate']:.3f}", interval_text(mine), *controls, by_chance))
-        found = [report["differences"][control][name] for control in _SHORT]
+        found = [report["differences"][control][name] for control in others]
         ahead.append((label, *(f"{each['difference']:+.3f} (p = {each['p']:.3g})" for each in found)))
     settings = report["settings"]
     title = (
         f"{report['data']} data, {report['trials']} trials, {report['num_queries']} queries, {settings['method']} "
         f"pipeline {settings['pipeline']}, {report['tier']}, space: {report['space']['kind']}"
     )
-    header = ("", "generated", f"{100 * mine['level']:g} % interval", *_SHORT.values(), "chance")
-    notes = [f"Left out: {words}" for words in report["left_out"]] + [f"Note: {flag}" for flag in report["flags"]]
-    return Group(table(header, rows, title), table(("generated less", *_SHORT.values()), ahead), *notes)
+    header = ("", GENERATION_KINDS[generated], f"{100 * mine['level']:g} % interval", *words, "chance")
+    notes = [f"Left out: {what}" for what in report["left_out"]] + [f"Note: {flag}" for flag in report["flags"]]
+    return Group(table(header, rows, title), table(("generated less", *words), ahead), *notes)

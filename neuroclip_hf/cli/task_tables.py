@@ -101,8 +101,8 @@ def _lines(row: dict[str, Any]) -> list[str]:
     pairwise = found["pairwise"]
     more = "" if pairwise is None else f"; pairwise p = {pairwise['p']:.3g}"
     lines = [
-        f"p = {found['top1']['p']:.3g} (top-1, {found['top1']['permutations']} permutations){more}; intervals over "
-        f"{row['intervals']['top1']['over']}",
+        f"p = {found['top1']['p']:.3g} (top-1, {found['top1']['permutations']} permutations of the targets of "
+        f"{found['top1']['over']}){more}; intervals over {row['intervals']['top1']['over']}",
         f"top-1 among so many random candidates  {ways}",
     ]
     if "confusion" in row:

@@ -84,7 +84,7 @@ def read_ranking(folder: str | Path, name: str = RANKING_FILE) -> SavedRanking |
         image_ids, concepts = (list(map(str, words[name])) for name in ("image_ids", "concepts"))
         return SavedRanking(scores, mask, queries, image_ids, concepts, _parted(repeats, counts))
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, InputError) as error:
-        raise InputError(f"{path} cannot be read ({error}): evaluate the run again.") from None
+        raise InputError(f"{path} cannot be read ({error}): evaluate the run again with --overwrite.") from None
 
 
 def _parted(values: NDArray[np.integer], counts: Sequence[int]) -> list[tuple[int, ...]]:

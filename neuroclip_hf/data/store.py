@@ -18,16 +18,8 @@ from neuroclip_hf.data.halves import widen
 from neuroclip_hf.data.pictures import open_picture
 from neuroclip_hf.data.store_channels import SubjectChannels, channels_of_info, read_channels, refuse_unlike
 from neuroclip_hf.data.store_info import read_store_info
-from neuroclip_hf.data.store_layout import (
-    CHANNELS_FILE,
-    PICTURE_COLUMNS,
-    PICTURES_FILE,
-    PICTURES_FOLDER,
-    SUBJECT_NAME,
-    TRIAL_COLUMNS,
-    TRIALS_FILE,
-    covariance_name,
-)
+from neuroclip_hf.data.store_layout import CHANNELS_FILE, covariance_name
+from neuroclip_hf.data.store_tables import read_tables
 from neuroclip_hf.data.trial_arrays import TrialArrays, load_array
 from neuroclip_hf.errors import InputError
 
@@ -48,9 +40,7 @@ class TrialStore:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.info = read_store_info(self.path)
-        self.trials = _read_table(self.path / TRIALS_FILE, TRIAL_COLUMNS)
-        self.pictures = _read_table(self.path / PICTURES_FILE, PICTURE_COLUMNS)
-        self._check_paths()
+        self.trials, self.pictures = read_tables(self.path)
         self._own_channels = self._read_channels()
         self._arrays = TrialArrays(self.path, self.trials, {name: self.trial_shape(name) for name in self.subjects})
         self._picture_files = dict(
@@ -272,16 +262,6 @@ class TrialStore:
             mine = self._arrays.subjects_of(trials)
             refuse_unlike(self.path, {name: self._own_channels[name] for name in mine})
 
-    def _check_paths(self) -> None:
-        """Stores are exchanged: nothing in a table may lead outside the folder."""
-        for subject in self.subjects:
-            if not SUBJECT_NAME.fullmatch(subject):
-                raise InputError(f"{self.path}: subject {subject!r} is no name of a folder: do not use this store.")
-        root = (self.path / PICTURES_FOLDER).resolve()
-        for file in self.pictures[columns.PICTURE_FILE]:
-            if not (self.path / file).resolve().is_relative_to(root):
-                raise InputError(f"{self.path}: picture {file!r} lies outside the store: do not use this store.")
-
 
 def _together(lengths: Sequence[int]) -> Iterator[slice]:
     """Groups in a row that have up to `READ_TOGETHER` trials together, or are one that has more."""
@@ -292,14 +272,3 @@ def _together(lengths: Sequence[int]) -> Iterator[slice]:
             start, trials = place, 0
         trials += length
     yield slice(start, len(lengths))
-
-
-def _read_table(path: Path, expected: Sequence[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}): make the store again.") from None
-    missing = [name for name in expected if name not in table.columns]
-    if missing:
-        raise InputError(f"{path} lacks the columns {', '.join(missing)}: make the store again.")
-    return table

@@ -1,8 +1,9 @@
 """Checkpoint + test split -> report: one schema for the whole package."""
 
-from neuroclip_hf.evaluation.assembling import accuracy_of, evaluate
-from neuroclip_hf.evaluation.comparison import compare_rankings
+from neuroclip_hf.evaluation.assembling import evaluate
+from neuroclip_hf.evaluation.comparison import compare_rankings, compare_runs
 from neuroclip_hf.evaluation.fit import flags_of, subjects_to_test
+from neuroclip_hf.evaluation.measuring import accuracy_of
 from neuroclip_hf.evaluation.ranking import Ranking, load_ranking, rank_test_split, save_ranking
 from neuroclip_hf.evaluation.repeats import accuracy_by_repeats
 from neuroclip_hf.evaluation.report import Report, read_report, write_report
@@ -25,4 +26,5 @@ __all__ = [
     "flags_of",
     "subjects_to_test",
     "compare_rankings",
+    "compare_runs",
 ]

@@ -12,14 +12,11 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation.comparison import check_same_queries
 from neuroclip_hf.evaluation.fit import whitening_of
+from neuroclip_hf.evaluation.measuring import accuracy_of, n_way_of, n_ways, permute
 from neuroclip_hf.evaluation.ranking import Ranking
 from neuroclip_hf.evaluation.report import Report
 from neuroclip_hf.evaluation.tiers import inductive_row, interval_of, tier_rows, whitening_words
-from neuroclip_hf.metrics.retrieval import accuracy_from_scores, chance_level, n_way_accuracy, pairwise_identification
-from neuroclip_hf.metrics.significance import permutation_test
-
-N_WAYS = (2, 4, 10, 50, 100, 200)
-"""Sizes of the random galleries that the field reports."""
+from neuroclip_hf.metrics.retrieval import chance_level
 
 
 def evaluate(
@@ -82,19 +79,13 @@ def evaluate(
         n_way=_n_way(ranking),
         repeats=list(repeats),
         intervals={name: interval_of(hits, ranking) for name, hits in ranking.hits().items()},
-        permutation=permutation_test(ranking.scores, ranking.mask, groups=ranking.subjects)._asdict(),
+        permutation=permute([ranking]),
         tiers=tiers,
         whitening_fit=whitening_of(store),
         flags=[*flags, *failed],
         store=store.info.fingerprint,
         run={**run, "same_store": run["store"] == store.info.fingerprint} if run else {},
     )
-
-
-def accuracy_of(ranking: Ranking) -> dict[str, float]:
-    """`top1`, `top5` and `pairwise` of a ranking, fractions in [0, 1]."""
-    found = accuracy_from_scores(ranking.scores, ranking.mask, ks=(1, 5))
-    return {**found, "pairwise": pairwise_identification(ranking.scores, ranking.mask)}
 
 
 def _other_whitening(
@@ -106,7 +97,9 @@ def _other_whitening(
             f"{other.path} and {store.path} were whitened alike ({whitening_of(store)}): name a store of the same "
             "recordings that was prepared with another --whitening."
         )
-    check_same_queries(ranking, also, (str(store.path), str(other.path)))
+    check_same_queries(
+        ranking, also, (str(store.path), str(other.path)), "name a store of the same recordings with --also."
+    )
     row = inductive_row(also, whitening_words(whitening_of(other)))
     return {**row, "pairwise": accuracy_of(also)["pairwise"], "n_way": _n_way(also), "repeats": list(repeats)}
 
@@ -117,12 +110,7 @@ def _averaged(ranking: Ranking) -> float:
 
 
 def _n_way(ranking: Ranking) -> dict[str, dict[str, float]]:
-    largest = 1 + int((~ranking.mask).sum(dim=1).min())
-    return {
-        str(n): {f"top{k}": n_way_accuracy(ranking.scores, ranking.mask, n, k) for k in (1, 5) if k < n}
-        for n in N_WAYS
-        if n <= largest
-    }
+    return n_way_of(ranking.scores, ranking.mask, n_ways([ranking]))
 
 
 def _acquaintance(run: dict[str, Any], tested: set[str]) -> str | None:

@@ -5,23 +5,21 @@ from typing import Any
 
 import torch
 
-from neuroclip_hf.data.queries import Query
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.evaluation.measuring import n_way_of, n_ways, permute, shown_in
 from neuroclip_hf.evaluation.ranking import Ranking
-from neuroclip_hf.metrics.blocks import PAIRWISE, TOP1, permutation_test_of_blocks
-from neuroclip_hf.metrics.retrieval import chance_level, n_way_accuracy, pairwise_from_scores, ranks_from_scores
+from neuroclip_hf.metrics.blocks import PAIRWISE, TOP1
+from neuroclip_hf.metrics.retrieval import chance_level, pairwise_from_scores, ranks_from_scores
 from neuroclip_hf.metrics.significance import bootstrap_interval
 
 MEASURES = ("top1", "top5", "pairwise", "mean_rank")
-N_WAYS = (2, 4, 5, 6, 10, 20, 50, 100, 200)
-"""Sizes of random galleries, as far as there are so many candidates (ours)."""
 
 
 def describe(rankings: Sequence[Ranking], controls: Sequence[Ranking] = ()) -> dict[str, Any]:
     """Measures of all queries of all runs, each subject counting as much as any other.
 
     Intervals resample what was shown, with all its queries and seeds together, and subjects where there are five or
-    more. Permutations deal out what was shown anew, to all queries of it together ([`permutation_test_of_blocks`]).
+    more. Permutations deal out what was shown anew, to all queries of it together ([`permute`]).
 
     Args:
         rankings (sequence of `Ranking`): one a run, of the same candidates; runs may be of different subjects, or of
@@ -31,7 +29,7 @@ def describe(rankings: Sequence[Ranking], controls: Sequence[Ranking] = ()) -> d
     Returns:
         `top1`, `top5`, `pairwise`, `mean_rank` (1 is best): means over subjects. `chance`: the same for a random
         ranking. `control`: the same of the controls, or None. `intervals`: measure -> `low`, `high`, `level`,
-        `resamples`, `over`. `permutation`: "top1" and "pairwise" -> `p`, `permutations`, `statistic` (None for
+        `resamples`, `over`. `permutation`: "top1" and "pairwise" -> `p`, `permutations`, `statistic`, `over` (None for
         pairwise identification where several candidates are right). `n_way`: number of candidates -> expected `top1`
         and, above five, `top5`; exact. `subjects`: subject -> the measures and `num_queries`. `num_queries`,
         `gallery_size`.
@@ -55,11 +53,6 @@ def describe(rankings: Sequence[Ranking], controls: Sequence[Ranking] = ()) -> d
         "n_way": _n_way(rankings),
         "subjects": subjects,
     }
-
-
-def shown_in(query: Query) -> Hashable:
-    """What queries have in common that are no independent answers: the picture; else each stands for itself."""
-    return query.image_id or query.trials
 
 
 def _check(rankings: Sequence[Ranking]) -> None:
@@ -114,32 +107,24 @@ def _interval(rankings: Sequence[Ranking], values: Sequence[torch.Tensor], mean:
 
 
 def _permutations(rankings: Sequence[Ranking], masks: torch.Tensor) -> dict[str, Any]:
-    scores = torch.cat([ranking.scores for ranking in rankings])
-    queries = [query for ranking in rankings for query in ranking.queries]
-    blocks = [shown_in(query) for query in queries]
-    # Trials of which only the concept is known belong to one subject each.
-    groups = ["" if query.image_id else query.subject for query in queries]
-    statistics = [TOP1, *([PAIRWISE] if (masks.sum(dim=1) == 1).all() else [])]
-    found = {
-        name: permutation_test_of_blocks(scores, masks, blocks, groups, statistic=name)._asdict()
-        for name in statistics
-    }
-    return {TOP1: found[TOP1], PAIRWISE: found.get(PAIRWISE)}
+    one_is_right = bool((masks.sum(dim=1) == 1).all())
+    return {TOP1: permute(rankings), PAIRWISE: permute(rankings, PAIRWISE) if one_is_right else None}
 
 
 def _n_way(rankings: Sequence[Ranking]) -> dict[str, dict[str, float]]:
     """Means over subjects, as the other measures."""
-    largest = 1 + min(int((~ranking.mask).sum(dim=1).min()) for ranking in rankings)
-    names = list(dict.fromkeys(name for ranking in rankings for name in ranking.subjects))
-    parts = [[_part(ranking, name) for ranking in rankings if name in ranking.subjects] for name in names]
+    sizes = n_ways(rankings)
+    names = dict.fromkeys(name for ranking in rankings for name in ranking.subjects)
+    mine = [
+        _mean_of([n_way_of(*_part(ranking, name), sizes) for ranking in rankings if name in ranking.subjects])
+        for name in names
+    ]
+    return _mean_of(mine)
+
+
+def _mean_of(found: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     return {
-        str(n): {
-            f"top{k}": _mean([_mean([n_way_accuracy(*part, n, k) for part in mine]) for mine in parts])
-            for k in (1, 5)
-            if k < n
-        }
-        for n in sorted({*(size for size in N_WAYS if size <= largest), largest})
-        if n > 1
+        size: {name: _mean([one[size][name] for one in found]) for name in values} for size, values in found[0].items()
     }
 
 

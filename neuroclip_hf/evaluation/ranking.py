@@ -25,7 +25,7 @@ from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_queries
 from neuroclip_hf.processing.fitting import fitting_part
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
-from neuroclip_hf.run_files import PLAN_FILE, RANKING_FILE, VARIATIONS
+from neuroclip_hf.run_files import PLAN_FILE, RANKING_FILE, REPORT_FILE, VARIATIONS
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,12 @@ def load_ranking(folder: str | Path, name: str = RANKING_FILE) -> Ranking:
                 f"{folder} holds several runs, and no ranking of its own: name one of them, in a folder runs/ below "
                 "it."
             )
-        raise InputError(f"{folder} holds no {name}: evaluate the run first.")
+        again = (
+            f", again with --overwrite, as its {REPORT_FILE} is there"
+            if (Path(folder) / REPORT_FILE).is_file()
+            else ""
+        )
+        raise InputError(f"{folder} holds no {name}: evaluate the run first{again}.")
     scores, mask = torch.from_numpy(saved.scores), torch.from_numpy(saved.mask)
     return Ranking(list(saved.queries), list(saved.image_ids), scores, mask, list(saved.concepts), list(saved.repeats))
 

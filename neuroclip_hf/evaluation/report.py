@@ -39,7 +39,8 @@ class Report:
             [`accuracy_by_repeats`]. Empty where they were not asked for.
         intervals (`dict`): "top1" and "top5" -> `low`, `high`, `level`, `resamples` and what was resampled, `over`;
             see [`bootstrap_interval`].
-        permutation (`dict`): `p`, `permutations` and `statistic` of [`permutation_test`].
+        permutation (`dict`): `p`, `permutations`, `statistic`, and in words what exchanged its targets, `over`; see
+            [`neuroclip_hf.evaluation.measuring.permute`].
         tiers (`list[dict]`): the inductive row, where there is another whitening a second one (with its `pairwise`,
             `n_way` and `repeats`), then those that use more than the query itself, see
             [`neuroclip_hf.evaluation.tiers`].
@@ -73,7 +74,7 @@ class Report:
     n_way: dict[str, dict[str, float]]
     repeats: list[dict[str, float]]
     intervals: dict[str, dict[str, Any]]
-    permutation: dict[str, float]
+    permutation: dict[str, Any]
     tiers: list[dict[str, Any]]
     whitening_fit: str
     flags: list[str]

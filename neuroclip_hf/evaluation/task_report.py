@@ -1,4 +1,4 @@
-"""categories.json and matching.json: what tasks beside retrieval found, written and read."""
+"""What tasks beside retrieval found, as categories.json and matching.json, written and read."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -6,11 +6,9 @@ from typing import Any
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json, write_json
-from neuroclip_hf.run_files import CATEGORIES_FILE, MATCHING_FILE
+from neuroclip_hf.run_files import task_file
 
 SCHEMA = 1
-CATEGORIES, MATCHING = "categories", "matching"
-FILES = {CATEGORIES: CATEGORIES_FILE, MATCHING: MATCHING_FILE}
 SINGLE = "single trials"
 
 
@@ -19,7 +17,7 @@ class TaskReport:
     """What one task found with one or several runs. Accuracies are fractions in [0, 1].
 
     Args:
-        task (`str`): "categories" or "matching".
+        task (`str`): one of `neuroclip_hf.run_files.TASKS`.
         against (`str`): "texts" or "images".
         candidates (`str`): what stands for a class, or what is matched with, in words.
         templates (`list[str]`): of the prompts, as far as there are some.
@@ -69,7 +67,7 @@ def refuse_known(folder: Path, task: str, key: tuple[Any, ...], overwrite: bool)
 
     Args:
         folder (`Path`): of a run or a reproduction.
-        task (`str`): "categories" or "matching".
+        task (`str`): one of `neuroclip_hf.run_files.TASKS`.
         key (`tuple`): `trials`, `against` and `named_protocol` of what is asked.
         overwrite (`bool`): whether it may be.
 
@@ -77,16 +75,15 @@ def refuse_known(folder: Path, task: str, key: tuple[Any, ...], overwrite: bool)
         InputError: naming it, or if its file is damaged.
     """
     if not overwrite and any(_key_of(one) == key for one in read_task(folder, task)):
-        raise InputError(
-            f"{folder / FILES[task]} says already what {key[0]} against {key[1]} gave: pass --overwrite to ask again."
-        )
+        path = folder / task_file(task)
+        raise InputError(f"{path} says already what {key[0]} against {key[1]} gave: pass --overwrite to ask again.")
 
 
 def write_task(report: TaskReport, folder: Path) -> Path:
     """Write a result beside those of other questions of the same task; an older one of its question is replaced."""
     mine = report.to_dict()
     others = [one for one in read_task(folder, report.task) if _key_of(one) != _key_of(mine)]
-    path = folder / FILES[report.task]
+    path = folder / task_file(report.task)
     write_json(path, {"kind": report.task, "schema": SCHEMA, "results": [*others, mine]})
     return path
 
@@ -97,7 +94,7 @@ def read_task(folder: str | Path, task: str) -> list[dict[str, Any]]:
     Raises:
         InputError: if the file is damaged or of another schema.
     """
-    path = Path(folder) / FILES[task]
+    path = Path(folder) / task_file(task)
     if not path.is_file():
         return []
     found = read_json(path)

@@ -21,12 +21,13 @@ from neuroclip_hf.figures.style import (
     grid,
     in_percent,
     new_figure,
-    shortened,
     styled,
+    wrapped,
 )
 
 _THICKNESS = 0.38
-_ROW = 0.44  # inches
+_ROW, _DIFFERENCE = 0.44, 0.34  # inches
+_LINE = 0.17  # inches of a line of a label
 _FRAME = 0.72  # inches of title and axis of a panel
 _LEGEND = 0.75
 _ERROR = {"ecolor": INK, "elinewidth": 1.1, "capsize": 2.5}
@@ -62,7 +63,8 @@ def accuracy_bars(panels: Sequence[Panel]) -> Figure:
     panels = [panel for panel in panels if panel.rows]
     if not panels:
         raise InputError("Bars of no methods: give a panel with a row at least.")
-    heights = [_FRAME + _ROW * len(panel.rows) for panel in panels]
+    row_height = _row_height(_ROW, [row.label for panel in panels for row in panel.rows])
+    heights = [_FRAME + row_height * len(panel.rows) for panel in panels]
     figure = new_figure(sum(heights) + _LEGEND)
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[len(panel.rows) for panel in panels])[:, 0]
     for here, panel in zip(axes, panels, strict=True):
@@ -79,6 +81,11 @@ def accuracy_bars(panels: Sequence[Panel]) -> Figure:
     return figure
 
 
+def _row_height(least: float, labels: Sequence[str]) -> float:
+    """Inches of a row, so that no label meets the next one."""
+    return max(least, _LINE * (0.5 + max(len(wrapped(label, SHORT).splitlines()) for label in labels)))
+
+
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     highest = max([panel.chance, *(score.top for row in panel.rows for score in (row.top1, row.top5) if score)])
     for place, row in enumerate(panel.rows):
@@ -89,7 +96,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.axvline(panel.chance, color=INK, linestyle="--", linewidth=1.1)
     if panel.chance_top5 is not None and any(row.top5 for row in panel.rows):
         axes.axvline(panel.chance_top5, color=FAINT_INK, linestyle=":", linewidth=1.3)
-    names = [shortened(row.label, SHORT) for row in panel.rows]
+    names = [wrapped(row.label, SHORT) for row in panel.rows]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1.17 * highest if highest else 1)
@@ -145,7 +152,10 @@ def difference_plot(differences: Sequence[Difference], reference: str) -> Figure
     """
     if not differences:
         raise InputError("A plot of no differences: compare a model with another one at least.")
-    figure = new_figure(1.0 + 0.34 * len(differences))
+    names = [wrapped(difference.label, SHORT) for difference in differences]
+    title = wrapped(f"Against {reference}", SHORT)
+    rows = len(differences) * _row_height(_DIFFERENCE, [difference.label for difference in differences])
+    figure = new_figure(0.8 + _LINE * len(title.splitlines()) + rows)
     axes = figure.subplots()
     for place, difference in enumerate(differences):
         score = difference.score
@@ -162,10 +172,10 @@ def difference_plot(differences: Sequence[Difference], reference: str) -> Figure
             capsize=3,
         )
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_yticks(range(len(differences)), [shortened(difference.label, SHORT) for difference in differences])
+    axes.set_yticks(range(len(differences)), names)
     axes.set_ylim(len(differences) - 0.5, -0.5)
     axes.set_xlabel("difference in top-1 (percentage points)")
-    axes.set_title(f"Against {shortened(reference, SHORT)}")
+    axes.set_title(title)
     in_percent(axes.xaxis)
     grid(axes, "x")
     return figure

@@ -7,6 +7,7 @@ chose does not show in ours: the same input gives the same bytes.
 
 import functools
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -145,3 +146,17 @@ def shortened(text: str, length: int) -> str:
     """`text` on one line, of at most `length` letters."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def wrapped(text: str, length: int, most: int = 3) -> str:
+    """`text` on up to so many lines of so many letters, parted behind spaces and marks where that can be."""
+    lines = [""]
+    for piece in re.findall(r"[^\s_:/,=-]*[\s_:/,=-]+|[^\s_:/,=-]+$", " ".join(text.split())):
+        if len(lines[-1]) + len(piece.rstrip()) > length and lines[-1]:
+            lines.append("")
+        whole = lines.pop() + piece
+        lines += [whole[start : start + length] for start in range(0, len(whole), length)]
+    kept = [line.strip() for line in lines if line.strip()]
+    if len(kept) > most:
+        kept = [*kept[: most - 1], shortened(kept[most - 1] + " " + kept[most], length)]
+    return "\n".join(kept)

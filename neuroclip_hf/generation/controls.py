@@ -9,13 +9,13 @@ import torch
 from neuroclip_hf.data.queries import Query
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.metrics.retrieval import similarity
+from neuroclip_hf.run_files import GENERATION_KINDS
 
-GENERATED = "generated"
-SHUFFLED, MEAN, NEAREST = "shuffled_brain", "mean_embedding", "nearest_training_picture"
+KINDS = tuple(GENERATION_KINDS)
+GENERATED, SHUFFLED, MEAN, NEAREST = KINDS
 CONTROLS = (SHUFFLED, MEAN, NEAREST)
 PAINTED = (GENERATED, SHUFFLED, MEAN)
 """What the pipeline paints; the nearest training picture is looked up."""
-KINDS = (GENERATED, *CONTROLS)
 
 
 def seed_of(query: Query, seed: int) -> int:

@@ -7,10 +7,11 @@ from neuroclip_hf.figures import PictureRow, picture_sheet
 from neuroclip_hf.generation.controls import PAINTED
 from neuroclip_hf.generation.inputs import GenerationInputs
 from neuroclip_hf.generation.report import GenerationReport
+from neuroclip_hf.run_files import GENERATION_KINDS
 
 SHEET_QUERIES = 12
 """Queries on a sheet (ours): as many as one reads. They are the first, not the best."""
-HEADERS = ("shown", "generated", "shuffled brain", "mean embedding", "nearest training")
+HEADERS = ("shown", *GENERATION_KINDS.values())
 
 
 def write_generation_sheet(inputs: GenerationInputs, report: GenerationReport, path: Path) -> None:

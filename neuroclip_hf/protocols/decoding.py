@@ -22,7 +22,7 @@ from neuroclip_hf.evaluation.categories import (
 from neuroclip_hf.evaluation.matching import Answers, image_answers, rank_answers, rank_recordings, text_answers
 from neuroclip_hf.evaluation.predictions import Predictions
 from neuroclip_hf.evaluation.references import BRAVL, REFERENCES, reference_beside
-from neuroclip_hf.evaluation.task_report import CATEGORIES, MATCHING, SINGLE
+from neuroclip_hf.evaluation.task_report import SINGLE
 from neuroclip_hf.protocols.tasks import Asked, Task
 
 
@@ -38,7 +38,7 @@ class CategoryDecoding(Task):
         InputError: for anything else.
     """
 
-    name = CATEGORIES
+    name = "categories"
 
     def __init__(
         self, against: str = TEXTS, templates: Sequence[str] | None = None, protocol: str | None = None
@@ -105,7 +105,7 @@ class Matching(Task):
         InputError: for anything else.
     """
 
-    name = MATCHING
+    name = "matching"
 
     def __init__(self, against: str = IMAGES, captions: dict[str, str] | None = None) -> None:
         _check_against(against)

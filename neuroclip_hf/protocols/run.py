@@ -141,7 +141,7 @@ def _train_part(
         except LostTrainingError as error:
             if unfinished is None:
                 raise
-            raise _keep_good(recipe, _last_good(unfinished, shuffled), error) from None
+            raise _keep_good(recipe, unfinished, shuffled, error) from None
     if part is not None:
         with new_folder(part) as folder:
             save_run(trained, recipe, folder)
@@ -149,15 +149,16 @@ def _train_part(
                 save_run(after_last_epoch(trained), recipe, folder / LAST_EPOCH)
 
 
-def _last_good(unfinished: UnfinishedRun, shuffled: bool) -> Path:
-    return unfinished.out.with_name(f"{unfinished.out.name}{f'-{CONTROL}' if shuffled else ''}-{LAST_GOOD}")
-
-
-def _keep_good(recipe: Recipe, place: Path, error: LostTrainingError) -> LostNumbersError:
+def _keep_good(
+    recipe: Recipe, unfinished: UnfinishedRun, shuffled: bool, error: LostTrainingError
+) -> LostNumbersError:
     """Save what was good before the numbers were lost; the error with words that say where."""
     trained = error.trained
     if trained is None:
-        return LostNumbersError(f"{error} No epoch had ended before, so that nothing is kept.", error.batch)
+        whose, what = (" of the control", "nothing of it is kept") if shuffled else ("", "nothing is kept")
+        return LostNumbersError(f"{error} No epoch{whose} had ended before, so that {what}.", error.batch)
+    ending = f"-{CONTROL}-{LAST_GOOD}" if shuffled else f"-{LAST_GOOD}"
+    place = unfinished.out.with_name(f"{unfinished.out.name}{ending}")
     lost = {"why": str(error), "batch": error.batch}
     with new_folder(place, overwrite=True, mark=RUN_FILE) as folder:
         save_run(replace(trained, facts={**trained.facts, "selection": "last", "lost": lost}), recipe, folder)

@@ -81,7 +81,10 @@ class _Run:
 
 
 class Task(ABC):
-    """A question that runs answer: `name`, `against` what, and by which `named_protocol`, if any."""
+    """A question that runs answer: `name`, `against` what, and by which `named_protocol`, if any.
+
+    `name` is one of `neuroclip_hf.run_files.TASKS`.
+    """
 
     name: str
     against: str

@@ -9,6 +9,8 @@ import torch
 
 Validate = Callable[[Any], dict[str, float]]
 """Model -> what validation says of it, by name."""
+_REMEDY = "lower learning_rate, or look for extreme trials (prepare with --reject)."
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,55 @@ def first_broken(model: torch.nn.Module) -> str | None:
     return next((name for name, value in trained if not value.isfinite().all()), None)
 
 
-def refuse_broken(model: torch.nn.Module, scores: Mapping[str, float], epoch: int) -> None:
-    """Stop where what validation says, or a trained parameter, is not finite.
+def refuse_lost_loss(loss: torch.Tensor, epoch: int, step: int, dataset: Any, batch: Sequence[int]) -> None:
+    """Stop where the loss of a step is not finite.
+
+    Args:
+        loss (`torch.Tensor` of shape `()`): of that step.
+        epoch (`int`): counted from 0.
+        step (`int`): of that epoch, counted from 0.
+        dataset (map-style): training items.
+        batch (sequence of `int`): places of those that this process gave to the step.
 
     Raises:
-        LostNumbersError: naming the epoch, given counted from 0, and what is lost.
+        LostNumbersError: naming epoch, step and batch.
+    """
+    if torch.isfinite(loss):
+        return
+    words, names = _described(dataset, batch)
+    raise LostNumbersError(
+        f"The loss is {loss.item()} in epoch {epoch + 1}, step {step + 1}, whose batch of {len(names)} held {words}: "
+        f"{_REMEDY}",
+        names,
+    )
+
+
+def refuse_broken(
+    model: torch.nn.Module, scores: Mapping[str, float], epoch: int, dataset: Any, last: Sequence[int]
+) -> None:
+    """Stop where what validation says, or a trained parameter, is not finite.
+
+    A step may lose weights that the next loss would show; after the last one of an epoch there is none.
+
+    Args:
+        model (`torch.nn.Module`): what is trained.
+        scores (mapping): what validation says.
+        epoch (`int`): counted from 0.
+        dataset (map-style): training items.
+        last (sequence of `int`): places of those that the last step was given; none where none was done.
+
+    Raises:
+        LostNumbersError: naming the epoch, what is lost, and the last batch.
     """
     broken = next((name for name, value in scores.items() if not math.isfinite(value)), None) or first_broken(model)
-    if broken is not None:
-        raise LostNumbersError(
-            f"After epoch {epoch + 1}, {broken} is not finite: lower learning_rate, or look for extreme trials "
-            "(prepare with --reject)."
-        )
+    if broken is None:
+        return
+    words, names = _described(dataset, last)
+    looked_at = f"; the last batch that was looked at, of {len(last)}, held {words}" if names else ""
+    raise LostNumbersError(f"After epoch {epoch + 1}, {broken} is not finite{looked_at}: {_REMEDY}", names)
+
+
+def _described(dataset: Any, rows: Sequence[int]) -> tuple[str, list[str]]:
+    """Some items in words, and what each of them is called."""
+    names = [getattr(dataset, "describe", str)(row) for row in rows]
+    return ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else ""), names

@@ -13,6 +13,19 @@ from neuroclip_hf.training.values import check_choice
 
 TRIALS, TARGETS = "trials", "targets"
 COSINE, CONSTANT = "cosine", "constant"
+LEAST, MOST = 2.0**-126, 2.0**60
+"""Between these a rate, decay or norm stays a number of float32 in all that AdamW does with it (ours): from the
+smallest normal one, to where neither the product of two such values nor a quotient by 1 - beta passes the largest."""
+_MOST_OF = {"noise": MOST, "shift": 3600.0, "scaling": math.log(MOST)}  # trials stay finite; an hour holds any trial
+_MOST_WORKERS = 128  # ours: more processes than that hold a machine up before they load anything
+_OF_FLOAT32 = (
+    "learning_rate",
+    "prompt_learning_rate",
+    "tower_learning_rate",
+    "weight_decay",
+    "tower_weight_decay",
+    "max_grad_norm",
+)
 OF_THE_MACHINE = ("num_workers", "checkpoint_minutes", "tracking")
 """Settings of a training that its weights do not depend on."""
 
@@ -135,9 +148,9 @@ class DataSettings:
             )
         if self.voxels is not None and self.voxels < 1:
             raise InputError(f"voxels is {self.voxels}: it must be 1 or more, or null for all of them.")
-        for name in ("noise", "shift", "scaling"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be zero or more.")
+        for name, most in _MOST_OF.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be zero or more, and at most {most:.3g}.")
         for name in ("channel_dropout", "time_mask"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be from 0 to below 1.")
@@ -225,6 +238,10 @@ class TrainingSettings:
             self._check_number(name, above=True, optional=True)
         for name in ("checkpoint_minutes", "num_workers", "tower_weight_decay"):
             self._check_number(name, optional=True)
+        if self.num_workers is not None and self.num_workers > _MOST_WORKERS:
+            raise InputError(f"num_workers is {self.num_workers}: it must be at most {_MOST_WORKERS}.")
+        for name in _OF_FLOAT32:
+            self._check_float32(name)
         for name in ("picture_chunk_size", "halve_after", "mmd_epochs"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be 1 or more, or null.")
@@ -244,6 +261,11 @@ class TrainingSettings:
         check_choice("selection", self.selection, ("loss", "top1", "last"))
         check_choice("mixed_precision", self.mixed_precision, ("no", "fp16", "bf16"))
         check_choice("sampling", self.sampling, columns.SAMPLINGS)
+
+    def _check_float32(self, name: str) -> None:
+        value = getattr(self, name)
+        if value and not LEAST <= value <= MOST:
+            raise InputError(f"{name} is {value}: float32 works with {LEAST:.3g} to {MOST:.3g}.")
 
     def _check_number(self, name: str, above: bool = False, optional: bool = False) -> None:
         value = getattr(self, name)

@@ -33,12 +33,17 @@ from neuroclip_hf.training.objective import training_loss
 from neuroclip_hf.training.optimisation import Optimisation
 from neuroclip_hf.training.processes import make_accelerator, of_first_process
 from neuroclip_hf.training.record import Record, copy_of_trained, load_trained, part_of
-from neuroclip_hf.training.result import LostNumbersError, TrainingResult, Validate, first_broken, refuse_broken
+from neuroclip_hf.training.result import (
+    LostNumbersError,
+    TrainingResult,
+    Validate,
+    first_broken,
+    refuse_broken,
+    refuse_lost_loss,
+)
 from neuroclip_hf.training.seeding import Batches
 from neuroclip_hf.training.settings import TrainingSettings
 from neuroclip_hf.training.tracking import Tracker
-
-_MOST_NAMED = 5
 
 
 def train(
@@ -69,7 +74,7 @@ def train(
         description (`str`): of the progress bar.
         checkpoints (`Path`, *optional*): folder of the checkpoints, used by the first process alone; without it none
             are written. They are left there at the end; where numbers were lost, the newest is of the last epoch that
-            ended well.
+            ended well, and where none had, none is left.
         trackers (sequence of `Tracker`, *optional*): told after every epoch, by the first process.
 
     Raises:
@@ -116,6 +121,7 @@ class _Training:
         self.started = self.kept = time.perf_counter()
         self.record = Record()
         self.good: Snapshot | None = None  # after the last epoch that ended well
+        self.looked_at: list[int] = []  # items that this process gave to the last step
         self.shown: dict[str, str] = {}
 
     def run(self, description: str) -> TrainingResult:
@@ -143,7 +149,7 @@ class _Training:
             loss = self._train_epoch(epoch, bar)
             self._seed(record.step)
             scores = self._validate()
-            refuse_broken(self.model, scores, epoch)
+            refuse_broken(self.model, scores, epoch, self.dataset, self.looked_at)
         except FloatingPointError as error:
             batch = error.batch if isinstance(error, LostNumbersError) else ()
             raise LostNumbersError(str(error), batch, self._go_back()) from error.__cause__
@@ -169,17 +175,20 @@ class _Training:
         return scores
 
     def _go_back(self) -> TrainingResult | None:
-        """Give the model its last good state, and let the newest checkpoint be that; None where no epoch had ended."""
-        if self.good is None:
-            return None
-        state, weights = self.good.state, part_of(self.good, "model")
+        """Give the model its last good state, and let the newest checkpoint be that.
+
+        None, and no checkpoint, where no epoch had ended: nothing says that its steps so far were good.
+        """
+        good = self.good if self.good is not None and self.good.state["epoch"] else None
         if self.checkpoints is not None:
-            remove_later_checkpoints(self.checkpoints, self.good.step)
-            write_checkpoint(self.checkpoints, self.good)
-        if not state["epoch"]:
+            remove_later_checkpoints(self.checkpoints, -1 if good is None else good.step)
+        if good is None:
             return None
+        if self.checkpoints is not None:
+            write_checkpoint(self.checkpoints, good)
+        weights = part_of(good, "model")
         load_trained(self.model, weights)
-        return self._result(state["epoch"], state["history"], weights)
+        return self._result(good.state["epoch"], good.state["history"], weights)
 
     def _stand(self) -> Record:
         """Where the newest checkpoint, as the first process finds it, left the training."""
@@ -221,7 +230,9 @@ class _Training:
             loss = self._step(batch if wanted.rows else without_rows(batch))
             if place < left:
                 loaded.append(next(self.loaded))  # while a GPU is still at the step
-            self._refuse_lost(loss, epoch, wanted.rows)
+            self.looked_at = wanted.rows
+            # Asked after the step, so that a GPU need not wait for the question.
+            refuse_lost_loss(loss, epoch, len(record.losses), self.dataset, self.looked_at)
             record.losses.append(loss)
             record.step += 1
             bar.set_postfix({"loss": f"{loss.item():.3f}", **self.shown}, refresh=False)
@@ -245,19 +256,6 @@ class _Training:
         self.optimisation.set_rates(self.record.step)
         self.optimizer.step()
         return loss.detach()
-
-    def _refuse_lost(self, loss: torch.Tensor, epoch: int, rows: list[int]) -> None:
-        """Stop when the loss is lost; asked after the step, so that a GPU need not wait for the question."""
-        if torch.isfinite(loss):
-            return
-        describe = getattr(self.dataset, "describe", str)
-        names = [describe(row) for row in rows]
-        some = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(rows) > _MOST_NAMED else "")
-        raise LostNumbersError(
-            f"The loss is {loss.item()} in epoch {epoch + 1}, step {len(self.record.losses) + 1}, whose batch of "
-            f"{len(rows)} held {some}: lower learning_rate, or look for extreme trials (prepare with --reject).",
-            names,
-        )
 
     def _keep(self) -> None:
         """Write a checkpoint if it is time for one."""

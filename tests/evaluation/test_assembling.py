@@ -88,13 +88,14 @@ def test_intervals_permutations_and_n_ways(store):
         interval = report.intervals[name]
         assert interval["low"] < value < interval["high"]
         assert interval["over"] == "queries within subjects"
-    assert report.permutation == {"p": 0.001, "statistic": report.top1, "permutations": 999}
-    assert list(report.n_way) == ["2", "4", "10", "50"]
-    assert [list(found) for found in report.n_way.values()] == [["top1"]] * 2 + [["top1", "top5"]] * 2
+    over = "pictures, all queries of a picture together"
+    assert report.permutation == {"p": 0.001, "statistic": report.top1, "permutations": 999, "over": over}
+    assert list(report.n_way) == ["2", "4", "5", "6", "10", "20", "50", "60"]
+    assert [list(found) for found in report.n_way.values()] == [["top1"]] * 3 + [["top1", "top5"]] * 5
     assert report.n_way["2"]["top1"] == pytest.approx(report.pairwise)
     values = [found["top1"] for found in report.n_way.values()]
     assert values == sorted(values, reverse=True)
-    assert values[-1] > report.top1
+    assert values[-2] > values[-1] == pytest.approx(report.top1)
     assert [row["tier"] for row in report.tiers] == ["inductive"]
     assert (report.tiers[0]["top1"], report.tiers[0]["interval"]) == (report.top1, report.intervals["top1"])
 
@@ -102,9 +103,34 @@ def test_intervals_permutations_and_n_ways(store):
 def test_ways_are_no_more_than_every_query_has_wrong_pictures_for(store):
     found = ranking(np.eye(6).tolist(), range(6))
     found.mask[0, 1:4] = True
-    assert list(evaluate(found, store, RUN, "random").n_way) == ["2"]
+    assert list(evaluate(found, store, RUN, "random").n_way) == ["2", "3"]
     found.mask[0, 3] = False
     assert list(evaluate(found, store, RUN, "random").n_way) == ["2", "4"]
+
+
+def test_trials_of_one_picture_are_permuted_together(store):
+    """Half of six pictures are always found, which one permutation in thirteen finds too."""
+    found = [0, 1, 2, 4, 5, 3]
+    scores = torch.eye(6)[found]
+    once = evaluate(ranking(scores.tolist(), range(6)), store, RUN, "random").permutation
+    often = ranking(scores.repeat(20, 1).tolist(), [*range(6)] * 20)
+    trials = evaluate(often, store, RUN, "random").permutation
+    assert trials["p"] == pytest.approx(once["p"], abs=0.03) == pytest.approx(56 / 720, abs=0.03)
+    assert (once["over"], trials["over"]) == ("queries", "pictures, all queries of a picture together")
+
+
+def test_trials_of_which_only_the_concept_is_known_stand_alone(store):
+    found = ranking(torch.eye(2).repeat(20, 1).tolist(), [0, 1] * 20)
+    alone = replace(found, queries=[replace(query, image_id="") for query in found.queries])
+    permutation = evaluate(alone, store, RUN, "random").permutation
+    assert (permutation["p"], permutation["over"]) == (0.001, "queries")
+
+
+def test_targets_are_exchanged_within_subjects_who_saw_different_pictures(store):
+    """Each subject saw one picture, which another subject's is no match for."""
+    found = ranking(torch.eye(4).tolist(), range(4), [f"sub-0{number}" for number in range(4)])
+    permutation = evaluate(found, store, RUN, "random").permutation
+    assert (permutation["p"], permutation["over"]) == (1.0, "queries, within subjects")
 
 
 def test_five_subjects_are_resampled_too(store):
@@ -148,7 +174,9 @@ def test_a_second_row_for_another_whitening(store, ranking_of):
     with pytest.raises(InputError, match=r"were whitened alike \(own session\): .* another --whitening"):
         evaluate(mine, store, RUN, "random", also=(theirs, store, []))
     shorter = ranking_of(torch.eye(6)[:3], torch.eye(6))
-    with pytest.raises(InputError, match="were asked 6 and 3 queries"):
+    with pytest.raises(
+        InputError, match="were asked 6 and 3 queries: name a store of the same recordings with --also"
+    ):
         evaluate(mine, store, RUN, "random", also=(shorter, other, []))
 
 

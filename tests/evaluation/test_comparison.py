@@ -54,12 +54,22 @@ def changed_query(ranking, **changes):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda one: replace(one, image_ids=[*one.image_ids[:-1], "picture x"]), "rank different galleries .2 pict"),
+        (
+            lambda one: replace(one, image_ids=[*one.image_ids[:-1], "picture x"]),
+            "rank different galleries: 2 of their pictures .'picture 5' ",
+        ),
         (lambda one: replace(one, queries=one.queries[1:]), "were asked 12 and 11 queries"),
-        (lambda one: changed_query(one, subject="sub-03"), "query 7 is picture 1 of sub-02 in the one, .* of sub-03"),
+        (lambda one: changed_query(one, subject="sub-03"), "of different subjects, sub-01, sub-02 and of sub-01, sub"),
+        (lambda one: changed_query(one, subject="sub-01"), "query 7 is picture 1 of sub-02 in the one, .* of sub-01"),
         (lambda one: changed_query(one, image_id="picture 2"), "query 7 is picture 1 .* picture 2 of sub-02"),
-        (lambda one: replace(one, repeats=[(5, 6), *one.repeats[1:]]), "query 0 .* the mean of other trials"),
-        (lambda one: replace(one, mask=one.mask.roll(1, dims=0)), "query 0"),
+        (
+            lambda one: replace(one, repeats=[(5, 6), *one.repeats[1:]]),
+            "query 0, picture 0 of sub-01, is the mean of other trials",
+        ),
+        (
+            lambda one: replace(one, mask=one.mask.roll(1, dims=0)),
+            "query 0, picture 0 .* is right with other pictures",
+        ),
     ],
 )
 def test_other_queries_are_refused(two, change, message):

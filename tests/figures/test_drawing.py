@@ -1,6 +1,7 @@
 """Figures show the numbers that they are given, and refuse what cannot be drawn."""
 
 import io
+import itertools
 
 import matplotlib
 import numpy as np
@@ -100,6 +101,32 @@ def test_bars_are_as_long_as_the_numbers_with_error_bars_and_chance():
     assert [label.get_text() for label in upper.get_yticklabels()] == ["nice", "$neuro_{clip"]
     assert lower.get_title(loc="left") == "inter"
     assert len(figure.legends[0].get_texts()) == 4
+
+
+@pytest.mark.parametrize(
+    ("label", "lines"),
+    [
+        ("without perturbation of the recordings", ["without perturbation of", "the recordings"]),
+        ("braindecode:ShallowFBCSPNet", ["braindecode:", "ShallowFBCSPNet"]),
+        ("neuroclip-intra (mine/with_a_long_name)", ["neuroclip-intra (mine/", "with_a_long_name)"]),
+        ("z" * 30, ["z" * 24, "z" * 6]),
+        ("z" * 90, ["z" * 24, "z" * 24, "z" * 23 + "…"]),
+        ("a\n b", ["a b"]),
+    ],
+)
+def test_labels_of_bars_are_whole_on_up_to_three_lines_which_never_overlap(label, lines):
+    row = Accuracies(label, Score(0.3))
+    drawn = [
+        figures.accuracy_bars([Panel("intra", [row] * 3, 0.005)]),
+        figures.difference_plot([Difference(label, Score(0.1, 0.05, 0.15))] * 3, label),
+    ]
+    for figure in drawn:
+        style.to_png(figure)
+        ticks = figure.axes[0].get_yticklabels()
+        assert ticks[0].get_text().split("\n") == lines
+        boxes = [tick.get_window_extent() for tick in ticks]
+        assert all(lower.y1 <= upper.y0 for upper, lower in itertools.pairwise(boxes))
+    assert drawn[1].axes[0].get_title(loc="left").replace("\n", "").startswith("Against")
 
 
 def test_a_difference_is_filled_where_its_interval_leaves_zero_out():

@@ -49,6 +49,15 @@ def test_a_run(made, tmp_path):
     assert "they need --data STORE" in said
 
 
+def test_one_of_something_is_not_called_several(made, tmp_path):
+    folder = made.make_reproduction(tmp_path / "out", runs=1, subjects=1, seeds=[0], concepts=("face",))
+    _, text = page(folder)
+    assert not re.search(r"\b1 (seeds|subjects|queries|pictures|runs|variants)\b", words(text))
+    assert "Means over 1 seed." in words(text)
+    _, text = page(made.make_ablation(tmp_path / "one", names=["everything"]))
+    assert "1 variant of neuroclip-intra" in words(text)
+
+
 def test_recorded_brains_are_called_so(made, tmp_path):
     _, text = page(made.make_run(tmp_path / "run", data="recorded"))
     assert "Recorded brains." in words(text)

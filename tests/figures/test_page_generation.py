@@ -48,8 +48,8 @@ def test_scores_stand_beside_their_controls_and_without_the_store_there_is_no_sh
     assert "Generated pictures" not in made["figures"]
     for words in (
         "identification tower",
-        "nearest training picture",
-        "p, shuffled",
+        "nearest training",
+        "p, shuffled brain",
         "0.031",
         ">0.250<",
         ">0.500<",

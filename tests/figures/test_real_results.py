@@ -71,7 +71,7 @@ def test_across_subjects_both_whitenings_are_told_apart(quick, store, tmp_path):
     assert "inter-subject (out)" in said
     rows = re.findall(r"inductive\s+cosine\s[^a-z]*to[^a-z]*to[^a-z]*(fixed epoch|validation)\s+(\S+ whitening)", said)
     assert sorted(rows) == sorted(found)
-    assert "2 subjects, 1 seeds." in said
+    assert "2 subjects, 1 seed." in said
     assert "2 trainings (thin)" in said
     assert "n = 12 queries. 2 runs together" in said
 

@@ -117,6 +117,7 @@ def test_misspelt_names_are_refused(make_config, settings, named):
         ({"softening": 1.2}, "softening is 1.2"),
         ({"softening": "much"}, "softening is 'much'"),
         ({"softening_temperature": 0}, "softening_temperature is 0"),
+        ({"softening_temperature": 1e-46}, "softening_temperature is 1e-46: it must be at least 1e-06"),
         ({"logit_scale_init_value": 14.3}, "logit_scale_init_value is 14.3"),
         ({"prompt_config": {"prompt_depth": 4}}, "prompt_depth is 4, but the tower has 3 layers"),
         ({"prompt_config": {"num_prompt_tokens": -1}}, "num_prompt_tokens is -1"),

@@ -46,11 +46,27 @@ def test_the_last_good_epoch_is_kept_as_a_run(recipe, store, tmp_path, monkeypat
     assert again.count == 2
 
 
-def test_where_no_epoch_was_good_nothing_is_kept(recipe, store, tmp_path, monkeypatch):
-    LosesNumbers(monkeypatch, 2)
+@pytest.mark.parametrize("minutes", [10.0, 0.0])
+def test_where_no_epoch_was_good_nothing_is_kept(recipe, store, tmp_path, monkeypatch, caplog, minutes):
+    LosesNumbers(monkeypatch, 3)
+    often = replace(recipe, training=replace(recipe.training, checkpoint_minutes=minutes))
     with pytest.raises(FloatingPointError, match="No epoch had ended before, so that nothing is kept"):
-        train_run(recipe, store, tmp_path / "run")
+        train_run(often, store, tmp_path / "run")
+    assert "keeps what was trained" not in caplog.text
     assert not list(tmp_path.iterdir())
+
+
+def test_where_no_epoch_of_the_control_was_good_the_training_before_it_is_kept(
+    recipe, store, tmp_path, monkeypatch, caplog
+):
+    often = replace(recipe, training=replace(recipe.training, epochs=1, checkpoint_minutes=0.0))
+    LosesNumbers(monkeypatch, STEPS + 2)
+    with pytest.raises(FloatingPointError, match=r"No epoch of the control had ended.* nothing of it is kept"):
+        train_run(often, store, tmp_path / "run", control=True)
+    assert ".run.unfinished keeps what was trained" in caplog.text
+    again = LosesNumbers(monkeypatch, 1000)
+    train_run(often, store, tmp_path / "run", control=True)
+    assert again.count == STEPS  # of the control alone
 
 
 def test_in_memory_the_error_has_the_model_of_the_last_good_epoch(recipe, store, monkeypatch):

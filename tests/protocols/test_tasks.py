@@ -16,7 +16,8 @@ from neuroclip_hf.evaluation.predictions import average_predictions, predict_tri
 from neuroclip_hf.evaluation.references import BRAVL
 from neuroclip_hf.protocols.decoding import CategoryDecoding, Matching
 from neuroclip_hf.protocols.task_folders import TaskFolder, task_folders
-from neuroclip_hf.protocols.tasks import Asked, ask_runs
+from neuroclip_hf.protocols.tasks import Asked, Task, ask_runs
+from neuroclip_hf.run_files import TASKS
 
 SINGLE, MEANS = "single trials", "means of the predictions of 4 trials"
 
@@ -237,3 +238,7 @@ def test_runs_that_make_no_mean_are_refused(reproduction, one, god, tmp_path):
     (other / "run.json").write_text(json.dumps({**facts, "recipe": "brainclip"}))
     with pytest.raises(InputError, match=r"runs differ in recipe \(brainclip-ridge and brainclip\)"):
         ask_runs(CategoryDecoding(), together(one, other), god, Asked(), overwrite=True)
+
+
+def test_every_task_is_registered():
+    assert {task.name for task in Task.__subclasses__() if task.__module__.startswith("neuroclip_hf.")} == set(TASKS)

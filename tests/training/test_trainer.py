@@ -13,6 +13,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.training import optimisation
 from neuroclip_hf.training.checkpoints import read_newest_checkpoint
 from neuroclip_hf.training.result import LostNumbersError
+from neuroclip_hf.training.sections import LEAST, MOST
 from neuroclip_hf.training.settings import TrainingSettings
 from neuroclip_hf.training.trainer import train as train_in_batches
 
@@ -81,6 +82,18 @@ def test_equal_seeds_give_equal_bits_and_others_do_not():
     torch.rand(7)  # what was drawn before does not matter
     assert equal(weights(first), weights(trained()[0]))
     assert not equal(weights(first), weights(trained(seed=1)[0]))
+
+
+@pytest.mark.parametrize("value", [LEAST, MOST])
+def test_adamw_can_work_with_the_least_and_the_largest_rate_and_decay(value):
+    settings = replace(SETTINGS, learning_rate=value, weight_decay=value, betas=[1 - 2**-53, 1 - 2**-53])
+    model = Toy()
+    before = weights(model)
+    step = optimisation.Optimisation(model, settings, 1)
+    step.set_rates(0)
+    model.linear.weight.grad = torch.ones(1, 2)
+    step.optimizer.step()
+    assert torch.equal(model.linear.weight, before["linear.weight"]) == (value == LEAST)
 
 
 def test_workers_change_nothing():
@@ -188,6 +201,23 @@ def test_the_last_good_epoch_is_what_a_lost_training_leaves(tmp_path):
     assert read_newest_checkpoint(tmp_path).step == 2 * steps  # that of the third epoch's first step is gone
 
 
+def test_before_the_first_epoch_has_ended_no_checkpoint_stays(tmp_path):
+    """Nothing says that weights of a first epoch which ends so were good."""
+    model = Toy()
+
+    def broken(values, target, real=model.forward):
+        output = real(values, target)
+        output.loss = output.loss * (math.nan if len(model.seen) == 3 else 1)
+        return output
+
+    model.forward = broken
+    settings = replace(SETTINGS, checkpoint_minutes=0)
+    with pytest.raises(LostNumbersError) as caught:
+        train_in_batches(model, Items(), collate, settings, Shuffled(12, 4, 0), checkpoints=tmp_path)
+    assert caught.value.good is None
+    assert read_newest_checkpoint(tmp_path) is None
+
+
 def test_weights_and_validation_that_are_not_finite_stop_it():
     with pytest.raises(FloatingPointError, match="epoch 1, loss"):
         train(Toy(), Items(), collate, replace(SETTINGS, selection="loss"), lambda _: {"loss": math.nan})
@@ -198,6 +228,22 @@ def test_weights_and_validation_that_are_not_finite_stop_it():
 
     with pytest.raises(FloatingPointError, match=r"linear\.bias"):
         train(Toy(), Items(), collate, replace(SETTINGS, epochs=1), spoil)
+
+
+def test_weights_that_are_lost_behind_a_finite_loss_name_the_last_batch():
+    model, items = Toy(), Items()
+    items.describe = "trial {}".format
+
+    def real_then_spoiled(values, target, real=model.forward):
+        output = real(values, target)
+        if len(model.seen) == 3:  # the last of the epoch: its loss is finite, its gradient is not
+            output.loss = output.loss + (0 * model.linear.bias).sqrt().sum()
+        return output
+
+    model.forward = real_then_spoiled
+    with pytest.raises(LostNumbersError, match=r"After epoch 1, .* is not finite.* last batch .*held trial") as caught:
+        train(model, items, collate, SETTINGS)
+    assert caught.value.batch == [f"trial {item:.0f}" for item in model.seen[-1]]
 
 
 def test_selection_needs_validation():

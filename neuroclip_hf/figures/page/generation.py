@@ -8,7 +8,7 @@ from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
 from neuroclip_hf.figures.page.numbers import number
 from neuroclip_hf.figures.page.shared import caption, recorded_words
 from neuroclip_hf.files import read_json
-from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_FILE, GENERATION_SHEET
+from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_FILE, GENERATION_KINDS, GENERATION_SHEET
 
 
 def add_generation(section: Section, folder: Path) -> None:
@@ -29,9 +29,13 @@ def add_generation(section: Section, folder: Path) -> None:
             *(f"{number(differences[kind][name]['p']):.3g}" for kind in differences),
             f"{number(report['chance'][name]):.3f}" if name in report["chance"] else "",
         )
-        for name in scores["generated"]
+        for name in next(iter(scores.values()))
     ]
-    header = ("", *(kind.replace("_", " ") for kind in kinds), *(f"p, {_short(kind)}" for kind in differences))
+    header = (
+        "",
+        *(GENERATION_KINDS[kind] for kind in kinds),
+        *(f"p, {GENERATION_KINDS[kind]}" for kind in differences),
+    )
     section.tables.append(PageTable("Generated pictures", (*header, "chance"), rows, _words(report)))
     section.flags += [flag for flag in map(str, report["flags"]) if flag not in section.flags]
 
@@ -61,10 +65,6 @@ def add_generation_sheet(section: Section, folder: Path, store: TrialStore, pict
 def _read(folder: Path) -> dict[str, Any] | None:
     path = folder / GENERATED_FOLDER / GENERATION_FILE
     return read_json(path) if path.is_file() else None
-
-
-def _short(kind: str) -> str:
-    return kind.partition("_")[0]
 
 
 def _words(report: dict[str, Any]) -> str:

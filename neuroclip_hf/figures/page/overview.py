@@ -6,6 +6,7 @@ from typing import Any
 from neuroclip_hf import columns
 from neuroclip_hf.figures.bars import Panel, accuracy_bars
 from neuroclip_hf.figures.page.content import PageFigure
+from neuroclip_hf.figures.page.names import names_of
 from neuroclip_hf.figures.page.numbers import accuracies, number, score, spreads
 from neuroclip_hf.figures.page.reading import REPRODUCTION, RUN, Result
 from neuroclip_hf.figures.page.results import main_result
@@ -26,18 +27,24 @@ def methods_figure(results: Sequence[Result]) -> PageFigure | None:
     compared = [one for one in results if one.kind in (REPRODUCTION, RUN) and one.report is not None]
     if len(compared) < 2:
         return None
+    members: dict[tuple[str, str, int], list[Result]] = {}
     for result in compared:
         report: dict[str, Any] = result.report or {}
-        setting = _setting(result, report)
-        key = (setting, str(report["data"]), int(report["gallery_size"]))
-        title = f"{_SETTINGS[setting]}, {key[2]}-way, {key[1]}"
-        empty = Panel(title, [], number(report["chance"]), report.get("chance_top5"))
-        panel = panels.setdefault(key, empty)
-        panels[key] = Panel(title, [*panel.rows, _row(result, report)], panel.chance, panel.chance_top5)
+        key = (_setting(result, report), str(report["data"]), int(report["gallery_size"]))
+        members.setdefault(key, []).append(result)
+    notes: list[str] = []
+    for key, mine in members.items():
+        names, alike = names_of(mine)
+        report = mine[0].report or {}
+        rows = [_row(name, result) for name, result in zip(names, mine, strict=True)]
+        title = f"{_SETTINGS[key[0]]}, {key[2]}-way, {key[1]}"
+        panels[key] = Panel(title, rows, number(report["chance"]), report.get("chance_top5"))
+        notes += alike
     ordered = [panels[key] for key in sorted(panels, key=lambda key: (list(_SETTINGS).index(key[0]), key[1:]))]
     data = {key[1] for key in panels}
     text = caption(
         "Queries whose picture was found, by method, each with its own row of results below.",
+        *dict.fromkeys(notes),
         spreads([one for panel in ordered for row in panel.rows for one in (row.top1, row.top5)]),
         "Dashed and dotted: chance in that gallery.",
         "Simulated recordings." if data == {columns.SIMULATED} else "",
@@ -58,8 +65,9 @@ def _setting(result: Result, report: dict[str, Any]) -> str:
     return "inter" if report.get("split") == columns.LEAVE_ONE_SUBJECT_OUT else "pooled"
 
 
-def _row(result: Result, report: dict[str, Any]) -> Accuracies:
+def _row(name: str, result: Result) -> Accuracies:
+    report: dict[str, Any] = result.report or {}
     if result.kind == REPRODUCTION:
-        return accuracies(str(report["recipe"]), main_result(report)["mean"])
+        return accuracies(name, main_result(report)["mean"])
     intervals = report.get("intervals") or {}
-    return Accuracies(result.name, *(score(report[name], intervals.get(name)) for name in ("top1", "top5")))
+    return Accuracies(name, *(score(report[measure], intervals.get(measure)) for measure in ("top1", "top5")))

@@ -26,6 +26,7 @@ from neuroclip_hf.figures.page.shared import (
     add_training,
     caption,
     chance_words,
+    counted,
     facts_table,
     n_way_table,
     recorded_words,
@@ -189,7 +190,9 @@ def _reproduction(result: Result, report: dict[str, Any], families: Families) ->
     section.tables += _other_n_way(others)
     section.tables.append(facts_table({name: report.get(name) for name in _REPRODUCTION_FACTS}))
     rows = [accuracies(name, entry) for name, entry in main["subjects"].items()]
-    section.figures.append(_subjects_figure(rows, report, f"{len(rows)} subjects, {len(seeds)} seeds."))
+    section.figures.append(
+        _subjects_figure(rows, report, f"{counted(len(rows), 'subject')}, {counted(len(seeds), 'seed')}.")
+    )
     add_repeats(section, main.get("repeats") or (), report)
     add_training(section, result, report["data"])
     add_rankings(section, result, families, report["data"])
@@ -201,7 +204,9 @@ def _ablation(result: Result, report: dict[str, Any]) -> Section:
     scores = [accuracies(str(row["name"]), row) for row in rows]
     differences = [one for one in map(difference, rows) if one is not None]
     recipe = report.get("recipe") or "a recipe"
-    lead = caption(recorded_words(report["data"]), f"{len(rows)} variants of {recipe}.", chance_words(report))
+    lead = caption(
+        recorded_words(report["data"]), f"{counted(len(rows), 'variant')} of {recipe}.", chance_words(report)
+    )
     section = Section(f"Ablation over {over} ({result.name})", lead, report["data"] == columns.SIMULATED)
     section.flags += [*map(str, report.get("flags") or ()), *cells_flag(result.folder)]
     section.tables.append(rows_table(rows, scores))

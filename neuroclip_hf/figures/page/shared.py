@@ -53,6 +53,11 @@ def caption(*sentences: str) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """So many of something: "1 seed", "3 seeds"."""
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
+
 def facts_table(facts: Mapping[str, Any]) -> PageTable:
     """Names and values; what is None or empty is left out."""
     rows = [(name, _text(value)) for name, value in facts.items() if value not in (None, "", [], {})]
@@ -131,7 +136,7 @@ def add_rankings(section: Section, result: Result, given: Families, data: Any) -
         )
         return
     used, runs = joined(rankings)
-    of_runs = "" if result.kind == RUN else f"{runs} runs together, {CHOSEN_EPOCH}."
+    of_runs = "" if result.kind == RUN else f"{counted(runs, 'run')} together, {CHOSEN_EPOCH}."
     if runs < len(rankings):
         section.left_out.append(f"{len(rankings) - runs} runs have another gallery than the first: not among these.")
     ways = concept_families(
@@ -155,7 +160,7 @@ def _add_confusion(
         f"For each {kind} that was shown (row), which {kind} the picture found first had (column); rows sum to 100 %. "
         "The strip below is what a random ranking would give.",
         f"The {kind} is right for {percent(found.agreement)}, by chance for {percent(found.chance)}.",
-        f"n = {len(ranking.queries)} queries.",
+        f"n = {counted(len(ranking.queries), 'query', 'queries')}.",
         of_runs,
         recorded,
     )
@@ -179,7 +184,7 @@ def _add_similarity(
         "Mean cosine of what was shown (rows) with every gallery picture (columns), both sorted "
         f"{'by ' + way[0] + ' and ' if way and way[0] != 'concept' else 'by '}concept: a bright diagonal is what a "
         "model that finds everything has.",
-        f"n = {scores.queries} queries, {len(ranking.image_ids)} pictures.",
+        f"n = {counted(scores.queries, 'query', 'queries')}, {counted(len(ranking.image_ids), 'picture')}.",
         of_runs,
         recorded,
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from neuroclip_hf.figures.page.content import PageTable
 from neuroclip_hf.figures.page.numbers import accuracies, difference, notation, number, p_value, score
-from neuroclip_hf.figures.page.shared import caption, recorded_words
+from neuroclip_hf.figures.page.shared import caption, counted, recorded_words
 from neuroclip_hf.figures.scores import Accuracies, Score
 
 _RESULT_WORDS = ("tier", "method", "whitening", "selection")
@@ -63,7 +63,7 @@ def by_subject_table(main: dict[str, Any], seeds: Sequence[Any]) -> PageTable:
         found = [None if entry.get(key) is None else score(entry[key]) for key in ("top1", "top5", "pairwise")]
         scores += found
         rows.append((name, *(str(one or "") for one in found)))
-    words = caption(f"Means over {len(seeds)} seeds.", notation(scores))
+    words = caption(f"Means over {counted(len(seeds), 'seed')}.", notation(scores))
     return PageTable("By subject", ("subject", "top-1", "top-5", "pairwise"), rows, words)
 
 

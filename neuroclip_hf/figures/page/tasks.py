@@ -9,9 +9,7 @@ from neuroclip_hf.figures.page.numbers import notation, number, p_value, score
 from neuroclip_hf.figures.page.shared import caption, recorded_words
 from neuroclip_hf.figures.scores import Score
 from neuroclip_hf.files import read_json
-from neuroclip_hf.run_files import CATEGORIES_FILE, MATCHING_FILE
-
-_TITLES = {CATEGORIES_FILE: "Category decoding", MATCHING_FILE: "Matching"}
+from neuroclip_hf.run_files import TASKS, task_file
 
 
 def task_tables(folder: Path) -> list[PageTable]:
@@ -21,8 +19,8 @@ def task_tables(folder: Path) -> list[PageTable]:
         InputError: if a file is damaged.
     """
     found = []
-    for name, title in _TITLES.items():
-        path = folder / name
+    for name, title in TASKS.items():
+        path = folder / task_file(name)
         if not path.is_file():
             continue
         try:

@@ -96,7 +96,7 @@ class BrainCLIPConfig(BrainImageConfig):
             require_number(self, name, 0, 1e6)
         require_number(self, "soft_targets", 0, 1)
         require_number(self, "concept_share", 0, 1)
-        require_number(self, "soft_targets_temperature", 0, 1e6, open_low=True)
+        require_number(self, "soft_targets_temperature", 1e-6, 1e6)
         for name in ("text_fingerprint", "visual_projection_fingerprint"):
             if getattr(self, name) is not None:
                 require_type(self, str, name)

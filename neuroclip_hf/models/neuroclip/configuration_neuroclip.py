@@ -11,7 +11,7 @@ class NeuroCLIPConfig(BrainImageConfig):
 
     Args:
         softening (`float`): share of the loss' targets that follows the similarity of the pictures. Ours.
-        softening_temperature (`float`): temperature of that similarity, in units of the cosine. Ours.
+        softening_temperature (`float`): temperature of that similarity, in units of the cosine, 1e-6 at least. Ours.
         settings: encoder, tower, prompts, projections: see [`BrainImageConfig`].
 
     Raises:
@@ -27,4 +27,4 @@ class NeuroCLIPConfig(BrainImageConfig):
         """Raise [`InputError`] if a value is impossible."""
         super().check()
         require_number(self, "softening", 0, 1)
-        require_number(self, "softening_temperature", 0, 1e6, open_low=True)
+        require_number(self, "softening_temperature", 1e-6, 1e6)

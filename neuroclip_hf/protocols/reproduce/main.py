@@ -111,7 +111,7 @@ def flags_of_subjects(store: TrialStore, subjects: Sequence[str]) -> list[str]:
     table = store.trials
     digests = {name: set(table[columns.DIGEST][table[columns.SUBJECT] == name]) for name in subjects}
     return [
-        f"{one} and {other} share {len(both)} recordings of trials: they are not two persons, and count as two."
+        f"{one} and {other} share recordings of trials ({len(both)}): they are not two persons, and count as two."
         for one, other in combinations(subjects, 2)
         if (both := digests[one] & digests[other])
     ]
@@ -151,7 +151,8 @@ def refuse_failures(works: Sequence[Work]) -> None:
     ]
     if failed:
         path, why = failed[0]
+        asked = sum(len(work.plan.runs) for work in works)
         raise FloatingPointError(
-            f"{len(failed)} runs lost their numbers, the others are finished. {path}: {why} Settings can be changed "
-            "in a new folder only."
+            f"{len(failed)} of {asked} runs lost numbers, the others are finished. {path}: {why} Settings can be "
+            "changed in a new folder only."
         )

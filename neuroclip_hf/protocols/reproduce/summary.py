@@ -214,12 +214,16 @@ def seed_averaged_hits(
 
 
 def _n_way(reports: dict[PlannedRun, dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for size, measures in next(iter(reports.values()))["n_way"].items():
-        for name in measures:
-            values = {run: report["n_way"][size][name] for run, report in reports.items()}
-            found.setdefault(size, {})[name] = _over_subjects(values)
-    return found
+    """Accuracy in random galleries of the sizes that all runs have."""
+    first, *others = (report["n_way"] for report in reports.values())
+    return {
+        size: {
+            name: _over_subjects({run: report["n_way"][size][name] for run, report in reports.items()})
+            for name in measures
+        }
+        for size, measures in first.items()
+        if all(size in other for other in others)
+    }
 
 
 def _repeats(reports: dict[PlannedRun, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -149,7 +149,7 @@ def test_a_failed_run_is_named_after_the_others_are_made(quick, store, tmp_path,
         return real(recipe, store, out, **options)
 
     monkeypatch.setattr(working, "train_run", loses)
-    with pytest.raises(FloatingPointError, match=r"1 runs lost their numbers.*sub-01/seed-0: The loss is nan"):
+    with pytest.raises(FloatingPointError, match=r"1 of 2 runs lost numbers.*sub-01/seed-0: The loss is nan"):
         reproduce(quick, store, tmp_path / "out", protocol="intra", seeds=1)
     assert (tmp_path / "out" / "runs" / "sub-02" / "seed-0" / "report.json").is_file()
     assert not (tmp_path / "out" / "report.json").exists()
@@ -199,5 +199,5 @@ def test_one_person_under_two_names_is_flagged(store_folder):
     digests[mine] = digests[theirs]
     opened.trials["digest"] = digests
     assert flags_of_subjects(opened, opened.subjects) == [
-        "sub-01 and sub-02 share 3 recordings of trials: they are not two persons, and count as two."
+        "sub-01 and sub-02 share recordings of trials (3): they are not two persons, and count as two."
     ]
