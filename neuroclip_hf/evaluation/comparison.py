@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
+from neuroclip_hf.columns import INDUCTIVE
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation.ranking import Ranking, load_ranking
 from neuroclip_hf.evaluation.report import read_report
-from neuroclip_hf.evaluation.tiers import INDUCTIVE
 from neuroclip_hf.metrics.significance import compare_paired
 from neuroclip_hf.run_files import PLAN_FILE, RANKING_FILE
 

@@ -8,10 +8,10 @@ from typing import Any
 from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import read_report
-from neuroclip_hf.evaluation.task_report import FILES, read_task
+from neuroclip_hf.evaluation.task_report import read_task
 from neuroclip_hf.files import read_json
 from neuroclip_hf.kinds import Kind, find_kind
-from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_FILE, PAGE_FILE, PLAN_FILE, RUN_FILE, VARIATIONS
+from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_FILE, PAGE_FILE, PLAN_FILE, RUN_FILE, TASKS, VARIATIONS
 from neuroclip_hf.sharing.remote_code import CONFIG_FILE, PROCESSOR_FILE, remote_code_files
 
 _REPRODUCTION = "reproduction"  # what report.json of one says that it is
@@ -112,7 +112,7 @@ def describe(folder: Path, place: str) -> Described:
         facts=read_json(checkpoint / RUN_FILE),
         report=report,
         reproduction=reproduction,
-        tasks=[found for task in FILES for found in read_task(folder, task)],
+        tasks=[found for task in TASKS for found in read_task(folder, task)],
         generation=read_json(generated) if generated.is_file() else None,
         figures=[path.relative_to(folder).as_posix() for pattern in _FIGURES for path in sorted(folder.glob(pattern))],
         page=PAGE_FILE if (folder / PAGE_FILE).is_file() else None,

@@ -13,12 +13,10 @@ from neuroclip_hf.figures.page.html import render
 from neuroclip_hf.figures.page.write import build_page
 from neuroclip_hf.files import write_text
 from neuroclip_hf.run_files import (
-    CATEGORIES_FILE,
     CONTROL,
     GENERATED_FOLDER,
     GENERATION_FILE,
     HISTORY_FILE,
-    MATCHING_FILE,
     OTHER_RANKING_FILE,
     PAGE_FILE,
     PLAN_FILE,
@@ -27,7 +25,9 @@ from neuroclip_hf.run_files import (
     REPORT_FILE,
     RUN_FILE,
     RUNS,
+    TASKS,
     TRAINED_ON_FILE,
+    task_file,
 )
 from neuroclip_hf.sharing.card import write_card
 from neuroclip_hf.sharing.hub.contents import CARD, Contents
@@ -42,7 +42,7 @@ WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 _NEEDED = ("config.json", "processor_config.json", RUN_FILE)
 _TOKENIZER = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt")
 _CHECKPOINT = (*_NEEDED, *WEIGHTS, *_TOKENIZER, RECIPE_FILE, HISTORY_FILE, TRAINED_ON_FILE)
-_RESULTS = (REPORT_FILE, RANKING_FILE, OTHER_RANKING_FILE, CATEGORIES_FILE, MATCHING_FILE)
+_RESULTS = (REPORT_FILE, RANKING_FILE, OTHER_RANKING_FILE, *map(task_file, TASKS))
 COPIED = (
     *_CHECKPOINT,
     *_RESULTS,
