@@ -96,7 +96,7 @@ class Hub:
         }
         command = [sys.executable, "-c", IMPATIENT + program, *map(str, arguments)]
         done = subprocess.run(
-            command, env=environment, cwd=self.folder, capture_output=True, text=True, timeout=240, check=False
+            command, env=environment, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False
         )
         assert not [token for token in TOKENS.values() if token in done.stdout + done.stderr], "a token was printed"
         return Done(done.returncode, done.stdout, done.stderr)

@@ -20,23 +20,25 @@ import json, sys
 import numpy as np
 import torch
 import neuroclip_hf
-model_class, processor_class, repo, revision = sys.argv[1:5]
-model = getattr(neuroclip_hf, model_class).from_pretrained(repo, revision=revision).eval()
-processor = getattr(neuroclip_hf, processor_class).from_pretrained(repo, revision=revision)
-values, pixels = (torch.from_numpy(np.load(path)) for path in sys.argv[5:7])
-with torch.no_grad():
-    brain, image = model.get_brain_features(values), model.get_image_features(pixel_values=pixels)
-said = {"brain": brain.numpy().tobytes().hex(), "image": image.numpy().tobytes().hex()}
-print(json.dumps({**said, "mean": processor.feature_extractor.mean, "included": model.config.tower_included}))
+model_class, processor_class = (getattr(neuroclip_hf, name) for name in sys.argv[1:3])
+values, pixels = (torch.from_numpy(np.load(path)) for path in sys.argv[3:5])
+for place in sys.argv[5:]:
+    repo, revision = place.split("@")
+    model = model_class.from_pretrained(repo, revision=revision).eval()
+    processor = processor_class.from_pretrained(repo, revision=revision)
+    with torch.no_grad():
+        brain, image = model.get_brain_features(values), model.get_image_features(pixel_values=pixels)
+    said = {"brain": brain.numpy().tobytes().hex(), "image": image.numpy().tobytes().hex()}
+    print(json.dumps({**said, "mean": processor.feature_extractor.mean, "included": model.config.tower_included}))
 """
 PUSH_TO_HUB = """
 import json, sys
 from neuroclip_hf.checkpoints import load_run
 model, processor = load_run(sys.argv[1])
-options = {"private": True, "revision": "small"} if sys.argv[3] == "small" else {"include_backbone": True}
-model.push_to_hub(sys.argv[2], **options)
-del options["include_backbone" if "include_backbone" in options else "private"]
-print(json.dumps(processor.push_to_hub(sys.argv[2], **options).oid))
+model.push_to_hub("user/whole", include_backbone=True)
+processor.push_to_hub("user/whole")
+model.push_to_hub("user/small", private=True, revision="small")
+print(json.dumps(processor.push_to_hub("user/small", revision="small").oid))
 """
 
 
@@ -97,20 +99,25 @@ def test_from_pretrained_finds_what_was_pushed_at_its_commit(hub, runs, kind, tm
     np.save(tmp_path / "pixels.npy", pixels.numpy())
     wanted = {**embedded(model, values, pixels), "mean": processor.feature_extractor.mean}
     names = [one.__name__ for one in (find_kind(kind).model_class, find_kind(kind).processor_class)]
-    arguments = (tmp_path / "values.npy", tmp_path / "pixels.npy")
+    words = (*names, tmp_path / "values.npy", tmp_path / "pixels.npy")
 
-    pushed = {"whole": ("user/whole", "main", True), "small": ("user/small", "small", False)}
-    for how, (repo, revision, included) in pushed.items():
-        commit = hub.python(PUSH_TO_HUB, run, repo, how).result
-        words = (*names, repo, revision if how == "whole" else commit, *arguments)
-        reader = {"who": "reader" if how == "small" else None, "home": "other"}
-        found = hub.python(EMBED, *words, **reader).result
-        assert found == {**wanted, "included": included}
-    assert hub.python(EMBED, *names, "user/whole", "main", *arguments, home="other", offline=True).code == 0  # warm
+    commit = hub.python(PUSH_TO_HUB, run).result
+    done = hub.python(EMBED, *words, "user/whole@main", f"user/small@{commit}", who="reader", home="other")
+    assert done.code == 0, done.err
+    whole, small = map(json.loads, done.out.splitlines())
+    assert whole == {**wanted, "included": True}
+    assert small == {**wanted, "included": False}
     assert hub.state()["private"] == ["user/small"]
-    cold = hub.python(EMBED, *names, "user/whole", "main", *arguments, home="cold", offline=True)
+
+
+def test_offline_a_warm_cache_is_enough_and_a_cold_one_says_what_is_missing(hub, runs, tmp_path):
+    run, _ = runs["neuroclip"]
+    hub.verbs(("push", run, "--repo-id", "user/name"))
+    load = "import sys\nfrom neuroclip_hf import NeuroCLIPModel\nNeuroCLIPModel.from_pretrained('user/name')"
+    cold = hub.python(load, offline=True)
     assert cold.code == 1
-    assert "OSError: user/whole: its config.json was not found." in cold.err
+    assert "OSError: user/name: its config.json was not found." in cold.err
+    assert [hub.python(load, offline=offline).code for offline in (False, True)] == [0, 0]
 
 
 def test_a_run_is_pushed_with_its_backbone_to_a_branch_and_pulled_by_its_commit(hub, runs, tmp_path):
