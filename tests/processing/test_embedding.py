@@ -66,8 +66,7 @@ def test_many_trials_are_encoded_a_batch_at_a_time(trained, store, monkeypatch):
     monkeypatch.setattr(
         trained.model, "get_brain_features", lambda values, places: (seen.append(places), real(values, places))[1]
     )
-    monkeypatch.setattr(embedding, "BATCH", 4)
-    parts = embedding.encode_trials(trained.model, trained.processor, values, subjects=subjects)
+    parts = embedding.encode_trials(trained.model, trained.processor, values, subjects=subjects, batch_size=4)
     assert torch.allclose(parts, whole, atol=1e-6)
     assert [places.tolist() for places in seen] == [[1, 0, 1, 0], [1, 0, 1, 0], [1, 0]]
 

@@ -41,7 +41,8 @@ def test_each_query_has_the_token_of_its_subject(store, recipe, monkeypatch):
 
 
 def test_queries_go_through_the_encoder_in_batches(store, trained, monkeypatch):
-    monkeypatch.setattr(embedding, "BATCH", 7)
+    defaults = {**embedding.encode_trials.__kwdefaults__, "batch_size": 7}
+    monkeypatch.setattr(embedding.encode_trials, "__kwdefaults__", defaults)
     sizes, real = [], trained.model.get_brain_features
     validation = validation_of(store, trained.processor)
     monkeypatch.setattr(
