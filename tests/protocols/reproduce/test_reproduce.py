@@ -81,7 +81,7 @@ def test_the_report_says_what_it_is_made_of(intra, store):
     assert written["versions"]["torch"]
     assert str(folder) not in json.dumps(written)
     row = inductive(report, FIXED_EPOCH)
-    assert set(row["n_way"]) == {"2", "4"}
+    assert set(row["n_way"]) == {"2", "4", "5", "6"}
     assert [entry["repeats"] for entry in row["repeats"]] == [1, 2, 4]
     assert row["repeats"][-1]["top1"]["mean"] == pytest.approx(row["mean"]["top1"]["mean"])
     assert {one["tier"] for one in report.results} >= {"inductive", "calibrated", "transductive", "matching"}
@@ -134,7 +134,16 @@ def test_the_verb_prints_a_row_a_subject(store_folder, tmp_path, tiny_words, cap
     words += ["--protocol", "intra", "--seeds", "1", "--out", str(tmp_path / "out")]
     assert main(words) == 0
     shown = capsys.readouterr().out
-    for word in ("sub-01", "sub-02", "mean", "chance", "fixed", "validation", "simulated data"):
+    for word in (
+        "sub-01",
+        "sub-02",
+        "mean",
+        "chance",
+        "fixed",
+        "validation",
+        "simulated data",
+        "one seed, hence no ±",
+    ):
         assert word in shown
     assert main([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "reproduction"
@@ -171,7 +180,7 @@ def test_a_held_out_subject_has_a_row_for_each_whitening(store_folder, tmp_path,
     assert own.keys() == other.keys()
     for name in ("subjects", "mean"):
         assert own[name].keys() == other[name].keys()
-    assert other["n_way"].keys() == own["n_way"].keys() == {"2", "4"}
+    assert other["n_way"].keys() == own["n_way"].keys() == {"2", "4", "5", "6"}
     assert [entry["repeats"] for entry in other["repeats"]] == [1, 2, 4]
     for row in (own, other):
         found = row["mean"]["top1"]
