@@ -83,14 +83,16 @@ def reproduction_table(report: dict[str, Any]) -> Any:
     both = [row for row in inductive if row["whitening"] == whitenings[0]]
     rows.append(("chance", *(f"{report[name]:.3f}" for _ in both for name in ("chance", "chance_top5"))))
     header = ["", *(f"{name}, {row['selection']}" for row in both for name in ("top-1", "top-5"))]
+    several = len(report["seeds"]) > 1
+    seeds = f"seed{'s' * several} {', '.join(map(str, report['seeds']))}"
     title = (
-        f"{report['data']} data, {report['recipe']}, {report['subject_protocol']}, seeds "
-        f"{', '.join(map(str, report['seeds']))}, {report['protocol']}, gallery of {report['gallery_size']}, "
-        f"{report['averaged_repeats']:g} trials a query, tower: {report['tower']}"
+        f"{report['data']} data, {report['recipe']}, {report['subject_protocol']}, {seeds}, {report['protocol']}, "
+        f"gallery of {report['gallery_size']}, {report['averaged_repeats']:g} trials a query, tower: {report['tower']}"
     )
     whitening = "" if len(whitenings) > 1 else f"whitening: {whitenings[0]}; "
     over = both[0]["mean"]["top1"]["interval"]["over"]
-    notes = [f"{whitening}± is the standard deviation over seeds; intervals over {over}"]
+    spreads = "± is the standard deviation over seeds" if several else "one seed, hence no ±"
+    notes = [f"{whitening}{spreads}; intervals over {over}"]
     return Group(table(header, rows, title), *notes, *(f"Note: {flag}" for flag in report["flags"]))
 
 

@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import normalize
 
 from neuroclip_hf import columns
-from neuroclip_hf.data.rankings import SavedRanking
+from neuroclip_hf.data.rankings import found_first
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation.predictions import Predictions
@@ -205,11 +205,8 @@ def confusion_of(rankings: Sequence[Ranking]) -> dict[str, Any]:
     counts = np.zeros((len(names), len(names)), dtype=np.int64)
     among_five = np.zeros(len(names), dtype=np.int64)
     for ranking in rankings:
-        saved = SavedRanking(
-            ranking.scores.numpy(), ranking.mask.numpy(), ranking.queries, names, names, [()] * len(ranking.queries)
-        )
         shown = ranking.mask.int().argmax(dim=1).numpy()
-        found = saved.found(5)
+        found = found_first(ranking.scores.numpy(), ranking.mask.numpy(), 5)
         np.add.at(counts, (shown, found[:, 0]), 1)
         np.add.at(among_five, shown, (found == shown[:, None]).any(axis=1))
     asked = counts.sum(axis=1)

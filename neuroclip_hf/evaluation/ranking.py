@@ -1,25 +1,17 @@
-"""The test split ranked by a model, and `ranking.safetensors`, which keeps that beside the report.
+"""The test split ranked by a model, and kept beside the report, see [`neuroclip_hf.data.rankings`]."""
 
-What is computed from a ranking (paired comparisons of two runs, confusion, similarity between pictures) then needs
-neither the model nor the recordings.
-"""
-
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.queries import Query, make_queries, target_mask
-from neuroclip_hf.data.rankings import read_ranking
+from neuroclip_hf.data.rankings import SavedRanking, read_ranking, write_ranking
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import new_file
 from neuroclip_hf.metrics.retrieval import hits_from_scores, similarity
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_queries
@@ -52,6 +44,11 @@ class Ranking:
     repeats: list[tuple[int, ...]] = field(default_factory=list)
     query_embeds: torch.Tensor | None = None
     gallery_embeds: torch.Tensor | None = None
+
+    def saved(self) -> SavedRanking:
+        """What is kept of it beside the report: all but the embeddings."""
+        scores, mask = self.scores.float().cpu().numpy(), self.mask.cpu().numpy()
+        return SavedRanking(scores, mask, self.queries, self.image_ids, self.concepts, self.repeats)
 
     @property
     def subjects(self) -> list[str]:
@@ -135,34 +132,12 @@ def rank_test_split(
 
 
 def save_ranking(ranking: Ranking, folder: str | Path, name: str = RANKING_FILE) -> Path:
-    """Write `ranking.safetensors`, or a file of another name, into a run's folder and return its path.
+    """Write `ranking.safetensors` into a run's folder, see [`write_ranking`], and return its path.
 
-    Its tensors are `scores` (queries, gallery) float32, `mask` (queries, gallery) bool, and the rows of the trial
-    table and the repeats of all queries one after the other, `trials` and `repeats`, int32. Its metadata are JSON
-    texts: `image_ids` and `concepts` of the gallery, and `queries`, each with `subject`, `image_id`, `concept` and the
-    number of its `trials`.
+    Raises:
+        InputError: if the ranking's parts do not fit each other.
     """
-    tensors = {
-        "scores": ranking.scores.to(torch.float32).contiguous(),
-        "mask": ranking.mask.contiguous(),
-        "trials": _one_after_the_other([query.trials for query in ranking.queries]),
-        "repeats": _one_after_the_other(ranking.repeats),
-    }
-    queries = [
-        {
-            columns.SUBJECT: query.subject,
-            columns.IMAGE_ID: query.image_id,
-            columns.CONCEPT: query.concept,
-            "trials": len(query.trials),
-        }
-        for query in ranking.queries
-    ]
-    words = {"image_ids": ranking.image_ids, "concepts": ranking.concepts, "queries": queries}
-    path = Path(folder) / name
-    with new_file(path) as temporary:
-        # `save_file` would make it readable for its owner alone.
-        temporary.write_bytes(save(tensors, {name: json.dumps(value) for name, value in words.items()}))
-    return path
+    return write_ranking(ranking.saved(), folder, name)
 
 
 def load_ranking(folder: str | Path, name: str = RANKING_FILE) -> Ranking:
@@ -191,7 +166,3 @@ def load_ranking(folder: str | Path, name: str = RANKING_FILE) -> Ranking:
 def _repeats(store: TrialStore, queries: Sequence[Query]) -> list[tuple[int, ...]]:
     of_trial = store.trials[columns.REPEAT].to_numpy()
     return [tuple(of_trial[list(query.trials)].tolist()) for query in queries]
-
-
-def _one_after_the_other(rows: Sequence[tuple[int, ...]]) -> torch.Tensor:
-    return torch.tensor(list(chain.from_iterable(rows)), dtype=torch.int32)

@@ -67,12 +67,30 @@ def test_hits_are_per_query(ranked):
         (lambda one: {"mask": one.mask.float()}, "mask is float32"),
         (lambda one: {"mask": one.mask & False}, "a query has no right picture"),
         (lambda one: {"concepts": one.concepts[1:]}, "5 concepts"),
-        (lambda one: {"repeats": one.repeats[1:]}, r"\(44,\) numbers of trials"),
+        (lambda one: {"repeats": one.repeats[1:]}, "12 queries have 11 lists of repeats"),
         (lambda one: {"queries": one.queries[1:], "repeats": one.repeats[1:]}, r"scores \(12, 6\)"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(ranked, tmp_path, change, message):
-    save_ranking(replace(ranked, **change(ranked)), tmp_path)
+def test_parts_that_do_not_fit_are_not_saved(ranked, tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        save_ranking(replace(ranked, **change(ranked)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda parts: {"scores": parts["scores"][:, :5].contiguous()}, r"scores \(12, 5\)"),
+        (lambda parts: {"mask": parts["mask"].float()}, "mask is float32"),
+        (lambda parts: {"mask": parts["mask"] & False}, "a query has no right picture"),
+        (lambda parts: {"repeats": parts["repeats"][4:].clone()}, r"\(44,\) numbers of trials"),
+    ],
+)
+def test_parts_of_a_file_that_do_not_fit_are_refused(ranked, tmp_path, change, message):
+    path = save_ranking(ranked, tmp_path)
+    with safe_open(path, framework="pt") as file:
+        parts, words = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file({**parts, **change(parts)}, path, words)
     with pytest.raises(InputError, match=rf"{RANKING_FILE} cannot be read .*{message}.*: evaluate the run again"):
         load_ranking(tmp_path)
 

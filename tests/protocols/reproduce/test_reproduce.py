@@ -134,7 +134,16 @@ def test_the_verb_prints_a_row_a_subject(store_folder, tmp_path, tiny_words, cap
     words += ["--protocol", "intra", "--seeds", "1", "--out", str(tmp_path / "out")]
     assert main(words) == 0
     shown = capsys.readouterr().out
-    for word in ("sub-01", "sub-02", "mean", "chance", "fixed", "validation", "simulated data"):
+    for word in (
+        "sub-01",
+        "sub-02",
+        "mean",
+        "chance",
+        "fixed",
+        "validation",
+        "simulated data",
+        "one seed, hence no ±",
+    ):
         assert word in shown
     assert main([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "reproduction"
