@@ -186,6 +186,56 @@ def test_regions_are_needed_for_bands(tmp_path):
         train_on_store(recipe("banded-ridge"), make_store(tmp_path, columns.NEW_PICTURES, regions=False))
 
 
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    """One picture a concept, shown twice, and two concepts tested."""
+    folder = tmp_path_factory.mktemp("figures")
+    images = np.random.default_rng(0).integers(0, 255, (6, 33, 33), dtype=np.uint8)
+    shown = np.tile(np.arange(6), 2)
+    seen = images[:, ::6, ::6].reshape(6, -1)[shown] / 100 + np.random.default_rng(1).standard_normal((12, 36))
+    split = np.where(shown >= 4, columns.TEST, columns.TRAIN).astype("<U10")
+    np.savez(folder / "figures.npz", brain=seen, images=images, image_id=shown, split=split)
+    return folder / "figures.npz"
+
+
+def test_one_picture_a_concept_validates_by_concepts(figures, tmp_path):
+    store = TrialStore(prepare_arrays(figures, tmp_path / "store", protocol=columns.NEW_PICTURES))
+    facts = train_on_store(recipe(), store).facts
+    assert facts["validation"]["by"] == columns.BY_CONCEPTS
+    assert facts["validation"]["shares_with_training"] == "nothing"
+    linear = train_on_store(load_recipe("brainclip-linear", {"epochs": 1}), store).facts
+    assert linear["validation"]["by"] == columns.BY_CONCEPTS
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_no_validation_stops_what_chooses_no_epoch(figures, tmp_path, caplog, control):
+    arrays = dict(np.load(figures))
+    arrays["split"][arrays["image_id"] >= 2] = columns.TEST  # two concepts are left, and no two can be held out
+    np.savez(tmp_path / "two.npz", **arrays)
+    store = TrialStore(prepare_arrays(tmp_path / "two.npz", tmp_path / "store", protocol=columns.NEW_PICTURES))
+    trained = train_on_store(recipe(), store, shuffled=control)
+    assert "Validation cannot be held out of 4 training trials by concepts" in caplog.text
+    assert "ridge is solved for and chooses no epoch, so that all trials train" in caplog.text
+    assert trained.facts["validation"] == {"by": "none", "trials": 0, "shares_with_training": "nothing"}
+    assert "validation_top1" not in trained.result.history[0]
+    with pytest.raises(InputError, match="Validation cannot be held out"):
+        train_on_store(recipe(validation="concepts"), store)
+    with pytest.raises(InputError, match="Validation cannot be held out"):
+        train_on_store(load_recipe("brainclip-linear"), store)
+
+
+def test_nothing_need_be_validated(store, figures, tmp_path):
+    facts = train_on_store(recipe(validation="none"), store).facts
+    assert facts["validation"]["by"] == "none"
+    with pytest.raises(InputError, match="validation=none, and encoder linear_map is trained epoch by epoch"):
+        train_on_store(load_recipe("brainclip-linear", {"validation": "none"}), store)
+    arrays = dict(np.load(figures))
+    arrays["split"][arrays["image_id"] == 3] = columns.VALIDATION
+    np.savez(tmp_path / "declared.npz", **arrays)
+    one = TrialStore(prepare_arrays(tmp_path / "declared.npz", tmp_path / "store", protocol=columns.NEW_PICTURES))
+    assert "gallery_size" not in train_on_store(recipe(), one).facts["validation"]
+
+
 def test_gradients_are_refused_by_name(store, tmp_path):
     trained = train_on_store(recipe(), store)
     model = trained.model.train()
