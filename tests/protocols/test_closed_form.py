@@ -1,19 +1,26 @@
 """Encoders that are solved for, through the same door as those that are trained."""
 
+import io
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 from transformers import Trainer, TrainingArguments
 
 from neuroclip_hf import columns
+from neuroclip_hf.cli.reproduce import reproduction_table
 from neuroclip_hf.data.sources.arrays import prepare_arrays
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.brainclip import BrainCLIPModel
+from neuroclip_hf.protocols.ablate.main import ablate
+from neuroclip_hf.protocols.ablate.parts import changes_for_encoder
+from neuroclip_hf.protocols.ablate.variations import Variation
 from neuroclip_hf.protocols.groups import groups_of
+from neuroclip_hf.protocols.reproduce.main import reproduce
 from neuroclip_hf.protocols.run import train_on_store, train_run
 from neuroclip_hf.training.settings import load_recipe
 
@@ -245,3 +252,21 @@ def test_gradients_are_refused_by_name(store, tmp_path):
     items = [{name: each[row] for name, each in batch.items()} for row in range(4)]
     with pytest.raises(InputError, match=r"encoder ridge is solved for.*model.encoder.fit\(values, targets, groups\)"):
         Trainer(model, settings, train_dataset=items).train()
+
+
+def test_a_reproduction_shows_no_epochs_where_there_are_none(store, tmp_path):
+    report = reproduce(recipe(), store, tmp_path / "out", protocol="intra", seeds=1)
+    rows = [row for row in report.results if row["tier"] == columns.INDUCTIVE]
+    assert [row["selection"] for row in rows] == ["in closed form"]
+    shown = Console(width=200, file=io.StringIO())
+    shown.print(reproduction_table(report.to_dict()))
+    header = next(line for line in shown.file.getvalue().splitlines() if "top-1" in line)
+    assert header.split("top-1")[1:] == [", in closed form   top-5, in closed form  "]
+
+
+def test_ablations_compare_solved_encoders_with_trained_ones(store, tmp_path, monkeypatch):
+    linear = load_recipe("brainclip-linear", {"epochs": 1, "selection": "loss"})
+    varied = [Variation("the recipe", {}), Variation("ridge", changes_for_encoder(linear, "ridge")[0])]
+    monkeypatch.setattr("neuroclip_hf.protocols.ablate.main.variations", lambda *_: (varied, []))
+    rows = ablate(linear, store, tmp_path / "out", over="encoders", seeds=1).rows
+    assert rows[1]["difference"]["difference"] == pytest.approx(rows[1]["top1"]["mean"] - rows[0]["top1"]["mean"])
