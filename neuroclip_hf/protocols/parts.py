@@ -61,6 +61,7 @@ def choose_parts(recipe: Recipe, store: TrialStore) -> Parts:
     lacking = [name for name in split.train if not len(store.select(columns.TRAIN, [name]))]
     if lacking:
         raise InputError(f"{store.path} holds no training trials of {lacking[0]}: leave it out of subjects.")
+    _refuse_few(store, split, len(rows))
     declared = store.select(columns.VALIDATION, split.train)
     if len(declared):
         if data.validation not in (columns.AUTO, columns.BY_STORE):
@@ -75,6 +76,17 @@ def choose_parts(recipe: Recipe, store: TrialStore) -> Parts:
             f"validation={columns.AUTO}."
         )
     return _hold_out(recipe, store, split, rows)
+
+
+def _refuse_few(store: TrialStore, split: SubjectSplit, trials: int) -> None:
+    """Refuse fewer training trials than classes, which are concepts of several pictures: most were never seen."""
+    pictures = store.gallery(columns.TRAIN).groupby(columns.CONCEPT)[columns.IMAGE_ID].nunique()
+    classes = int((pictures > 1).sum())
+    if trials < classes:
+        raise InputError(
+            f"{store.path} holds {trials} training trials of {', '.join(split.train)} for {classes} classes: too few "
+            "to learn them; add trials or subjects, or prepare a store with fewer classes."
+        )
 
 
 def _hold_out(recipe: Recipe, store: TrialStore, split: SubjectSplit, rows: NDArray[np.int64]) -> Parts:

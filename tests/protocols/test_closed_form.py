@@ -270,3 +270,22 @@ def test_ablations_compare_solved_encoders_with_trained_ones(store, tmp_path, mo
     monkeypatch.setattr("neuroclip_hf.protocols.ablate.main.variations", lambda *_: (varied, []))
     rows = ablate(linear, store, tmp_path / "out", over="encoders", seeds=1).rows
     assert rows[1]["difference"]["difference"] == pytest.approx(rows[1]["top1"]["mean"] - rows[0]["top1"]["mean"])
+
+
+def test_fewer_trials_than_classes_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    shown = np.repeat(np.arange(12), 2)
+    np.savez(
+        tmp_path / "few.npz",
+        brain=rng.standard_normal((24, 9)),
+        images=rng.integers(0, 255, (12, 8, 8), dtype=np.uint8),
+        image_id=shown,
+        concept=np.array([f"concept {row // 2}" for row in range(12)]),
+        subject=np.where(np.arange(24) < 4, "sub-01", "sub-02"),
+        split=np.where(shown >= 10, columns.TEST, columns.TRAIN),
+    )
+    store = TrialStore(prepare_arrays(tmp_path / "few.npz", tmp_path / "store"))
+    alone = {"split": "intra-subject", "subjects": ["sub-01"]}
+    with pytest.raises(InputError, match="holds 4 training trials of sub-01 for 5 classes: too few to learn them"):
+        train_on_store(recipe(**alone), store)
+    train_on_store(recipe(), store)
