@@ -382,3 +382,12 @@ def test_scaling_by_run_needs_whole_runs_to_be_parted(scans):
     events.write_text("\n".join(f"{line}\t{word}" for line, word in zip(lines, split, strict=True)) + "\n")
     with pytest.raises(InputError, match="run 1 of session 1 of sub-01 holds trials that train and trials that are"):
         prepare(scans, responses=ResponseSettings(scale_runs=True), protocol="new-pictures")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_scan_without_a_brain_is_said_once(scans):
+    path = scans.folder / "sub-01_run-1_bold.nii.gz"
+    for run in (1, 2):
+        rewrite(path.with_name(f"sub-01_run-{run}_bold.nii.gz"), lambda values: np.zeros_like(values) + 10)
+    with pytest.raises(InputError, match=r"no brain is found in .*sub-01_run-1_bold.nii.gz: give a mask with --mask"):
+        prepare(scans, mask=None)
