@@ -68,7 +68,7 @@ class BrainImageProcessor(ProcessorMixin):
         return cls(feature_extractor, image_processor)
 
     @property
-    def tokenizer(self) -> SimpleNamespace:
+    def tokenizer(self) -> Any:
         """No tokens: transformers' Trainer asks the tokenizer of any processor for them, whether it has one or not."""
         return _NO_TOKENS
 
