@@ -82,7 +82,8 @@ TESTED_SUBJECTS = {
 AUTO = "auto"  # the store's own validation split, or what its protocol asks for; likewise for SAMPLINGS
 BY_STORE, BY_CONCEPTS, BY_PICTURES, BY_TRIALS = "store", "concepts", "pictures", "trials"
 BY_SESSIONS, BY_SUBJECTS = "sessions", "subjects"
-VALIDATIONS = (AUTO, BY_STORE, BY_CONCEPTS, BY_PICTURES, BY_TRIALS, BY_SESSIONS, BY_SUBJECTS)
+BY_NONE = "none"  # nothing: only where no epoch is chosen
+VALIDATIONS = (AUTO, BY_STORE, BY_CONCEPTS, BY_PICTURES, BY_TRIALS, BY_SESSIONS, BY_SUBJECTS, BY_NONE)
 
 # Sampling: which trials meet in a training batch.
 SHUFFLED = "shuffled"

@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from neuroclip_hf import columns
-from neuroclip_hf.cli.options import as_list, as_mapping, as_names, as_open_range, as_range, print_result
+from neuroclip_hf.cli.options import as_list, as_mapping, as_names, as_numbers, as_open_range, as_range, print_result
 from neuroclip_hf.cli.prepare_fmri import fmri
 from neuroclip_hf.cli.prepare_god import god
 from neuroclip_hf.errors import InputError
@@ -99,6 +99,18 @@ def arrays(
     ),
     out: Path = OUT,
     protocol: str = PROTOCOL,
+    names: str | None = typer.Option(
+        None, "--arrays", help="What the file calls an array, where the name is another: brain=bold,concept=category."
+    ),
+    leave_out: str | None = typer.Option(None, help="Labels whose trials are left out, with commas, as in rest."),
+    test_runs: str | None = typer.Option(None, help="Runs that test, with commas; for a file without split."),
+    test_part: float = typer.Option(
+        0.0, help="Part of what the protocol tests anew that tests: concepts, pictures or trials; likewise."
+    ),
+    scale_runs: bool = typer.Option(
+        False, "--scale-runs", help="Take a line in time and a scale out of each voxel in each run by itself."
+    ),
+    seed: int = typer.Option(0, help="Draws what --test-part holds out."),
     window_start: float = typer.Option(0.0, help="Seconds from the onset to the first sample."),
     drop_bad_voxels: bool = typer.Option(
         False, "--drop-bad-voxels", help="Leave out voxels that hold NaN or never change, and say so."
@@ -109,12 +121,21 @@ def arrays(
 ) -> None:
     """Epochs or voxel patterns that you already have, with their pictures, in one .npz."""
     from neuroclip_hf.data.description import summarise_store
+    from neuroclip_hf.data.sources.array_reading import ArrayReading
     from neuroclip_hf.data.sources.arrays import prepare_arrays
 
     made = prepare_arrays(
         file,
         out,
         protocol=protocol,
+        reading=ArrayReading(
+            names=as_mapping(names, "--arrays"),
+            leave_out=as_list(leave_out, "--leave-out"),
+            test_runs=() if test_runs is None else as_numbers(test_runs, "--test-runs"),
+            test_part=test_part,
+            seed=seed,
+            scale_runs=scale_runs,
+        ),
         window_start=window_start,
         drop_bad_voxels=drop_bad_voxels,
         simulated=simulated,

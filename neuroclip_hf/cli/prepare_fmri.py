@@ -33,6 +33,12 @@ def fmri(
     delay: Annotated[str, typer.Option(help="Seconds after the onset that --method mean averages.")] = "4,8",
     percent: Annotated[bool, typer.Option(help="Count in percent of each voxel's mean over the run.")] = True,
     tr: Annotated[float | None, typer.Option(help="Repetition time in seconds; the headers' by default.")] = None,
+    scale_runs: Annotated[
+        bool,
+        typer.Option(
+            "--scale-runs", help="Take a line and a scale out of each voxel's patterns in each run by itself."
+        ),
+    ] = False,
     confounds: Annotated[
         str | None, typer.Option(help="Columns of the confounds' tables, with commas; all by default.")
     ] = None,
@@ -69,7 +75,7 @@ def fmri(
         atlas=atlas,
         labels=labels,
         captions=captions,
-        responses=ResponseSettings(method, hrf, high_pass, window, percent, tr),
+        responses=ResponseSettings(method, hrf, high_pass, window, percent, tr, scale_runs),
         confounds=as_list(confounds, "--confounds"),
         ignore=as_list(ignore, "--ignore"),
         protocol=protocol,

@@ -33,6 +33,8 @@ class ResponseSettings:
             response is largest 5 to 6 s after a short picture.
         percent (`bool`): divide every voxel by its mean over the run and count in percent, so that runs are alike.
         tr (`float`, *optional*): seconds from one volume to the next; by default what the headers say.
+        scale_runs (`bool`): take a line and a scale out of each voxel's patterns in each run, see
+            [`neuroclip_hf.data.run_scaling.scale_runs`].
 
     Raises:
         InputError: for values that cannot be.
@@ -44,6 +46,7 @@ class ResponseSettings:
     window: tuple[float, float] = (4.0, 8.0)
     percent: bool = True
     tr: float | None = None
+    scale_runs: bool = False
 
     def __post_init__(self) -> None:
         for name, known in (("method", METHODS), ("hrf", HRFS)):

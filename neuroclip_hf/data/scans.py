@@ -1,5 +1,6 @@
 """NIfTI images: scans, masks and atlases on one grid, looked at before they are read."""
 
+import warnings
 import zlib
 from collections.abc import Sequence
 from importlib import import_module
@@ -87,7 +88,9 @@ def compute_mask(paths: Sequence[Path]) -> Any:
     for path in paths:
         open_scan(path, 4)
     try:
-        image = masking.compute_multi_epi_mask([str(path) for path in paths])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", masking.MaskWarning)  # an empty mask is refused below, in words of ours
+            image = masking.compute_multi_epi_mask([str(path) for path in paths])
     except (masking.MaskWarning, ValueError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"no brain is found in {paths[0]} ({error}): give a mask with --mask.") from None
     if not np.asarray(image.dataobj).any():

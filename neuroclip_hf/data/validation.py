@@ -26,6 +26,23 @@ _TOO_FEW = {
 _SEED_WORD = 11  # keeps the choice of an equal seed apart from the order of batches (ours)
 
 
+def validation_of(protocol: str, trials: pd.DataFrame) -> str:
+    """What is held out to choose the epoch, where nothing else is asked for: what the protocol holds out for the test.
+
+    Where every concept has one picture, a new picture is a new concept, whatever the protocol calls it.
+
+    Args:
+        protocol (`str`): one of `columns.PROTOCOLS`.
+        trials (`pandas.DataFrame`): the trials that may train.
+    """
+    by = BY_PROTOCOL[protocol]
+    shown = trials[[columns.CONCEPT, columns.IMAGE_ID]].drop_duplicates()
+    known = (shown[columns.IMAGE_ID] != "").all()
+    if by == columns.BY_PICTURES and known and shown[columns.CONCEPT].is_unique:
+        return columns.BY_CONCEPTS
+    return by
+
+
 def hold_out_validation(
     trials: pd.DataFrame, train: NDArray[np.int64], by: str, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

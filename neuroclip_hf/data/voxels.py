@@ -1,6 +1,6 @@
 """What is known of voxels before they are stored: which of them carry numbers, and the scale of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,9 @@ class UsableVoxels:
     warnings: tuple[str, ...]
 
 
-def usable_voxels(statistics: VoxelStatistics, names: Sequence[str], origin: str, drop: bool) -> UsableVoxels:
+def usable_voxels(
+    statistics: VoxelStatistics, names: Sequence[str], origin: str, drop: bool, remedy: str = ""
+) -> UsableVoxels:
     """Refuse voxels without a signal, or leave them out.
 
     Args:
@@ -79,6 +81,7 @@ def usable_voxels(statistics: VoxelStatistics, names: Sequence[str], origin: str
         names (sequence of `str`): of the voxels.
         origin (`str`): the file they come from, for messages.
         drop (`bool`): leave them out with a warning rather than refuse them.
+        remedy (`str`): what to do where none is left; by default to name another file.
 
     Raises:
         InputError: if there are such voxels and none may be dropped, or none is left.
@@ -94,5 +97,24 @@ def usable_voxels(statistics: VoxelStatistics, names: Sequence[str], origin: str
         warnings.append(f"{origin}: {said}; they were left out.")
     mask = statistics.finite & ~statistics.constant
     if not mask.any():
-        raise InputError(f"{origin}: no voxel is left that changes in training: name another file.")
+        raise InputError(f"{origin}: no voxel is left that changes in training: {remedy or 'name another file'}.")
     return UsableVoxels(mask, tuple(warnings))
+
+
+def refuse_empty(
+    regions: Mapping[str, NDArray[np.bool_]], wanted: Sequence[str], usable: UsableVoxels, origin: str
+) -> None:
+    """Refuse regions that were asked for and of which no voxel is left.
+
+    Args:
+        regions (mapping): region -> (voxels,) bools.
+        wanted (sequence of `str`): those that were asked for.
+        usable (`UsableVoxels`): which voxels are kept.
+        origin (`str`): the file, for messages.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    empty = [name for name in wanted if not (regions[name] & usable.mask).any()]
+    if empty:
+        raise InputError(f"{origin}: ROI {empty[0]} has no voxel that changes in training: leave it out of --rois.")

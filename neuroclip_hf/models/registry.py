@@ -72,6 +72,15 @@ def encoder_config_class(name: str) -> type[BrainEncoderConfig]:
     return _find(name)[0]
 
 
+def solved_for(name: str) -> bool:
+    """Whether the weights of the encoder called `name` are solved for, rather than trained.
+
+    Raises:
+        InputError: for an unknown encoder.
+    """
+    return _find(name)[1].closed_form
+
+
 def encoders_for(trials: TrialFacts) -> tuple[list[str], dict[str, str]]:
     """Which encoders read trials like these with their own defaults; models of braindecode are not looked at.
 

@@ -1,6 +1,6 @@
 """The processors saved with models: the brain side, and the pictures of the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from os import PathLike
 from types import SimpleNamespace
@@ -68,7 +68,7 @@ class BrainImageProcessor(ProcessorMixin):
         return cls(feature_extractor, image_processor)
 
     @property
-    def tokenizer(self) -> SimpleNamespace:
+    def tokenizer(self) -> Any:
         """No tokens: transformers' Trainer asks the tokenizer of any processor for them, whether it has one or not."""
         return _NO_TOKENS
 
@@ -104,6 +104,7 @@ class BrainImageProcessor(ProcessorMixin):
         eeg: NDArray[np.floating] | None = None,
         images: Image.Image | Sequence[Image.Image] | None = None,
         *,
+        text: str | Sequence[str] | None = None,
         fmri: NDArray[np.floating] | None = None,
         channel_names: Sequence[str] | None = None,
         sampling_rate: float | None = None,
@@ -112,11 +113,12 @@ class BrainImageProcessor(ProcessorMixin):
         interpolate: bool = False,
         return_tensors: str | TensorType | None = "pt",
     ) -> BatchFeature:
-        """Process trials, pictures, or both.
+        """Process trials, pictures and texts, or some of them.
 
         Args:
             eeg (`numpy.ndarray` of shape `(batch, channels, samples)`): in `unit`; MEG is given here too.
             images (one picture or a list): RGB pictures.
+            text (one text or a list): for a checkpoint with a text tower; longer ones are cut to what it reads.
             fmri (`numpy.ndarray` of shape `(batch, voxels)`): for a checkpoint of patterns, in place of `eeg`.
             channel_names (sequence of `str`): of `eeg` or `fmri`, and needed with it; channels, or voxels, are picked
                 and ordered by name.
@@ -128,10 +130,11 @@ class BrainImageProcessor(ProcessorMixin):
             return_tensors (`str`): "pt" for torch.
 
         Returns:
-            `BatchFeature` with `eeg_values` or `fmri_values`, and `pixel_values`, as far as given.
+            `BatchFeature` with `eeg_values` or `fmri_values`, `pixel_values`, and `input_ids` and `attention_mask`,
+            as far as given.
 
         Raises:
-            InputError: if both sides are missing, or recordings do not fit the checkpoint.
+            InputError: if nothing is given, texts are and nothing reads them, or recordings do not fit the checkpoint.
         """
         name = _ARGUMENTS[self.feature_extractor.input_name]
         given = {"eeg": eeg, "fmri": fmri}
@@ -139,8 +142,8 @@ class BrainImageProcessor(ProcessorMixin):
         if other is not None:
             raise InputError(f"{other} was given, but this checkpoint reads {name}: pass {name}=.")
         values = given[name]
-        if values is None and images is None:
-            raise InputError(f"Give {name}, images, or both.")
+        if values is None and images is None and text is None:
+            raise InputError(f"Give {name}, images, or {'text' if self.tokenizer is not _NO_TOKENS else 'both'}.")
         batch = BatchFeature()
         if values is not None:
             if channel_names is None:
@@ -159,7 +162,18 @@ class BrainImageProcessor(ProcessorMixin):
         if images is not None:
             pixels = self.image_processor(images, return_tensors=return_tensors)
             batch[PIXEL_VALUES] = pixels[PIXEL_VALUES]
+        if text is not None:
+            batch.update(self._read_texts([text] if isinstance(text, str) else text, return_tensors))
         return batch
+
+    def _read_texts(self, texts: Sequence[str], return_tensors: str | TensorType | None) -> Mapping[str, Any]:
+        """Tokens of texts, where a tokenizer is among the parts."""
+        if self.tokenizer is _NO_TOKENS:
+            raise InputError("text was given, but this checkpoint has no text tower: leave it out.")
+        if not len(texts) or not all(isinstance(text, str) for text in texts):
+            raise InputError(f"text is {texts!r}: give one text, or a list of at least one.")
+        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors=return_tensors)
+        return {name: tokens[name] for name in (INPUT_IDS, ATTENTION_MASK)}
 
     def calibrate(self, trials: Trials, **settings: Any) -> Self:
         """A processor with the statistics of another subject's or session's unlabelled trials.
@@ -244,8 +258,7 @@ class BrainCLIPProcessor(BrainImageProcessor):
 
     def tokens(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         """Texts -> `input_ids` and `attention_mask` (texts, tokens), cut to what the text tower reads."""
-        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
-        return {name: tokens[name] for name in (INPUT_IDS, ATTENTION_MASK)}
+        return dict(self._read_texts(texts, "pt"))
 
     def texts(self, pictures: pd.DataFrame) -> list[str]:
         """The text of each picture: its caption, or its concept in `text_template`."""

@@ -25,9 +25,9 @@ def groups_of(items: pd.DataFrame, by: str, protocol: str) -> list[Any]:
     Args:
         items (`pandas.DataFrame`): their rows of the trial table.
         by (`str`): what validation holds out, see [`neuroclip_hf.protocols.parts.Parts`].
-        protocol (`str`): of the store, for a validation that the store declares.
+        protocol (`str`): of the store, for a validation that the store declares, and for none.
     """
-    by = BY_PROTOCOL[protocol] if by == columns.BY_STORE else by
+    by = BY_PROTOCOL[protocol] if by in (columns.BY_STORE, columns.BY_NONE) else by
     runs = [columns.SUBJECT, columns.SESSION, columns.RUN]
     numbers = items.groupby(_COLUMN.get(by, runs), sort=True).ngroup()
     if by == columns.BY_TRIALS and numbers.nunique() == 1:

@@ -14,8 +14,10 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_part import part_of_store
 from neuroclip_hf.data.subjects import SubjectSplit, subject_split
 from neuroclip_hf.data.trials import TrainingView
-from neuroclip_hf.data.validation import BY_PROTOCOL, hold_out_validation, shared_targets
+from neuroclip_hf.data.validation import hold_out_validation, shared_targets, validation_of
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.logging import get_logger
+from neuroclip_hf.models.registry import solved_for
 from neuroclip_hf.processing.voxel_selection import select_voxels
 from neuroclip_hf.training.sections import TARGETS
 from neuroclip_hf.training.settings import Recipe
@@ -59,6 +61,7 @@ def choose_parts(recipe: Recipe, store: TrialStore) -> Parts:
     lacking = [name for name in split.train if not len(store.select(columns.TRAIN, [name]))]
     if lacking:
         raise InputError(f"{store.path} holds no training trials of {lacking[0]}: leave it out of subjects.")
+    _refuse_few(store, split, len(rows))
     declared = store.select(columns.VALIDATION, split.train)
     if len(declared):
         if data.validation not in (columns.AUTO, columns.BY_STORE):
@@ -72,8 +75,42 @@ def choose_parts(recipe: Recipe, store: TrialStore) -> Parts:
             f"validation=store, but {store.path} declares no validation split for {', '.join(split.train)}: say "
             f"validation={columns.AUTO}."
         )
-    by = BY_PROTOCOL[store.info.protocol] if data.validation == columns.AUTO else data.validation
-    return Parts(split, *hold_out_validation(store.trials, rows, by, recipe.training.seed), by)
+    return _hold_out(recipe, store, split, rows)
+
+
+def _refuse_few(store: TrialStore, split: SubjectSplit, trials: int) -> None:
+    """Refuse fewer training trials than classes, which are concepts of several pictures: most were never seen."""
+    pictures = store.gallery(columns.TRAIN).groupby(columns.CONCEPT)[columns.IMAGE_ID].nunique()
+    classes = int((pictures > 1).sum())
+    if trials < classes:
+        raise InputError(
+            f"{store.path} holds {trials} training trials of {', '.join(split.train)} for {classes} classes: too few "
+            "to learn them; add trials or subjects, or prepare a store with fewer classes."
+        )
+
+
+def _hold_out(recipe: Recipe, store: TrialStore, split: SubjectSplit, rows: NDArray[np.int64]) -> Parts:
+    """Hold validation trials out of training; an encoder that is solved for, and chooses no epoch, goes without."""
+    asked, solved = recipe.data.validation, solved_for(recipe.model.encoder)
+    if asked == columns.BY_NONE:
+        if not solved:
+            raise InputError(
+                f"validation=none, and encoder {recipe.model.encoder} is trained epoch by epoch, among which "
+                f"validation chooses: say validation={columns.AUTO}."
+            )
+        return Parts(split, rows, rows[:0], columns.BY_NONE)
+    by = validation_of(store.info.protocol, store.trials.iloc[rows]) if asked == columns.AUTO else asked
+    try:
+        return Parts(split, *hold_out_validation(store.trials, rows, by, recipe.training.seed), by)
+    except InputError as error:
+        if not solved or asked != columns.AUTO:
+            raise
+        get_logger().warning(
+            "%s Encoder %s is solved for and chooses no epoch, so that all trials train and nothing is validated.",
+            error,
+            recipe.model.encoder,
+        )
+        return Parts(split, rows, rows[:0], columns.BY_NONE)
 
 
 def used_part(recipe: Recipe, store: TrialStore, parts: Parts, table: pd.DataFrame) -> TrialStore:

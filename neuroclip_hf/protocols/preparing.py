@@ -1,6 +1,7 @@
 """Recipe + store -> model, data and validation, all that stands before the first step of a training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from neuroclip_hf.data.sampling import Batches
 from neuroclip_hf.data.splits import shuffle_targets
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.trials import TrialDataset
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.logging import get_logger
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.processing.collator import BrainImageCollator, PictureSet
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
@@ -38,7 +41,7 @@ class PreparedTraining:
         items (`pandas.DataFrame`): a row for each of them.
         collator (`BrainImageCollator`): items -> batch.
         batches (`Batches`): which items each step sees.
-        validate (`Validation`): what chooses the epoch.
+        validate (`Validation`, *optional*): what chooses the epoch; only an encoder that is solved for may have none.
         parts (`Parts`): which trials train, and which validate.
         facts (`dict`): what run.json says of all this.
         seen (`dict`): digests of what the model will have seen, for trained_on.json.
@@ -50,7 +53,7 @@ class PreparedTraining:
     items: pd.DataFrame
     collator: BrainImageCollator
     batches: Batches
-    validate: Validation
+    validate: Validation | None
     parts: Parts
     facts: dict[str, Any]
     seen: dict[str, list[str]]
@@ -85,9 +88,12 @@ def prepare_training(
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
     inputs = processor.picture_inputs(gallery)
     shown, inputs = _prepare_model(model, recipe, store, pictures, inputs, processor, image_features)
-    validate = Validation(used, table, parts.validation, gallery, pictures, processor, seed)
+    validate = None
+    if len(parts.validation):
+        with _unneeded(model.encoder.closed_form):
+            validate = Validation(used, table, parts.validation, gallery, pictures, processor, seed)
     facts = {"shuffled_pairs": shuffled, **parts.facts(store.trials), "sampling": batches.describe()}
-    facts["validation"] |= validate.facts()
+    facts["validation"] |= {} if validate is None else validate.facts()
     return PreparedTraining(
         model,
         processor,
@@ -102,11 +108,22 @@ def prepare_training(
     )
 
 
+@contextmanager
+def _unneeded(solved: bool) -> Iterator[None]:
+    """Where an encoder is solved for, which chooses no epoch, only say why its validation cannot be."""
+    try:
+        yield
+    except InputError as error:
+        if not solved:
+            raise
+        get_logger().warning("%s The encoder is solved for and chooses no epoch: nothing is validated.", error)
+
+
 def _with_shuffled_pairs(store: TrialStore, parts: Parts, seed: int) -> pd.DataFrame:
     """The trial table in which the pictures of the training and of the validation trials are dealt out anew."""
     table = store.trials
     for rows in (parts.train, parts.validation):
-        table = shuffle_targets(table, rows, seed)
+        table = shuffle_targets(table, rows, seed) if len(rows) else table
     return table
 
 

@@ -253,8 +253,8 @@ def _refuse_two_of_one(paths: Sequence[Path]) -> None:
         key = (facts["held_out_subject"], *facts["subjects"], facts["seed"])
         if key in known:
             raise InputError(
-                f"{known[key]} and {path} are of the same subjects and the same seed: ask them one by one, or name "
-                "runs of different subjects or seeds."
+                f"{known[key]} and {path} are of the same subjects and the same seed, and make no mean: ask them one "
+                "by one; to set regions side by side, name the folder of `neuroclip ablate --over channels`."
             )
         known[key] = path
 

@@ -26,7 +26,7 @@ def solve(
     dataset: Any,
     collator: Callable[[Any], dict[str, torch.Tensor]],
     groups: Sequence[Any],
-    validate: Validate,
+    validate: Validate | None,
     description: str = "training",
     trackers: Sequence[Tracker] = (),
 ) -> TrainingResult:
@@ -41,7 +41,7 @@ def solve(
         dataset (map-style): training items.
         collator (callable): items -> batch.
         groups (sequence): of each item, what is held out together while the penalty is chosen.
-        validate (callable): model -> {"loss": ..., "top1": ...}, called once, after the solution.
+        validate (callable, *optional*): model -> {"loss": ..., "top1": ...}, called once, after the solution.
         description (`str`): of the progress bar.
         trackers (sequence of `Tracker`): told once.
 
@@ -55,7 +55,7 @@ def solve(
     with deterministic_on_cpus(model.device):
         values, targets = _problem(model, dataset, collator, description)
         facts = model.encoder.fit(values, targets, groups)
-        scores = validate(model)
+        scores = {} if validate is None else validate(model)
     entry = {"epoch": 1, "loss": 1 - facts["cv_r2"], **{f"validation_{name}": each for name, each in scores.items()}}
     for tracker in trackers:
         tracker.log([entry])

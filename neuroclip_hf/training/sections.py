@@ -94,7 +94,8 @@ class DataSettings:
         validation (`str`): what is held out of the training trials to choose the epoch: "concepts" (the smaller of 100
             and a tenth), "pictures" (a tenth of each concept's), "trials" (the last run), "sessions" (the last one of
             each subject), "subjects" (one), "store" (the validation split that the store declares), or "auto": the
-            store's if it declares one, else concepts, pictures or trials as its protocol asks for.
+            store's if it declares one, else concepts, pictures or trials as its protocol asks for. Encoders that are
+            solved for choose no epoch: "auto" holds nothing out for them where nothing can be, and "none" never does.
         channels (`list[str]` or None): those of the store that are used, or ["occipital"]; None takes all of them.
         rois (`list[str]` or None): regions of interest whose voxels are used, in place of `channels`; a voxel in
             several counts once. None takes all voxels.

@@ -39,6 +39,7 @@ def test_prepare_and_check(neuroclip, scans, tmp_path):
         "window": [4.0, 9.0],
         "percent": False,
         "tr": 2.0,
+        "scale_runs": False,
     }
     assert neuroclip("check", tmp_path / "store", "--json").result["problems"] == []
     assert neuroclip("info", tmp_path / "store").code == 0

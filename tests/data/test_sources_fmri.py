@@ -352,3 +352,42 @@ def test_the_repetition_time_may_be_given(scans):
     for run in (1, 2):
         rewrite(scans.folder / f"sub-01_run-{run}_bold.nii.gz", zooms=(3.0, 3.0, 3.0, 0.0))
     np.testing.assert_array_equal(read(prepare(scans, "told", responses=ResponseSettings(tr=2.0))), once)
+
+
+def test_patterns_are_scaled_run_by_run(scans):
+    store = prepare(scans, responses=ResponseSettings("mean", scale_runs=True))
+    assert store.info.settings["responses"]["scale_runs"] is True
+    runs = store.trials[columns.RUN].to_numpy()
+    for run in (1, 2):
+        found = store.read(np.flatnonzero(runs == run))
+        np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-2)
+        np.testing.assert_allclose(found.std(axis=0), 1, atol=1e-2)
+
+
+def test_runs_that_differ_are_said(scans, caplog):
+    responses = ResponseSettings("mean", percent=False, high_pass=0.0)
+    prepare(scans, responses=responses)
+    assert "lies between runs" not in caplog.text
+    path = scans.folder / "sub-01_run-2_bold.nii.gz"
+    image = nibabel.load(path)
+    nibabel.Nifti1Image(image.get_fdata() + 40, image.affine, image.header).to_filename(path)
+    store = prepare(scans, responses=responses, overwrite=True)
+    assert any("sub-01: " in warning and "lies between runs" in warning for warning in store.info.warnings)
+
+
+def test_scaling_by_run_needs_whole_runs_to_be_parted(scans):
+    events = scans.folder / "sub-01_run-1_events.tsv"
+    lines = events.read_text().splitlines()
+    split = ["split", *["train"] * (len(lines) - 2), "test"]
+    events.write_text("\n".join(f"{line}\t{word}" for line, word in zip(lines, split, strict=True)) + "\n")
+    with pytest.raises(InputError, match="run 1 of session 1 of sub-01 holds trials that train and trials that are"):
+        prepare(scans, responses=ResponseSettings(scale_runs=True), protocol="new-pictures")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_scan_without_a_brain_is_said_once(scans):
+    path = scans.folder / "sub-01_run-1_bold.nii.gz"
+    for run in (1, 2):
+        rewrite(path.with_name(f"sub-01_run-{run}_bold.nii.gz"), lambda values: np.zeros_like(values) + 10)
+    with pytest.raises(InputError, match=r"no brain is found in .*sub-01_run-1_bold.nii.gz: give a mask with --mask"):
+        prepare(scans, mask=None)

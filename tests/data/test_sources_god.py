@@ -289,3 +289,26 @@ def test_captions_and_names_may_come_from_elsewhere(copy, tmp_path):
     assert told.info.warnings == [
         f"4 of 22 pictures have no caption (first: {min(key for key in captions if 'test' in key)})."
     ]
+
+
+def test_labels_that_contradict_the_stimulus_id_are_refused(copy, tmp_path):
+    edit(copy, "Label", 2, 1443537.022563)
+    with pytest.raises(InputError, match=r"Subject1.h5, row 2: Label is 1443537.022563 and stimulus_id \S+; they di"):
+        prepare_god(copy, tmp_path / "store")
+    for subject in (1, 2):
+        edit(copy, "Label", slice(None), 7, subject)  # of another kind
+    prepare_god(copy, tmp_path / "store")
+
+
+def test_a_region_of_which_nothing_is_left_is_named(copy, tmp_path):
+    with h5py.File(copy / "Subject1.h5", "a") as file:
+        row = [one.decode() for one in file["metadata/key"]].index("ROI_V1")
+        for column in np.flatnonzero(file["metadata/value"][row] == 1):
+            file["dataset"][:, column] = 7
+    with pytest.raises(InputError, match=r"no voxel is left that changes in training: ask for other --rois than V1"):
+        prepare_god(copy, tmp_path / "store", rois=["V1"], drop_bad_voxels=True)
+    with pytest.raises(InputError, match=r"ROI V1 has no voxel that changes in training: leave it out of --rois"):
+        prepare_god(copy, tmp_path / "store", rois=["V1", "LOC"], drop_bad_voxels=True)
+    store = TrialStore(prepare_god(copy, tmp_path / "store", drop_bad_voxels=True))
+    assert "V1" not in store.rois("sub-01")
+    assert "V1" in store.rois("sub-02")

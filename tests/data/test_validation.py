@@ -135,7 +135,7 @@ def test_every_choice_is_known_and_every_protocol_has_one(make_trials):
     trials = several(make_trials, {"sub-01": 2, "sub-02": 2})
     trials[columns.RUN] = trials[columns.SESSION]
     trials[columns.IMAGE_ID] += (np.arange(len(trials)) % 2).astype(str)
-    for by in set(columns.VALIDATIONS) - {columns.AUTO, columns.BY_STORE}:
+    for by in set(columns.VALIDATIONS) - {columns.AUTO, columns.BY_STORE, columns.BY_NONE}:
         held(trials, by)
     with pytest.raises(InputError, match="validation is 'auto': choose one of concepts, pictures, trials, sessions"):
         held(trials, "auto")

@@ -330,3 +330,21 @@ def test_a_template_goes_with_the_checkpoint(trained, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(SMALL_CLIP_FOLDER)
     BrainCLIPProcessor(*parts, tokenizer, text_template="one {}").save_pretrained(tmp_path)
     assert BrainCLIPProcessor.from_pretrained(tmp_path).text_template == "one {}"
+
+
+def test_text_is_read_as_transformers_processors_read_it(trained):
+    parts = trained.processor.feature_extractor, trained.processor.image_processor
+    tokenizer = AutoTokenizer.from_pretrained(SMALL_CLIP_FOLDER)
+    processor = BrainCLIPProcessor(*parts, tokenizer)
+    words = ["a dog", "a small dog"]
+    batch = processor(text=words, images=[Image.new("RGB", (9, 9))])
+    assert set(batch) == {"input_ids", "attention_mask", "pixel_values"}
+    assert batch["input_ids"].tolist() == tokenizer(words, padding=True).input_ids
+    assert batch["attention_mask"].tolist() == tokenizer(words, padding=True).attention_mask
+    assert processor(text="a dog")["input_ids"].tolist() == [tokenizer("a dog").input_ids]
+    assert processor(text=["a dog " * 500])["input_ids"].shape[1] == 32
+    for wrong in ([], [3]):
+        with pytest.raises(InputError, match="give one text, or a list of at least one"):
+            processor(text=wrong)
+    with pytest.raises(InputError, match="this checkpoint has no text tower"):
+        trained.processor(text=words)

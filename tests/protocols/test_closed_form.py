@@ -1,19 +1,26 @@
 """Encoders that are solved for, through the same door as those that are trained."""
 
+import io
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 from transformers import Trainer, TrainingArguments
 
 from neuroclip_hf import columns
+from neuroclip_hf.cli.reproduce import reproduction_table
 from neuroclip_hf.data.sources.arrays import prepare_arrays
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.models.brainclip import BrainCLIPModel
+from neuroclip_hf.protocols.ablate.main import ablate
+from neuroclip_hf.protocols.ablate.parts import changes_for_encoder
+from neuroclip_hf.protocols.ablate.variations import Variation
 from neuroclip_hf.protocols.groups import groups_of
+from neuroclip_hf.protocols.reproduce.main import reproduce
 from neuroclip_hf.protocols.run import train_on_store, train_run
 from neuroclip_hf.training.settings import load_recipe
 
@@ -186,6 +193,56 @@ def test_regions_are_needed_for_bands(tmp_path):
         train_on_store(recipe("banded-ridge"), make_store(tmp_path, columns.NEW_PICTURES, regions=False))
 
 
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    """One picture a concept, shown twice, and two concepts tested."""
+    folder = tmp_path_factory.mktemp("figures")
+    images = np.random.default_rng(0).integers(0, 255, (6, 33, 33), dtype=np.uint8)
+    shown = np.tile(np.arange(6), 2)
+    seen = images[:, ::6, ::6].reshape(6, -1)[shown] / 100 + np.random.default_rng(1).standard_normal((12, 36))
+    split = np.where(shown >= 4, columns.TEST, columns.TRAIN).astype("<U10")
+    np.savez(folder / "figures.npz", brain=seen, images=images, image_id=shown, split=split)
+    return folder / "figures.npz"
+
+
+def test_one_picture_a_concept_validates_by_concepts(figures, tmp_path):
+    store = TrialStore(prepare_arrays(figures, tmp_path / "store", protocol=columns.NEW_PICTURES))
+    facts = train_on_store(recipe(), store).facts
+    assert facts["validation"]["by"] == columns.BY_CONCEPTS
+    assert facts["validation"]["shares_with_training"] == "nothing"
+    linear = train_on_store(load_recipe("brainclip-linear", {"epochs": 1}), store).facts
+    assert linear["validation"]["by"] == columns.BY_CONCEPTS
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_no_validation_stops_what_chooses_no_epoch(figures, tmp_path, caplog, control):
+    arrays = dict(np.load(figures))
+    arrays["split"][arrays["image_id"] >= 2] = columns.TEST  # two concepts are left, and no two can be held out
+    np.savez(tmp_path / "two.npz", **arrays)
+    store = TrialStore(prepare_arrays(tmp_path / "two.npz", tmp_path / "store", protocol=columns.NEW_PICTURES))
+    trained = train_on_store(recipe(), store, shuffled=control)
+    assert "Validation cannot be held out of 4 training trials by concepts" in caplog.text
+    assert "ridge is solved for and chooses no epoch, so that all trials train" in caplog.text
+    assert trained.facts["validation"] == {"by": "none", "trials": 0, "shares_with_training": "nothing"}
+    assert "validation_top1" not in trained.result.history[0]
+    with pytest.raises(InputError, match="Validation cannot be held out"):
+        train_on_store(recipe(validation="concepts"), store)
+    with pytest.raises(InputError, match="Validation cannot be held out"):
+        train_on_store(load_recipe("brainclip-linear"), store)
+
+
+def test_nothing_need_be_validated(store, figures, tmp_path):
+    facts = train_on_store(recipe(validation="none"), store).facts
+    assert facts["validation"]["by"] == "none"
+    with pytest.raises(InputError, match="validation=none, and encoder linear_map is trained epoch by epoch"):
+        train_on_store(load_recipe("brainclip-linear", {"validation": "none"}), store)
+    arrays = dict(np.load(figures))
+    arrays["split"][arrays["image_id"] == 3] = columns.VALIDATION
+    np.savez(tmp_path / "declared.npz", **arrays)
+    one = TrialStore(prepare_arrays(tmp_path / "declared.npz", tmp_path / "store", protocol=columns.NEW_PICTURES))
+    assert "gallery_size" not in train_on_store(recipe(), one).facts["validation"]
+
+
 def test_gradients_are_refused_by_name(store, tmp_path):
     trained = train_on_store(recipe(), store)
     model = trained.model.train()
@@ -195,3 +252,40 @@ def test_gradients_are_refused_by_name(store, tmp_path):
     items = [{name: each[row] for name, each in batch.items()} for row in range(4)]
     with pytest.raises(InputError, match=r"encoder ridge is solved for.*model.encoder.fit\(values, targets, groups\)"):
         Trainer(model, settings, train_dataset=items).train()
+
+
+def test_a_reproduction_shows_no_epochs_where_there_are_none(store, tmp_path):
+    report = reproduce(recipe(), store, tmp_path / "out", protocol="intra", seeds=1)
+    rows = [row for row in report.results if row["tier"] == columns.INDUCTIVE]
+    assert [row["selection"] for row in rows] == ["in closed form"]
+    shown = Console(width=200, file=io.StringIO())
+    shown.print(reproduction_table(report.to_dict()))
+    header = next(line for line in shown.file.getvalue().splitlines() if "top-1" in line)
+    assert header.split("top-1")[1:] == [", in closed form   top-5, in closed form  "]
+
+
+def test_ablations_compare_solved_encoders_with_trained_ones(store, tmp_path, monkeypatch):
+    linear = load_recipe("brainclip-linear", {"epochs": 1, "selection": "loss"})
+    varied = [Variation("the recipe", {}), Variation("ridge", changes_for_encoder(linear, "ridge")[0])]
+    monkeypatch.setattr("neuroclip_hf.protocols.ablate.main.variations", lambda *_: (varied, []))
+    rows = ablate(linear, store, tmp_path / "out", over="encoders", seeds=1).rows
+    assert rows[1]["difference"]["difference"] == pytest.approx(rows[1]["top1"]["mean"] - rows[0]["top1"]["mean"])
+
+
+def test_fewer_trials_than_classes_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    shown = np.repeat(np.arange(12), 2)
+    np.savez(
+        tmp_path / "few.npz",
+        brain=rng.standard_normal((24, 9)),
+        images=rng.integers(0, 255, (12, 8, 8), dtype=np.uint8),
+        image_id=shown,
+        concept=np.array([f"concept {row // 2}" for row in range(12)]),
+        subject=np.where(np.arange(24) < 4, "sub-01", "sub-02"),
+        split=np.where(shown >= 10, columns.TEST, columns.TRAIN),
+    )
+    store = TrialStore(prepare_arrays(tmp_path / "few.npz", tmp_path / "store"))
+    alone = {"split": "intra-subject", "subjects": ["sub-01"]}
+    with pytest.raises(InputError, match="holds 4 training trials of sub-01 for 5 classes: too few to learn them"):
+        train_on_store(recipe(**alone), store)
+    train_on_store(recipe(), store)

@@ -226,7 +226,10 @@ def test_refused_settings(make, message):
 def test_runs_that_make_no_mean_are_refused(reproduction, one, god, tmp_path):
     _, other = task_folders([reproduction])[0].runs
     twin = shutil.copytree(one, tmp_path / "twin")
-    with pytest.raises(InputError, match="are of the same subjects and the same seed"):
+    with pytest.raises(
+        InputError,
+        match=r"are of the same subjects and the same seed.*one by one; to set regions .*ablate --over channels",
+    ):
         ask_runs(CategoryDecoding(), together(one, twin), god, Asked())
     (one / "control").mkdir()
     for path in (path for path in twin.iterdir() if path.is_file()):

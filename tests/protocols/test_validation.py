@@ -1,6 +1,7 @@
 """What chooses the epoch sees queries as evaluation does: their subjects are told, a batch at a time."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -41,16 +42,15 @@ def test_each_query_has_the_token_of_its_subject(store, recipe, monkeypatch):
 
 
 def test_queries_go_through_the_encoder_in_batches(store, trained, monkeypatch):
-    defaults = {**embedding.encode_trials.__kwdefaults__, "batch_size": 7}
-    monkeypatch.setattr(embedding.encode_trials, "__kwdefaults__", defaults)
+    monkeypatch.setattr(validation, "encode_trials", partial(embedding.encode_trials, batch_size=7))
     sizes, real = [], trained.model.get_brain_features
-    validation = validation_of(store, trained.processor)
+    judge = validation_of(store, trained.processor)
     monkeypatch.setattr(
         trained.model,
         "get_brain_features",
         lambda values, places: (sizes.append(len(values)), real(values, places))[1],
     )
-    assert np.isfinite(validation(trained.model)["loss"])
+    assert np.isfinite(judge(trained.model)["loss"])
     assert sizes == [7, 7, 7, 7, 7, 5]
 
 

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +21,8 @@ KEYS = (
     "image_id",
     "concept",
     "caption",
+    "label",
+    "gram",
     "split",
     "subject",
     "run",
@@ -31,18 +34,28 @@ KEYS = (
 )
 
 
-def load_values(path: Path) -> dict[str, NDArray[Any]]:
-    """Arrays by name.
+def load_values(path: Path, names: Mapping[str, str] | None = None) -> dict[str, NDArray[Any]]:
+    """Arrays by our names.
+
+    Args:
+        path (`Path`): the .npz.
+        names (mapping, *optional*): our name -> the file's, where they differ.
 
     Raises:
-        InputError: if the file is missing, damaged or no .npz, or holds objects or an array of another name.
+        InputError: if the file is missing, damaged or no .npz, or holds objects or an array of another name, or
+            `names` has a name that is not ours, or not the file's.
     """
+    ours = {theirs: name for name, theirs in (names or {}).items()}
+    strange = [name for name in names or {} if name not in KEYS]
+    if strange:
+        raise InputError(f"no array is called {strange[0]!r} here: the names are {', '.join(KEYS)}.")
     if path.suffix != ".npz":
         raise InputError(f"{path} is not an .npz file: save the arrays with numpy.savez.")
     try:
         with np.load(path, allow_pickle=False) as file:
-            values = {name: file[name] for name in file.files if name in KEYS}
-            unknown = [name for name in file.files if name not in KEYS]
+            called = {name: ours.get(name, name) for name in file.files}
+            values = {called[name]: file[name] for name in file.files if called[name] in KEYS}
+            unknown = [name for name in file.files if called[name] not in KEYS]
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: correct the path.") from None
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
@@ -50,8 +63,16 @@ def load_values(path: Path) -> dict[str, NDArray[Any]]:
             f"{path} cannot be read ({error}): save plain arrays with numpy.savez (texts as numpy string arrays, not "
             "objects)."
         ) from None
+    lacking = [name for name in ours if name not in called]
+    if lacking:
+        raise InputError(f"{path} lacks the array {lacking[0]!r}: it holds {', '.join(called) or 'nothing'}.")
     if unknown:
-        raise InputError(f"{path} holds the unknown array {unknown[0]!r}: the names are {', '.join(KEYS)}.")
+        raise InputError(
+            f"{path} holds the unknown array {unknown[0]!r}: the names are {', '.join(KEYS)}; say which it is with "
+            f"--arrays, as in brain={unknown[0]}."
+        )
+    if len(values) < len(called):
+        raise InputError(f"{path}: two arrays would have one name ({', '.join(called.values())}): name each once.")
     return values
 
 
@@ -105,11 +126,15 @@ def pictures_of(values: dict[str, NDArray[Any]], path: Path) -> tuple[list[Path 
             raise InputError(f"{path}: {twice!r} occurs twice in image_files: list each picture once, under a name.")
         return [path.parent / name for name in given], names
     images = values["images"]
+    if images.dtype == bool:
+        images = images.astype(np.uint8)
     if images.dtype != np.uint8 or not (images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)):
         raise InputError(
             f"{path}: images has shape {images.shape} and type {images.dtype}: it must be uint8 of shape (n, H, W) or "
             "(n, H, W, 3)."
         )
+    if images.max() == 1:  # two shades, which stand for black and white
+        images = images * np.uint8(255)
     width = max(5, len(str(len(images) - 1)))
     return [Image.fromarray(image) for image in images], [f"{row:0{width}d}" for row in range(len(images))]
 

@@ -11,6 +11,7 @@ from PIL import Image
 from neuroclip_hf import columns
 from neuroclip_hf.data.sources.array_file import load_values, need_array, pictures_of, texts_of, without_pictures
 from neuroclip_hf.data.sources.array_names import NAMES_FOR_PICTURES
+from neuroclip_hf.data.sources.array_reading import ArrayReading, read_as_asked
 from neuroclip_hf.data.sources.array_voxels import refuse_constant, rois_of, usable_channels
 from neuroclip_hf.data.store_channels import channels_of_info
 from neuroclip_hf.data.store_info import StoreInfo
@@ -48,6 +49,7 @@ def prepare_arrays(
     out: str | Path,
     *,
     protocol: str = columns.NEW_CONCEPTS,
+    reading: ArrayReading | None = None,
     window_start: float = 0.0,
     drop_bad_voxels: bool = False,
     simulated: bool = False,
@@ -64,6 +66,10 @@ def prepare_arrays(
     mean and sd). For voxels also `rois` (R,) names of regions of interest and `roi_masks` (R, voxels) bools, which may
     overlap.
 
+    A row a trial will do too: `images` or `image_files` (trials,) without `image_id`, where equal ones are one
+    picture; `label` (trials,), the concept of each trial, in place of `concept`; `gram` (..., trials, trials), the
+    products of all pairs of patterns, in place of `brain`. Images of 0 and 1 are black and white.
+
     Where pictures are not at hand, leave them out: `image_id` then counts the names in `concept`, each of which is
     written on a card that stands for it (ours), with a warning.
 
@@ -71,6 +77,7 @@ def prepare_arrays(
         path (path): the .npz; object arrays (pickles) are refused.
         out (path): the store.
         protocol (`str`): what training and test may share.
+        reading (`ArrayReading`, *optional*): other names of arrays, trials to leave out, what tests, scaling by run.
         window_start (`float`): seconds from onset to the first sample.
         drop_bad_voxels (`bool`): leave out voxels that hold NaN or never change in training, with a warning, rather
             than refuse them.
@@ -81,8 +88,10 @@ def prepare_arrays(
         InputError: naming the array, its shape or value, and the remedy; nothing is left under `out`.
     """
     refuse_existing(out, overwrite, STORE_FILE)
-    arrays = _read(Path(path), drop_bad_voxels)
+    reading = reading or ArrayReading()
+    arrays = _read(Path(path), reading, protocol, drop_bad_voxels)
     info = _store_info(arrays, protocol, window_start, simulated)
+    info = replace(info, settings={**info.settings, **reading.to_dict()})
     listed = channels_of_info(info)
     if arrays.rois:
         info = replace(info, channels=[], scale=[], offset=[])
@@ -96,8 +105,8 @@ def prepare_arrays(
     return Path(out)
 
 
-def _read(path: Path, drop_bad_voxels: bool) -> _Arrays:
-    values = load_values(path)
+def _read(path: Path, reading: ArrayReading, protocol: str, drop_bad_voxels: bool) -> _Arrays:
+    values, hints = read_as_asked(load_values(path, reading.names), reading, protocol, path)
     brain = _brain(values, path)
     split = _splits(values, len(brain), path)
     pictures, names = pictures_of(values, path)
@@ -105,7 +114,7 @@ def _read(path: Path, drop_bad_voxels: bool) -> _Arrays:
     rate = _rate(values, brain, path)
     channels, rois = _channels(values, brain, path), rois_of(values, brain, path)
     usable = usable_channels(brain, split, channels, path, drop_bad_voxels)
-    kept, warnings = usable.mask, [*usable.warnings]
+    kept, warnings = usable.mask, [*hints, *usable.warnings]
     if not kept.all():
         brain, channels = brain[:, kept], [name for name, keep in zip(channels, kept, strict=True) if keep]
         rois = {name: mask[kept] for name, mask in rois.items()}

@@ -12,6 +12,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.captions import read_texts
 from neuroclip_hf.data.pictures import PictureFolder, check_picture
 from neuroclip_hf.data.responses import BETAS, ResponseSettings, estimate_responses, refuse_outside
+from neuroclip_hf.data.run_scaling import refuse_crossing, run_differences, scale_runs, unscaled_hint
 from neuroclip_hf.data.scans import (
     compute_mask,
     coordinates,
@@ -170,6 +171,9 @@ class _Reader:
         """Find the voxels of a subject, and refuse files that do not fit each other, before hours of work."""
         if not any(trial.split == columns.TRAIN for shown in runs.values() for trial in shown):
             raise InputError(f"{subject} has no training trial, by which its voxels are scaled: see the column split.")
+        if self._responses.scale_runs:
+            names = [_session_and_run(run) for run, shown in runs.items() for _ in shown]
+            refuse_crossing(names, [trial.split for shown in runs.values() for trial in shown])
         betas = self._responses.method == BETAS
         mask, _ = self._voxels[subject] = self._grid.of(subject, list(runs), betas)
         for run, shown in runs.items():
@@ -196,6 +200,8 @@ class _Reader:
         mask, every = self._voxels[subject]
         bars = progress(runs.items(), desc=subject, unit="run")
         values = np.concatenate([self._patterns(run, shown, mask) for run, shown in bars])
+        names = [_session_and_run(run) for run, shown in runs.items() for _ in shown]
+        values, hint = self._scaled(subject, values, names)
         statistics = VoxelStatistics(values.shape[1])
         for start in range(0, len(values), BLOCK):
             statistics.add(values[start : start + BLOCK], training[start : start + BLOCK])
@@ -209,7 +215,14 @@ class _Reader:
                 yield start, values[start : start + BLOCK][:, usable.mask].astype(np.float64)
 
         return SubjectPatterns(
-            subject, self._root, scaled, trials, blocks, self._sources(runs), self._simulated, usable.warnings
+            subject,
+            self._root,
+            scaled,
+            trials,
+            blocks,
+            self._sources(runs),
+            self._simulated,
+            (*hint, *usable.warnings),
         )
 
     def _patterns(self, run: ScanRun, shown: Sequence[ShownTrial], mask: Any) -> NDArray[np.float32]:
@@ -226,6 +239,15 @@ class _Reader:
             _both(run),
         )
         return found.astype(np.float32)
+
+    def _scaled(
+        self, subject: str, values: NDArray[np.float32], runs: Sequence[str]
+    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """Patterns as they are stored, and a hint where runs that differ were left as they are."""
+        if self._responses.scale_runs:
+            return scale_runs(values, runs), ()
+        hint = unscaled_hint(run_differences(values, runs))
+        return values, () if hint is None else (f"{subject}: {hint}",)
 
     def _modelled(self, run: ScanRun, volumes: int) -> NDArray[np.float64] | None:
         return None if run.confounds is None else read_confounds(run.confounds, self._confounds, volumes)
@@ -245,6 +267,10 @@ def _check_confounds(runs: Path, listed: Iterable[ScanRun], wanted: Sequence[str
 
 def _both(run: ScanRun) -> str:
     return f"{run.bold.name} with {run.events.name}"
+
+
+def _session_and_run(run: ScanRun) -> str:
+    return f"{run.run} of session {run.session} of {run.subject}"
 
 
 def _name_below(root: Path, path: Path) -> str:

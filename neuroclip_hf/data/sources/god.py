@@ -17,7 +17,7 @@ from neuroclip_hf.data.sources.patterns import Blocks, SubjectPatterns, TrialRow
 from neuroclip_hf.data.store_channels import SubjectChannels
 from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.data.subject_names import subject_folder, subject_number
-from neuroclip_hf.data.voxels import VoxelStatistics, usable_voxels
+from neuroclip_hf.data.voxels import VoxelStatistics, refuse_empty, usable_voxels
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import refuse_existing, sha256
 from neuroclip_hf.logging import get_logger, progress
@@ -149,10 +149,12 @@ def read_subject(
         training = np.array([trial.split == columns.TRAIN for trial in trials])
         for start, values in file.blocks(wanted):
             statistics.add(values, training[start : start + len(values)])
-        usable = usable_voxels(statistics, names, str(path), drop)
-        every = SubjectChannels(
-            names, statistics.deviation, statistics.mean, _regions(file, wanted), _coordinates(file, wanted)
+        usable = usable_voxels(
+            statistics, names, str(path), drop, f"ask for other --rois than {', '.join(rois)}" if rois else ""
         )
+        regions = _regions(file, wanted)
+        every = SubjectChannels(names, statistics.deviation, statistics.mean, regions, _coordinates(file, wanted))
+        refuse_empty(regions, rois, usable, str(path))
         header = file.header.get("description", "")
     kept = wanted.copy()
     kept[wanted] = usable.mask
@@ -193,7 +195,26 @@ def _image_ids(file: BData, kinds: NDArray[np.int64], pictures: GodPictures) -> 
             found[row] = pictures.imagined(stimuli[row], tested)
     except InputError as error:
         raise InputError(f"{file.path}, row {row}: {error}") from None
+    _refuse_other_labels(file, stimuli, kinds != FACTS.imagery)
     return [found[row] for row in range(file.rows)]
+
+
+def _refuse_other_labels(file: BData, stimuli: list[float], seen: NDArray[np.bool_]) -> None:
+    """Refuse rows whose label is another stimulus id than theirs: nobody could tell which of them was shown.
+
+    What was imagined has no picture of its own. Labels that are the id in fewer than half of the rows are of another
+    kind, as numbers of categories, and say nothing (ours).
+    """
+    if not {"stimulus_id", "Label"} <= set(file.metadata):
+        return
+    labels = file.column("Label")
+    other = np.flatnonzero(seen & (np.rint(1e6 * labels) != np.rint(1e6 * np.array(stimuli))))
+    if 0 < len(other) <= seen.sum() / 2:
+        row = int(other[0])
+        raise InputError(
+            f"{file.path}, row {row}: Label is {labels[row]:.6f} and stimulus_id {stimuli[row]:.6f}; they differ in "
+            f"{len(other)} of {seen.sum()} rows: download the file again, or correct it."
+        )
 
 
 def _whole(file: BData, key: str) -> NDArray[np.int64]:

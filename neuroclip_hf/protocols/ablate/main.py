@@ -18,6 +18,7 @@ from neuroclip_hf.protocols.reproduce.summary import (
     SHARED,
     ReproductionReport,
     seed_averaged_hits,
+    selections_of,
     summarise,
 )
 from neuroclip_hf.protocols.reproduce.work import Work
@@ -136,11 +137,12 @@ def _summarise(
     folder: Path,
     flags: Sequence[str],
 ) -> AblationReport:
-    selection = FIXED_EPOCH if recipe.training.selection == "last" else BY_VALIDATION
+    asked = FIXED_EPOCH if recipe.training.selection == "last" else BY_VALIDATION
+    selection = _selection_of(works[0], asked)
     made = {work.folder: summarise(work.plan, work.folder) for work in works}
     reports = [made[work.folder] for work in works]
     rows = [
-        _row(one, report, work, works[0], selection, folder)
+        _row(one, report, work, works[0], asked, folder)
         for one, report, work in zip(varied, reports, works, strict=True)
     ]
     return AblationReport(
@@ -156,7 +158,8 @@ def _summarise(
 def _row(
     one: Variation, report: ReproductionReport, work: Work, reference: Work, selection: str, folder: Path
 ) -> dict[str, Any]:
-    found = next(row for row in report.results if row["selection"] == selection and row["tier"] == "inductive")
+    chosen = _selection_of(work, selection)
+    found = next(row for row in report.results if row["selection"] == chosen and row["tier"] == "inductive")
     return {
         "name": one.name,
         "overrides": one.overrides,
@@ -169,8 +172,14 @@ def _row(
     }
 
 
+def _selection_of(work: Work, selection: str) -> str:
+    """How the epoch of these runs was chosen: as asked, where there is one to choose."""
+    possible = selections_of(work.plan)
+    return selection if selection in possible else possible[0]
+
+
 def _difference(work: Work, reference: Work, selection: str) -> dict[str, Any]:
     """Of the mean top-1 over seeds, on the same queries of the same subjects."""
-    mine, groups = seed_averaged_hits(work.plan, work.folder, selection, "top1")
-    theirs, _ = seed_averaged_hits(reference.plan, reference.folder, selection, "top1")
+    mine, groups = seed_averaged_hits(work.plan, work.folder, _selection_of(work, selection), "top1")
+    theirs, _ = seed_averaged_hits(reference.plan, reference.folder, _selection_of(reference, selection), "top1")
     return compare_paired(mine, theirs, groups=groups)._asdict()

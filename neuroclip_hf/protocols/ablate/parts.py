@@ -8,7 +8,7 @@ from neuroclip_hf.adapters.neuro_prompt.config import NeuroPromptConfig
 from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.models.brainclip import BrainCLIPConfig
 from neuroclip_hf.models.neuroclip import NeuroCLIPConfig
-from neuroclip_hf.models.registry import ENCODERS
+from neuroclip_hf.models.registry import solved_for
 from neuroclip_hf.training.settings import Recipe
 
 Overrides = dict[str, Any]
@@ -100,7 +100,7 @@ def changes_for_encoder(recipe: Recipe, name: str) -> tuple[Overrides, str | Non
     have no use for, such as mixed trials, is then off (ours); nor does a recipe for solving say how to train.
     """
     model = recipe.model
-    solved, solves = ENCODERS[name][1].closed_form, ENCODERS[model.encoder.partition(":")[0]][1].closed_form
+    solved, solves = solved_for(name), solved_for(model.encoder)
     fixed = {"hidden_size"} & set(model.encoder_settings) if model.brain_projection == "none" else set()
     changes: Overrides = {"encoder": name, "encoder_settings": {each: model.encoder_settings[each] for each in fixed}}
     if solved == solves:

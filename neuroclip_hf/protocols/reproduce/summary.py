@@ -13,6 +13,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import load_ranking, read_report
 from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
+from neuroclip_hf.models.registry import solved_for
 from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, run_folder
 from neuroclip_hf.run_files import COST_FILE, LAST_EPOCH, OTHER_RANKING_FILE, RANKING_FILE, REPORT_SCHEMA
 
@@ -20,6 +21,9 @@ KIND = "reproduction"
 FIXED_EPOCH, BY_VALIDATION = "fixed epoch", "validation"
 SELECTIONS = {FIXED_EPOCH: LAST_EPOCH, BY_VALIDATION: "."}
 """How the epoch was chosen -> where such a checkpoint lies in a run. Nothing is chosen by the test split."""
+SOLVED = "in closed form"
+"""In place of both, where there is no epoch to choose."""
+_PLACES = {**SELECTIONS, SOLVED: "."}
 _MEASURES = ("top1", "top5", "pairwise")
 SHARED = (
     "data",
@@ -101,7 +105,7 @@ def summarise(plan: Plan, folder: Path, flags: Sequence[str] = ()) -> Reproducti
         InputError: if runs do not agree on what they ranked.
     """
     runs = {run: run_folder(folder, run) for run in plan.runs}
-    rows = [row for selection in SELECTIONS for row in _rows(plan, folder, selection)]
+    rows = [row for selection in selections_of(plan) for row in _rows(plan, folder, selection)]
     reports = [_report_of(path) for path in runs.values()]
     costs = [read_json(path / COST_FILE) for path in runs.values()]
     return ReproductionReport(
@@ -118,6 +122,11 @@ def summarise(plan: Plan, folder: Path, flags: Sequence[str] = ()) -> Reproducti
         seconds=round(sum(cost["seconds"] for cost in costs), 1),
         flags=list(dict.fromkeys([*flags, *(flag for report in reports for flag in report["flags"])])),
     )
+
+
+def selections_of(plan: Plan) -> tuple[str, ...]:
+    """The ways in which an epoch of these runs was chosen; one for encoders that are solved for."""
+    return (SOLVED,) if solved_for(plan.recipe.model.encoder) else tuple(SELECTIONS)
 
 
 def _report_of(path: Path) -> dict[str, Any]:
@@ -137,7 +146,7 @@ def _shared(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any]:
 
 def _rows(plan: Plan, folder: Path, selection: str) -> list[dict[str, Any]]:
     """One row a tier and method."""
-    reports = {run: _report_of(run_folder(folder, run) / SELECTIONS[selection]) for run in plan.runs}
+    reports = {run: _report_of(run_folder(folder, run) / _PLACES[selection]) for run in plan.runs}
     first = next(iter(reports.values()))
     rows: list[dict[str, Any]] = []
     for tier in first["tiers"]:
@@ -197,7 +206,7 @@ def seed_averaged_hits(
     Args:
         plan (`Plan`): whose runs are made and evaluated.
         folder (`Path`): of the reproduction.
-        selection (`str`): "fixed epoch" or "validation".
+        selection (`str`): one of [`selections_of`] its plan.
         measure (`str`): "top1" or "top5".
         other_whitening (`bool`): of the second inductive row, not of the first.
 
@@ -206,7 +215,7 @@ def seed_averaged_hits(
     """
     hits: dict[str, list[torch.Tensor]] = {}
     for run in plan.runs:
-        place = run_folder(folder, run) / SELECTIONS[selection]
+        place = run_folder(folder, run) / _PLACES[selection]
         ranking = load_ranking(place, OTHER_RANKING_FILE if other_whitening else RANKING_FILE)
         hits.setdefault(run.subject, []).append(ranking.hits()[measure].double())
     means = {subject: torch.stack(mine).mean(dim=0) for subject, mine in hits.items()}
