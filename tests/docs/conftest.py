@@ -136,6 +136,24 @@ def pattern_names() -> dict[str, Any]:
     }
 
 
+def make_patterns(folder: Path) -> None:
+    """Small files of the form of the three recorded ones."""
+    generator = np.random.default_rng(0)
+    label = np.tile(np.repeat(["face", "house", "cat", "rest"], 9), 12)
+    run = np.repeat(np.arange(12, dtype=np.int8), 36)
+    means = {name: generator.standard_normal(20) for name in sorted(set(label))}
+    bold = 900 + 100 * np.stack([means[name] for name in label]) + 50 * generator.standard_normal((432, 20))
+    np.savez(folder / "haxby_slice.npz", bold=bold.astype(np.int16), label=label, run=run)
+    figures = generator.integers(0, 2, (10, 10, 10), dtype=np.uint8)
+    fmri = np.tile(generator.standard_normal((10, 30)), (8, 1)) + 0.3 * generator.standard_normal((80, 30))
+    np.savez(folder / "miyawaki_V1_figures.npz", fmri=fmri.astype(np.float32), images=np.tile(figures, (8, 1, 1)))
+    patterns = generator.standard_normal((4, 2, 92, 300))
+    gram = np.einsum("sriv,srjv->srij", patterns, patterns).astype(np.float32)
+    category = np.array([f"kind {number % 6}" for number in range(92)])
+    images = generator.integers(0, 256, (92, 16, 16, 3), dtype=np.uint8)
+    np.savez(folder / "objects92.npz", images=images, category=category, caption=category, gram_hIT=gram)
+
+
 def load_helper(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -204,6 +222,7 @@ def given(request, tmp_path):
         "run and epochs": run_and_epochs,
         "tower": tower,
         "scans": scans,
+        "patterns": lambda place: make_patterns(tmp_path),
         "pipeline": pipeline,
         "brains": brains,
         "hub": hub,

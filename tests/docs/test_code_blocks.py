@@ -27,7 +27,7 @@ PLACES = {
     ("README.md", "Numbers to publish"): (["store", "two runs"], True),
     ("README.md", "Share trials as a dataset"): (["store"], False),
     ("README.md", "Epochs or voxel patterns that you already have"): (["arrays"], False),
-    ("README.md", "fMRI: BrainCLIP"): (["brains", "scans", "pipeline"], True),
+    ("README.md", "fMRI: BrainCLIP"): (["brains", "scans", "pipeline", "patterns"], True),
     ("README.md", "Share"): (["store", "run", "hub", "recordings"], True),
     ("README.md", "In Python"): (["run and epochs", "tower"], False),
     ("README.md", "Simulated recordings"): ([], False),
