@@ -63,11 +63,8 @@ class Epocher:
 
     def feed(self, block: Block) -> list[LiveTrial | LeftOut]:
         """Take in what arrived, and cut the epochs that it completes, in the order of their events."""
-        values = block.values[:, self.plan.places] * self.plan.scales
-        self._ring.add(values, block.times)
-        if len(values):
-            broken = np.flatnonzero(~np.isfinite(values).all(axis=0))
-            self.not_finite = [self.plan.names[place] for place in broken]
+        if len(block.times):
+            self._take(block)
         delay = self._settings.marker_delay
         markers = block.markers if self.plan.stim is None else self._steps(block, self.plan.stim)
         named = ((self._settings.meaning(one.name), one.time + delay) for one in markers)
@@ -81,6 +78,12 @@ class Epocher:
                 found.append(cut)
         self.pending = waiting
         return found
+
+    def _take(self, block: Block) -> None:
+        values = block.values[:, self.plan.places] * self.plan.scales
+        self._ring.add(values, block.times)
+        broken = np.flatnonzero(~np.isfinite(values).all(axis=0))
+        self.not_finite = [self.plan.names[place] for place in broken]
 
     def _steps(self, block: Block, stim: int) -> list[Marker]:
         """Where the stimulus channel rises, as `mne.find_events` finds it; the first sample of all is no event."""
