@@ -38,6 +38,8 @@ class RunningDecoder:
         embedded (`EmbeddedGallery`): from [`neuroclip_hf.galleries.embed_gallery`].
         top_k (`int`): entries an answer.
         subject (`str`): whose brain it is; one that was trained on gets its own token where the encoder has them.
+
+    `latest` has what was found for the mean of each event so far, the event that came last at the end.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class RunningDecoder:
             notes=[],
         )
         single, mean = rank(queries, embed_read(self._model, queries), self.embedded, self._top_k).queries
+        self.latest.pop(trial.name, None)  # the event that came last stands last
         self.latest[trial.name] = mean
         return Answer(single, mean, time.perf_counter() - arrived)
 

@@ -8,7 +8,10 @@ import mne
 import numpy as np
 import pytest
 
+from neuroclip_hf.cli.stream import _follow
 from neuroclip_hf.data.recordings import NAME, find_recordings, open_recording
+from neuroclip_hf.live import Notice
+from neuroclip_hf.live.display import TextLines
 
 _numbers = itertools.count()
 
@@ -57,3 +60,21 @@ def test_without_mne_lsl_the_extra_is_named(refused, run_folder, simulated, monk
     monkeypatch.setitem(__import__("sys").modules, "mne_lsl.lsl", None)
     message = refused("stream", run_folder, "--gallery", simulated / "test_images")
     assert "pip install 'neuroclip-hf[live]'" in message
+
+
+def test_ctrl_c_is_how_one_ends_it(capsys):
+    closed = []
+
+    class Session:
+        answers = 0
+
+        def run(self, seconds):
+            try:
+                yield Notice("Reading cap.")
+                raise KeyboardInterrupt
+            finally:
+                closed.append(seconds)
+
+    _follow(Session(), TextLines(), 9.0, None)
+    assert capsys.readouterr().out == "Reading cap.\n"
+    assert closed == [9.0]

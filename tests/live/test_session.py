@@ -32,11 +32,12 @@ def test_a_stream_gives_what_its_recording_gives(raw, play, offline, scripts, ch
     alike(by_name(answers, scripts), offline(raw))
 
 
-def test_the_mean_grows_by_each_repeat(raw, play, offline, scripts):
+def test_the_mean_grows_by_each_repeat(raw, play, offline, scripts, decoder):
     _, answers, _ = play(scripts.form_of(raw), *scripts.blocks_of(raw))
     assert sorted(answer.mean.trials for answer in answers) == [1] * 6 + [2] * 6
     assert all(answer.latency > 0 for answer in answers)
-    first = next(answer for answer in answers)
+    assert list(decoder.latest)[-2:] == [answer.mean.name for answer in answers[-2:]]
+    first = answers[0]
     assert [m.score for m in first.mean.matches] == pytest.approx([m.score for m in first.single.matches])
 
 
