@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "checkpoints": {"kinds", "data", "processing", "models"},
     "pipelines": PIPES | {"galleries"},
     "galleries": PIPES | {"figures"},
-    "live": PIPES | {"checkpoints"},
+    "live": PIPES | {"galleries"},
     "generation": PIPES | {"checkpoints", "evaluation", "figures"},
     "assets": {"data", "models", "training"},
     "sharing": {"checkpoints", "kinds", "data", "processing", "models", "evaluation", "figures"},

@@ -33,6 +33,7 @@ from neuroclip_hf.cli import (
     reproduce,
     retrieve,
     simulate,
+    stream,
     train,
 )
 from neuroclip_hf.errors import InputError
@@ -66,6 +67,7 @@ app.command("ablate")(ablate.ablate)
 app.command("reproduce")(reproduce.reproduce)
 app.command("generate")(generate.generate)
 app.command("retrieve")(retrieve.retrieve)
+app.command("stream")(stream.stream)
 app.command("report")(report.report)
 app.command("push")(push.push)
 app.command("push-data")(push_data.push_data)
