@@ -33,9 +33,7 @@ def index(
     if gallery is not None:
         refuse_existing(out, overwrite, INDEX_FILE)
     elif to is None:
-        raise InputError(
-            "There is nothing to do: pass --gallery, a folder, or --to for an existing index."
-        )
+        raise InputError("There is nothing to do: pass --gallery, a folder, or --to for an existing index.")
 
     from neuroclip_hf.galleries.engines import check_reachable
 

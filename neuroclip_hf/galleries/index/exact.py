@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
-BLOCK_SCORES = 2**23
-"""Scores that are held at once (ours): 32 MB."""
+BLOCK_SCORES = 2**25
+"""Scores of a product (ours): 128 MB."""
 BLOCK_QUERIES = 256
 """Queries of one product (ours): as fast as thousands, in little memory."""
 GROUP = 32
@@ -36,13 +36,13 @@ def search_exact(
 def _search_few(
     blocks: Sequence[torch.Tensor], queries: torch.Tensor, top_k: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if len(queries) == 1:  # a product with one vector is read at the speed of memory only as such
+        return largest(torch.cat([torch.mv(block, queries[0]) for block in blocks])[None], top_k)
     kept_scores, kept_rows = [], []
     start, height = 0, max(GROUP, BLOCK_SCORES // len(queries))
     for block in blocks:
         for part in block.split(height):
-            # A product with one vector is read at the speed of memory only as such.
-            scores = torch.mv(part, queries[0])[None] if len(queries) == 1 else queries @ part.T
-            best, rows = largest(scores, min(top_k, len(part)))
+            best, rows = largest(queries @ part.T, min(top_k, len(part)))
             kept_scores.append(best)
             kept_rows.append(rows + start)
             start += len(part)
