@@ -10,11 +10,12 @@ another, so that an approximate search has nothing to go by: reported without a 
 The index is written by the package and opened as `neuroclip retrieve --index` opens it. What is compared takes turns,
 and a ratio is the median of the turns' quotients: one exact query with reading the matrix once (the fastest of the
 turn's sum and product with a vector of the same bytes), a batch with the bare matrix product of the same tensors, an
-approximate query with an exact one. The memory reported is the most that the process held besides the files that are
-mapped, whose pages the system may drop. Bounds are those that the structure `clusters` is to keep.
+approximate query with an exact one. The memory reported is the most that the process has held so far, pages of mapped
+files included, which the system may drop. Bounds are those that the structure `clusters` is to keep.
 """
 
 import argparse
+import resource
 import statistics
 import tempfile
 import time
@@ -23,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 from printing import describe_cpu, print_line
@@ -179,10 +179,9 @@ def halves(folder: Path, source: Clusters | Independent, repeats: int) -> dict[s
     }
 
 
-def own_gigabytes() -> float:
-    """Memory of this process without mapped files."""
-    found = psutil.Process().memory_info()
-    return (found.rss - getattr(found, "shared", 0)) / 1e9
+def peak_gigabytes() -> float:
+    """Most memory that this process held, mapped files included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def main(words: list[str] | None = None) -> int:
@@ -213,7 +212,7 @@ def main(words: list[str] | None = None) -> int:
                 "float16": halves(folder, source, arguments.repeats),
                 "bounds": BOUNDS if name == "clusters" else None,
                 "seconds": {part: round(value, 1) for part, value in seconds.items()},
-                "own_gigabytes": round(own_gigabytes(), 2),
+                "peak_gigabytes": round(peak_gigabytes(), 2),
                 "load_after": describe_cpu()["load_before"],
             }
             print_line("index", place, facts)
