@@ -11,8 +11,10 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.base import Pipeline
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.galleries.gallery import EmbeddedGallery, as_gallery, embed_gallery
+from neuroclip_hf.galleries.gallery import embed_gallery
+from neuroclip_hf.galleries.index.searching import as_searchable
 from neuroclip_hf.galleries.retrieving import check_sizes, embed_read, rank, read_queries
+from neuroclip_hf.galleries.searchable import SearchableGallery
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.processing.embedding import BATCH
 from neuroclip_hf.processing.inputs import read_trials
@@ -62,7 +64,7 @@ class BrainImageRetrievalPipeline(Pipeline):
             trials: `mne.Epochs`, `mne.io.Raw` with annotations, an array, a mapping or a file, see [`read_trials`]; or
                 a list or generator of these.
             batch_size (`int`, *optional*): queries, or pictures, that are encoded at once.
-            settings: `gallery`, what [`as_gallery`] takes or [`embed_gallery`] gave, and needed; `top_k` (5), how many
+            settings: `gallery`, what [`as_searchable`] takes (pictures, texts, an index); `top_k` (5), how many
                 entries a query; `templates` of prompts for texts; `single_trials` and `calibrate`, see
                 [`read_queries`]; and what [`read_trials`] is told of an array (`channel_names`, `sampling_rate`,
                 `unit`, ...), of bad channels (`interpolate`) and of the `subject`.
@@ -85,8 +87,9 @@ class BrainImageRetrievalPipeline(Pipeline):
         if "gallery" not in encoding:
             raise InputError("There is no gallery: pass gallery=, a folder, a dataset, a list of pictures or texts.")
         check_sizes(ranking.get("top_k", 1), encoding.get("batch_size", 1))
-        if not isinstance(encoding["gallery"], EmbeddedGallery):
-            encoding["gallery"] = as_gallery(encoding["gallery"])
+        encoding["gallery"] = as_searchable(encoding["gallery"])
+        if isinstance(encoding["gallery"], SearchableGallery):
+            encoding["gallery"].check(self.model, self.processor)
         if isinstance(trials, GeneratorType):
             return (self.run_single(one, reading, encoding, ranking) for one in trials)
         if isinstance(trials, list | tuple):
@@ -98,7 +101,7 @@ class BrainImageRetrievalPipeline(Pipeline):
 
     def embed_gallery(
         self, gallery: Any, *, templates: Sequence[str] | None = None, batch_size: int = BATCH
-    ) -> EmbeddedGallery:
+    ) -> SearchableGallery:
         """Embed a gallery once, to be passed as `gallery` many times; see [`neuroclip_hf.galleries.embed_gallery`]."""
         with self.device_placement():
             return embed_gallery(self.model, self.processor, gallery, templates=templates, batch_size=batch_size)

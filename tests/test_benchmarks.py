@@ -16,6 +16,7 @@ def benchmark_module(project, monkeypatch):
     names = (
         "brainclip",
         "encoders",
+        "index",
         "measuring",
         "model",
         "model_flops",
@@ -156,3 +157,16 @@ def test_a_training_waits_for_its_data(benchmark_module, monkeypatch, capsys):
     assert (found["benchmark"], found["step"]) == ("data_time", "imitated by waiting")
     assert 0 < found["waiting_ms"] <= found["step_ms"]
     assert 0 < found["waiting"] <= 1
+
+
+def test_search_in_big_galleries(benchmark_module, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    words = ["--folder", str(tmp_path), "--threads", "1", "--batch", "4", "--repeats", "1"]
+    module = benchmark_module("index")
+    assert module.main([*words, "--entries", "1500", "--structure", "independent"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["entries"], found["recall_at_10"], found["bounds"]) == (1500, 1.0, None)  # few: all are looked at
+    assert set(found["ratio"]) == {"single", "batch", "approximate"}
+    assert found["peak_gigabytes"] > 0
+    drawn = module.Clusters().draw(60, 1)
+    assert drawn.norm(dim=1).tolist() == pytest.approx([1.0] * 60)

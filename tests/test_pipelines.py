@@ -14,6 +14,7 @@ import neuroclip_hf
 from neuroclip_hf import BrainCLIPModel, BrainCLIPProcessor, BrainFeatureExtractor, InputError
 from neuroclip_hf.cli.main import main
 from neuroclip_hf.evaluation.categories import CLIP_TEMPLATES, embed_class_texts
+from neuroclip_hf.galleries import GalleryIndex, build_index
 from neuroclip_hf.metrics.retrieval import similarity
 from neuroclip_hf.models.towers import SMALL_CLIP_FOLDER
 from neuroclip_hf.pipelines import TASK, BrainImageRetrievalPipeline
@@ -138,6 +139,18 @@ def test_batches_and_galleries_embedded_before_change_nothing(find, recording, g
             np.testing.assert_allclose(
                 [one["score"] for one in mine["matches"]], [one["score"] for one in theirs["matches"]], atol=1e-5
             )
+
+
+def test_an_index_is_a_gallery(find, recording, gallery, tmp_path):
+    build_index(find.model, find.processor, gallery, tmp_path / "index")
+    expected = find(recording, gallery=gallery)
+    for given in (tmp_path / "index", GalleryIndex(tmp_path / "index", approximate=True)):
+        for mine, theirs in zip(find(recording, gallery=given)["queries"], expected["queries"], strict=True):
+            assert [one["image_id"] for one in mine["matches"]] == [one["image_id"] for one in theirs["matches"]]
+    facts = json.loads((tmp_path / "index" / "index.json").read_text())
+    (tmp_path / "index" / "index.json").write_text(json.dumps({**facts, "checkpoint": "another"}))
+    with pytest.raises(InputError, match="made by another checkpoint"):
+        find(recording, gallery=tmp_path / "index")
 
 
 def test_batch_size_is_honoured(find, recording, gallery, monkeypatch):

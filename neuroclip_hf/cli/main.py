@@ -23,6 +23,7 @@ from neuroclip_hf.cli import (
     export,
     generate,
     import_,
+    index,
     info,
     match,
     prepare,
@@ -66,6 +67,7 @@ app.command("compare")(compare.compare)
 app.command("ablate")(ablate.ablate)
 app.command("reproduce")(reproduce.reproduce)
 app.command("generate")(generate.generate)
+app.command("index")(index.index)
 app.command("retrieve")(retrieve.retrieve)
 app.command("stream")(stream.stream)
 app.command("report")(report.report)

@@ -76,9 +76,7 @@ class PictureFolder:
     def _names(self) -> dict[str, str]:
         candidates: list[tuple[str, str]] = []
         for image_id in self.image_ids:
-            path = Path(image_id)
-            spellings = {image_id, path.with_suffix("").as_posix(), path.name, path.stem}
-            candidates += [(spelling, image_id) for spelling in spellings]
+            candidates += [(spelling, image_id) for spelling in picture_spellings(image_id)]
         count = Counter(spelling for spelling, _ in candidates)
         return {spelling: image_id for spelling, image_id in candidates if count[spelling] == 1}
 
@@ -90,7 +88,7 @@ class PictureFolder:
         Windows' backslashes, the "Stimulus/" or "Comment/" that BrainVision files put in front, and folders above the
         root are understood.
         """
-        for candidate in _spellings(name):
+        for candidate in spellings(name):
             pictures = self.concepts.get(candidate, ())
             image_id = self._names.get(candidate)
             if image_id is not None and (len(pictures) <= 1 or image_id == candidate):
@@ -101,7 +99,7 @@ class PictureFolder:
 
     def suggestion(self, name: str) -> str:
         """A sentence that names the nearest spelling of `name`, or what the folder holds."""
-        wanted = Path(_spellings(name)[-1])
+        wanted = Path(spellings(name)[-1])
         same = [one for one in self.image_ids if wanted.name in (Path(one).name, Path(one).stem)]
         if len(same) > 1:
             return f"{len(same)} pictures are called so ({', '.join(same[:3])}): the name must say the folder too."
@@ -112,16 +110,22 @@ class PictureFolder:
         return f"Concepts there: {some}{', ...' if len(self.concepts) > 5 else ''}."
 
 
-def _spellings(name: str) -> list[str]:
+def picture_spellings(image_id: str) -> set[str]:
+    """What a picture may be called: its path or its file name, each with or without the suffix."""
+    path = Path(image_id)
+    return {image_id, path.with_suffix("").as_posix(), path.name, path.stem}
+
+
+def spellings(name: str) -> list[str]:
     """`name`, and what it may be once prefixes and folders are taken from its front."""
     name = name.strip().replace("\\", "/").removeprefix("./")
     parts = name.split("/")
-    spellings = [name]
+    found = [name]
     if len(parts) > 1 and parts[0].lower() in ("stimulus", "stimuli", "comment"):
-        spellings.append("/".join(parts[1:]))
+        found.append("/".join(parts[1:]))
     if parts[-1].lower().endswith(PICTURE_SUFFIXES):
-        spellings += ["/".join(parts[start:]) for start in range(1, len(parts))]
-    return list(dict.fromkeys(spellings))
+        found += ["/".join(parts[start:]) for start in range(1, len(parts))]
+    return list(dict.fromkeys(found))
 
 
 def open_picture(path: str | Path) -> Image.Image:

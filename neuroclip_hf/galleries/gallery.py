@@ -14,6 +14,8 @@ from neuroclip_hf.data.pictures import PICTURE_SUFFIXES, PictureFolder, Target, 
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.galleries.searchable import SearchableGallery
+from neuroclip_hf.metrics.retrieval import similarity
 from neuroclip_hf.models.brainclip.clip_space import why_no_texts
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import BATCH, embed_pictures, embed_prompts
@@ -58,8 +60,8 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class EmbeddedGallery:
-    """A gallery with its embeddings by one model, to be searched many times.
+class EmbeddedGallery(SearchableGallery):
+    """A gallery in memory with its embeddings by one model, to be searched many times.
 
     Args:
         gallery (`Gallery`): the entries.
@@ -68,6 +70,30 @@ class EmbeddedGallery:
 
     gallery: Gallery
     embeds: torch.Tensor
+
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
+        return len(self.gallery.ids)
+
+    def find(self, name: str) -> Target | None:
+        """What an event's name means here."""
+        return self.gallery.find(name)
+
+    def is_right(self, entry: str, target: Target) -> bool:
+        """Whether an entry is what was shown."""
+        return self.gallery.is_right(entry, target)
+
+    def search(self, embeds: torch.Tensor, top_k: int) -> list[list[tuple[str, float]]]:
+        """Ids with cosines of the entries that fit best, see [`SearchableGallery.search`]."""
+        found = torch.topk(similarity(embeds, self.embeds), min(top_k, self.size), dim=1)
+        return [
+            [(self.gallery.ids[place], score) for place, score in zip(places, scores, strict=True)]
+            for places, scores in zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        ]
+
+    def check(self, model: Any, processor: Any) -> None:
+        """Whoever embedded it has the model at hand: nothing is checked."""
 
 
 def load_gallery(folder: str | Path) -> PictureFolder:
@@ -119,13 +145,13 @@ def embed_gallery(
     *,
     templates: Sequence[str] | None = None,
     batch_size: int = BATCH,
-) -> EmbeddedGallery:
+) -> SearchableGallery:
     """Embed a gallery.
 
     Args:
         model (`BrainImageModel`): of the checkpoint.
         processor (`BrainImageProcessor`): of the checkpoint.
-        given: what [`as_gallery`] takes, or what this function gave.
+        given: what [`as_gallery`] takes, or a [`SearchableGallery`], which is checked to be this model's.
         templates (sequence of `str`, *optional*): of texts: prompts that each is put in, {} standing for it; their
             embeddings are averaged. Without them a text is its own prompt.
         batch_size (`int`): pictures, or prompts, that are encoded at once.
@@ -133,7 +159,10 @@ def embed_gallery(
     Raises:
         InputError: for texts and a model in whose space none lie, and as [`as_gallery`].
     """
-    if isinstance(given, EmbeddedGallery):
+    if isinstance(given, SearchableGallery):
+        if templates is not None:
+            raise InputError("templates are for texts that are not embedded yet: leave them out.")
+        given.check(model, processor)
         return given
     gallery = as_gallery(given)
     if gallery.open_picture is None:

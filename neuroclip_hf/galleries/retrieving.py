@@ -1,6 +1,6 @@
 """Trials and a gallery -> for each event, the entries that fit best."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from neuroclip_hf import columns
 from neuroclip_hf.data.pictures import Target
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.galleries.gallery import EmbeddedGallery, Gallery, as_gallery, embed_gallery
+from neuroclip_hf.galleries.gallery import embed_gallery
+from neuroclip_hf.galleries.index.searching import as_searchable
+from neuroclip_hf.galleries.searchable import SearchableGallery
 from neuroclip_hf.logging import get_logger
-from neuroclip_hf.metrics.retrieval import similarity
 from neuroclip_hf.processing.embedding import BATCH, encode_trials
 from neuroclip_hf.processing.inputs import Trials, read_trials
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
@@ -155,7 +156,7 @@ def retrieve(
         model (`BrainImageModel`): of the checkpoint.
         processor (`BrainImageProcessor`): of the checkpoint.
         trials: a recording, epochs, an array, or a file; see [`read_trials`].
-        gallery: what [`as_gallery`] takes, or [`embed_gallery`] gave.
+        gallery: what [`as_searchable`] takes: pictures or texts, or an index of them.
         top_k (`int`): entries a query.
         templates (sequence of `str`, *optional*): of prompts, see [`embed_gallery`].
         batch_size (`int`): queries, or pictures, that are encoded at once.
@@ -165,8 +166,9 @@ def retrieve(
         InputError: if trials, gallery and checkpoint do not fit each other, or no epoch survives.
     """
     check_sizes(top_k, batch_size)
-    if not isinstance(gallery, EmbeddedGallery):
-        gallery = as_gallery(gallery)
+    gallery = as_searchable(gallery)
+    if isinstance(gallery, SearchableGallery):
+        gallery.check(model, processor)
     queries = read_queries(processor, trials, **settings)
     embeds = embed_read(model, queries, batch_size)
     embedded = embed_gallery(model, processor, gallery, templates=templates, batch_size=batch_size)
@@ -190,25 +192,25 @@ def embed_read(model: Any, queries: Queries, batch_size: int = BATCH) -> torch.T
     return encode_trials(model, queries.processor, queries.values, subjects=subjects, batch_size=batch_size)
 
 
-def rank(queries: Queries, embeds: torch.Tensor, embedded: EmbeddedGallery, top_k: int) -> Retrieval:
+def rank(queries: Queries, embeds: torch.Tensor, gallery: SearchableGallery, top_k: int) -> Retrieval:
     """The entries of a gallery that fit queries best."""
-    gallery = embedded.gallery
-    _warn_of_unknown(queries, gallery)
-    found = torch.topk(similarity(embeds, embedded.embeds), min(top_k, len(gallery.ids)), dim=1)
-    rows = zip(queries.names, queries.counts, found.values.tolist(), found.indices.tolist(), strict=True)
+    targets = {name: gallery.find(name) for name in dict.fromkeys(queries.names)} if queries.known else {}
+    _warn_of_unknown(targets)
+    found = gallery.search(embeds, top_k)
     retrieved = []
-    for name, count, scores, places in rows:
-        target = gallery.find(name) if queries.known else None
-        entries = [gallery.ids[place] for place in places]
-        right = [None if target is None else gallery.is_right(entry, target) for entry in entries]
-        matches = [Match(*one) for one in zip(entries, scores, right, strict=True)]
+    for name, count, entries in zip(queries.names, queries.counts, found, strict=True):
+        target = targets.get(name)
+        matches = [
+            Match(entry, score, None if target is None else gallery.is_right(entry, target))
+            for entry, score in entries
+        ]
         retrieved.append(Retrieved(name, count, target, matches))
     calibration = queries.processor.feature_extractor.calibration
-    return Retrieval(retrieved, len(gallery.ids), queries.tier, calibration, queries.notes)
+    return Retrieval(retrieved, gallery.size, queries.tier, calibration, queries.notes)
 
 
-def _warn_of_unknown(queries: Queries, gallery: Gallery) -> None:
-    unknown = [name for name in dict.fromkeys(queries.names) if gallery.find(name) is None] if queries.known else []
+def _warn_of_unknown(targets: Mapping[str, Target | None]) -> None:
+    unknown = [name for name, target in targets.items() if target is None]
     if unknown:
         get_logger().warning(
             "The gallery knows nothing called %s; what is found for it cannot be checked.",
