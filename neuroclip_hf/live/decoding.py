@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroclip_hf import columns
-from neuroclip_hf.galleries.gallery import EmbeddedGallery
 from neuroclip_hf.galleries.retrieving import Queries, Retrieved, check_sizes, embed_read, rank
+from neuroclip_hf.galleries.searchable import SearchableGallery
 from neuroclip_hf.live.epoching import LiveTrial
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
@@ -35,7 +35,7 @@ class RunningDecoder:
     Args:
         model (`BrainImageModel`): of the checkpoint.
         processor (`BrainImageProcessor`): of the checkpoint, calibrated or not.
-        embedded (`EmbeddedGallery`): from [`neuroclip_hf.galleries.embed_gallery`].
+        embedded (`SearchableGallery`): from [`neuroclip_hf.galleries.embed_gallery`], or an index.
         top_k (`int`): entries an answer.
         subject (`str`): whose brain it is; one that was trained on gets its own token where the encoder has them.
 
@@ -46,7 +46,7 @@ class RunningDecoder:
         self,
         model: Any,
         processor: BrainImageProcessor,
-        embedded: EmbeddedGallery,
+        embedded: SearchableGallery,
         *,
         top_k: int = 5,
         subject: str = "",
@@ -67,7 +67,7 @@ class RunningDecoder:
         both = [trial.values, (total / (count + 1)).astype(np.float32)]
         queries = Queries(
             names=[trial.name] * 2,
-            known=self.embedded.gallery.find(trial.name) is not None,
+            known=self.embedded.find(trial.name) is not None,
             counts=[1, count + 1],
             values=np.stack(both),
             subject=self._subject,

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from neuroclip_hf.galleries.gallery import EmbeddedGallery
 from neuroclip_hf.galleries.retrieving import Retrieved
 from neuroclip_hf.live.decoding import Answer, RunningDecoder
 from neuroclip_hf.live.session import Notice
@@ -86,6 +87,8 @@ class Screen:
         self._latest: Answer | None = None
         self._notices: deque[str] = deque(maxlen=NOTICES_SHOWN)
         self._pictures: dict[str, Text] = {}
+        embedded = decoder.embedded  # an index holds no pictures to show
+        self._open_picture = embedded.gallery.open_picture if isinstance(embedded, EmbeddedGallery) else None
 
     def __enter__(self) -> Self:
         """Begin to draw."""
@@ -112,7 +115,7 @@ class Screen:
         if self._latest is not None:
             mean = self._latest.mean
             parts.append(Text(f"{mean.name}: mean of {mean.trials}, {1e3 * self._latest.latency:.1f} ms"))
-            if self._decoder.embedded.gallery.open_picture is not None:
+            if self._open_picture is not None:
                 parts.append(side_by_side([(self._picture(one.image_id), _caption(one)) for one in mean.matches[:5]]))
             parts.append(self._table())
             right, known = self._decoder.right_so_far()
@@ -134,9 +137,8 @@ class Screen:
         return table
 
     def _picture(self, image_id: str) -> Text:
-        opener = self._decoder.embedded.gallery.open_picture
-        if image_id not in self._pictures and opener is not None:
-            self._pictures[image_id] = thumbnail(opener(image_id))
+        if image_id not in self._pictures and self._open_picture is not None:
+            self._pictures[image_id] = thumbnail(self._open_picture(image_id))
         return self._pictures[image_id]
 
 
