@@ -16,7 +16,7 @@ from neuroclip_hf.kinds import KINDS
 from neuroclip_hf.models.brain_image.modeling_brain_image import BrainImageModel
 from neuroclip_hf.models.loading import without_weight_bars
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
-from neuroclip_hf.run_files import RUN_FILE, TRAINED_ON_FILE
+from neuroclip_hf.run_files import CONFIG_FILE, PROCESSOR_FILE, RUN_FILE, TRAINED_ON_FILE
 
 TRAINING_CONCEPT, VALIDATION_CONCEPT = (f"{part}_{columns.CONCEPT}" for part in ("training", "validation"))
 FACTS = (
@@ -41,11 +41,11 @@ def load_run(folder: str | Path) -> tuple[BrainImageModel, BrainImageProcessor]:
         InputError: if the folder is no checkpoint, a file of it is damaged, or its parts do not fit each other.
     """
     folder = Path(folder)
-    for name in ("config.json", "processor_config.json"):
+    for name in (CONFIG_FILE, PROCESSOR_FILE):
         if not isinstance(read_json(_present(folder, name)), dict):
             raise InputError(f"{folder / name} holds no settings: train again, or copy the whole run.")
     _present(folder, "model.safetensors")
-    model_type = read_json(folder / "config.json").get("model_type")
+    model_type = read_json(folder / CONFIG_FILE).get("model_type")
     if model_type not in KINDS:
         known = ", ".join(KINDS)
         raise InputError(f"{folder / 'config.json'} describes a model of type {model_type!r}, not one of {known}.")
@@ -169,7 +169,7 @@ def _present(folder: Path, name: str) -> Path:
 
 def _check_sizes(model: BrainImageModel, processor: BrainImageProcessor, folder: Path) -> None:
     trials, encoder = processor.feature_extractor, model.config.encoder_config
-    wanted, path = encoder.trial_shape, folder / "processor_config.json"
+    wanted, path = encoder.trial_shape, folder / PROCESSOR_FILE
     if trials.trial_shape != wanted or len(trials.mean) != wanted[0]:
         names = ("channels", "samples") if len(wanted) == 2 else ("voxels",)
         given, expected = (

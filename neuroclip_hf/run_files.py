@@ -1,5 +1,7 @@
 """Names in the folders of runs, reproductions and ablations, and the schema of reports, said once. No torch."""
 
+CONFIG_FILE, PROCESSOR_FILE = "config.json", "processor_config.json"
+"""Of a checkpoint, as transformers names them."""
 RUN_FILE = "run.json"
 """Facts of a training; every run folder holds it."""
 RECIPE_FILE = "recipe.yaml"

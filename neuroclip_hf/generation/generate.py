@@ -19,9 +19,9 @@ from neuroclip_hf.generation.report import GenerationReport, versions, write_gen
 from neuroclip_hf.generation.settings import GenerationSettings
 from neuroclip_hf.generation.sheet import write_generation_sheet
 from neuroclip_hf.processing.fitting import fitting_part
-from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_SHEET
+from neuroclip_hf.run_files import CONFIG_FILE, GENERATED_FOLDER, GENERATION_SHEET, PROCESSOR_FILE
 
-_RUN_FILES = ("config.json", "model.safetensors", "processor_config.json")
+_RUN_FILES = (CONFIG_FILE, "model.safetensors", PROCESSOR_FILE)
 
 
 def generate(

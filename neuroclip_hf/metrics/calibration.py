@@ -1,7 +1,7 @@
 """Geometry that uses no label: what may be done to embeddings or scores before ranking, and under which heading.
 
-A number whose model met no data of its test subject is *inductive*, and none of these functions is in it. What a
-function here was fitted on decides the heading of its number:
+A number that uses nothing but the query itself is *inductive*, and none of these functions is in it. What a function
+here was fitted on decides the heading of its number:
 
 - **calibrated**: fitted on unlabelled trials of the subject's training split, given as `reference`;
 - **transductive**: fitted on the test queries themselves, which is what happens without `reference`, and always in

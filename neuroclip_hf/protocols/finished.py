@@ -11,7 +11,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import read_json
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.protocols.unfinished import differences
-from neuroclip_hf.run_files import CONTROL, LAST_EPOCH, RECIPE_FILE, RUN_FILE
+from neuroclip_hf.run_files import CONFIG_FILE, CONTROL, LAST_EPOCH, RECIPE_FILE, RUN_FILE
 from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.settings import Recipe, load_recipe
 
@@ -73,7 +73,7 @@ def _check_weights(folder: Path, out: Path) -> None:
 
 def _job_of(out: Path, job: dict[str, Any]) -> dict[str, Any]:
     """What a finished run was made of, as far as it is compared."""
-    config = read_json(out / "config.json")
+    config = read_json(out / CONFIG_FILE)
     fields = {name: f"tower_{name}" if name == _FINGERPRINT else name for name in _fingerprints(job)}
     return {
         **job_settings(load_recipe(out / RECIPE_FILE)),

@@ -20,7 +20,16 @@ from neuroclip_hf.protocols.finished import already_trained
 from neuroclip_hf.protocols.groups import groups_of
 from neuroclip_hf.protocols.preparing import prepare_training
 from neuroclip_hf.protocols.unfinished import UnfinishedRun, unfinished_run
-from neuroclip_hf.run_files import CONTROL, HISTORY_FILE, LAST_EPOCH, LAST_GOOD, RECIPE_FILE, RUN_FILE, TRAINED_ON_FILE
+from neuroclip_hf.run_files import (
+    CONFIG_FILE,
+    CONTROL,
+    HISTORY_FILE,
+    LAST_EPOCH,
+    LAST_GOOD,
+    RECIPE_FILE,
+    RUN_FILE,
+    TRAINED_ON_FILE,
+)
 from neuroclip_hf.training.closed_form import solve
 from neuroclip_hf.training.collapse import find_collapse
 from neuroclip_hf.training.processes import of_first_process, this_process
@@ -241,5 +250,5 @@ def save_run(trained: TrainedModel, recipe: Recipe, folder: Path) -> None:
     write_json(folder / RUN_FILE, trained.facts)
     write_json(folder / TRAINED_ON_FILE, trained.seen)
     for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for their owner alone
-        shutil.copymode(folder / "config.json", weights)
+        shutil.copymode(folder / CONFIG_FILE, weights)
     write_text(folder / HISTORY_FILE, "".join(json.dumps(entry) + "\n" for entry in trained.result.history))

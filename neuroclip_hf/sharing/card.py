@@ -12,7 +12,7 @@ from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import write_text
 from neuroclip_hf.models.towers import describe_tower
-from neuroclip_hf.run_files import RUN_FILE
+from neuroclip_hf.run_files import GENERATION_KINDS, RUN_FILE, TASKS
 from neuroclip_hf.sharing.described import Described, describe, is_reproduction
 from neuroclip_hf.sharing.licences import tower_licence, training_data
 from neuroclip_hf.sharing.model_index import main_rows, reproduction_results, run_results, task_results
@@ -92,6 +92,7 @@ def _render(found: Described) -> str:
         tower=describe_tower(found.config["tower"]),
         tower_licence=tower_licence(found.config["tower"]),
         training_data=training_data(found.facts.get("source"), found.facts["data"]),
+        task_titles=TASKS,
         generation_table=None if found.generation is None else _generation_table(found.generation),
     )
     return text.rstrip() + "\n"
@@ -169,7 +170,7 @@ def _generation_table(generation: Mapping[str, Any]) -> list[list[str]]:
         for name in next(iter(kinds.values()))
     }
     return [
-        ["score", *(kind.replace("_", " ") for kind in kinds), "chance"],
+        ["score", *(GENERATION_KINDS[kind] for kind in kinds), "chance"],
         ["---"] * (2 + len(kinds)),
         *([name.replace("_", " "), *map(_score, values)] for name, values in rows.items()),
     ]

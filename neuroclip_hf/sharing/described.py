@@ -11,8 +11,18 @@ from neuroclip_hf.evaluation import read_report
 from neuroclip_hf.evaluation.task_report import read_task
 from neuroclip_hf.files import read_json
 from neuroclip_hf.kinds import Kind, find_kind
-from neuroclip_hf.run_files import GENERATED_FOLDER, GENERATION_FILE, PAGE_FILE, PLAN_FILE, RUN_FILE, TASKS, VARIATIONS
-from neuroclip_hf.sharing.remote_code import CONFIG_FILE, PROCESSOR_FILE, remote_code_files
+from neuroclip_hf.run_files import (
+    CONFIG_FILE,
+    GENERATED_FOLDER,
+    GENERATION_FILE,
+    PAGE_FILE,
+    PLAN_FILE,
+    PROCESSOR_FILE,
+    RUN_FILE,
+    TASKS,
+    VARIATIONS,
+)
+from neuroclip_hf.sharing.remote_code import remote_code_files
 
 _REPRODUCTION = "reproduction"  # what report.json of one says that it is
 _FIGURES = ("*.png", "figures/*.png", f"{GENERATED_FOLDER}/*.png")

@@ -14,11 +14,12 @@ from neuroclip_hf.columns import IMAGERY, INDUCTIVE, SIMULATED, TEST
 from neuroclip_hf.data.terms import PUBLISHED
 
 _MEASURES = {"top1": "top-1", "top5": "top-5", "pairwise": "pairwise identification"}
-_TASKS = {
+HUB_TASKS = {
     "retrieval": ("brain-image-retrieval", "Picture retrieval from brain recordings"),
     "categories": ("brain-category-decoding", "Category decoding from brain recordings"),
     "matching": ("brain-matching", "Matching of brain recordings with pictures or texts"),
 }
+"""Retrieval, and every task of `neuroclip_hf.run_files.TASKS` -> type and name of it on the Hub (ours)."""
 _PAIRWISE_CHANCE = 0.5
 
 
@@ -92,7 +93,7 @@ class _Question:
     def answer(
         self, name: str, value: float, interval: Mapping[str, Any] | None, said: Mapping[str, Any]
     ) -> EvalResult:
-        task_type, task_name = _TASKS[self.task]
+        task_type, task_name = HUB_TASKS[self.task]
         dataset_type, dataset_name = _dataset(self.source, self.report["data"])
         bounds = {} if interval is None else {bound: interval[bound] for bound in ("low", "high", "level")}
         return EvalResult(

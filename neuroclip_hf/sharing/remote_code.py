@@ -10,8 +10,8 @@ from pathlib import Path
 
 from neuroclip_hf.files import read_json, write_json, write_text
 from neuroclip_hf.kinds import KINDS, find_kind
+from neuroclip_hf.run_files import CONFIG_FILE, PROCESSOR_FILE
 
-CONFIG_FILE, PROCESSOR_FILE = "config.json", "processor_config.json"
 _MODULE = "from_neuroclip_hf"
 _PLACES = (
     Path(__file__).with_name("remote_code_files"),  # of an installed package: pyproject.toml puts them there

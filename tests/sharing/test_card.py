@@ -15,8 +15,10 @@ from neuroclip_hf.evaluation.task_report import TaskReport, write_task
 from neuroclip_hf.files import write_json
 from neuroclip_hf.kinds import find_kind
 from neuroclip_hf.protocols.evaluating import evaluate_run
+from neuroclip_hf.run_files import TASKS
 from neuroclip_hf.sharing import described
 from neuroclip_hf.sharing.card import refresh_card, write_card
+from neuroclip_hf.sharing.model_index import HUB_TASKS
 from neuroclip_hf.sharing.remote_code import add_remote_code
 
 INTERVAL = {"low": 0.125, "high": 0.75, "level": 0.9, "over": "pictures"}
@@ -275,16 +277,24 @@ def test_tasks_beside_retrieval_are_in_it(run_copy):
     assert set(found) == {("brain-category-decoding", "test"), ("brain-matching", "imagery")}
 
 
+def test_every_task_has_a_name_on_the_hub():
+    assert set(HUB_TASKS) == {"retrieval", *TASKS}
+
+
 def test_without_imagery_the_card_does_not_speak_of_it(run_copy):
     assert "imagined on request" not in write_card(run_copy).read_text()
 
 
 def test_generated_pictures_are_called_inventions(run_copy):
-    scores = {kind: {"pixel_correlation": {"estimate": value}} for kind, value in (("generated", 0.5), ("mean", 0.25))}
+    scores = {
+        kind: {"pixel_correlation": {"estimate": value}}
+        for kind, value in (("generated", 0.5), ("mean_embedding", 0.25))
+    }
     said = {"num_queries": 3, "trials": "test", "tier": "inductive", "settings": {"pipeline": "tiny"}, "flags": []}
     (run_copy / "generated").mkdir()
     write_json(run_copy / "generated" / "generation.json", {**said, "scores": scores, "chance": {}})
     text = write_card(run_copy).read_text()
+    assert "| score | generated | mean embedding | chance |" in text
     assert "| pixel correlation | 0.500 | 0.250 |  |" in text
     assert "it is no picture of what somebody saw" in text
 

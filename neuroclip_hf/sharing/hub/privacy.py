@@ -2,7 +2,8 @@
 
 Every file of a folder that goes up is searched, texts and other files alike. Secrets are found by how they look, and
 by their value where this machine knows it; paths by how they look in texts, and by the value of this machine's own
-folders in every file. Pictures that may not be passed on are kept out elsewhere: none is ever copied, see `contents`.
+folders in every file. Pictures that may not be passed on are kept out elsewhere, see `run_contents` and
+`data_contents`.
 """
 
 import json

@@ -10,10 +10,10 @@ from neuroclip_hf.data.parquet.importing import import_store
 from neuroclip_hf.data.parquet.layout import EXPORT_FILE
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, refuse_existing
+from neuroclip_hf.run_files import CONFIG_FILE
 from neuroclip_hf.sharing.hub.problems import check_repo_id, explained_pull
 from neuroclip_hf.sharing.hub.pushing import DATASET, MODEL
 
-_MARK = "config.json"
 _GIT_FILES = (".gitattributes", ".gitignore")
 _SHA1_LETTERS, _SHA256_LETTERS = 40, 64
 _BLOCK = 1 << 20
@@ -35,11 +35,13 @@ def pull_run(repo_id: str, out: str | Path, *, revision: str | None = None, over
             its way, or the cache lacks it where there is no connection; nothing is left under `out`.
     """
     check_repo_id(repo_id)
-    refuse_existing(out, overwrite, _MARK)
+    refuse_existing(out, overwrite, CONFIG_FILE)
     snapshot = _download(repo_id, revision, MODEL)
-    if not (snapshot / _MARK).is_file():
-        raise InputError(f"model {repo_id} holds no {_MARK}: name one that `neuroclip push` or push_to_hub made.")
-    with new_folder(out, overwrite, _MARK) as folder:
+    if not (snapshot / CONFIG_FILE).is_file():
+        raise InputError(
+            f"model {repo_id} holds no {CONFIG_FILE}: name one that `neuroclip push` or push_to_hub made."
+        )
+    with new_folder(out, overwrite, CONFIG_FILE) as folder:
         shutil.copytree(snapshot, folder, ignore=shutil.ignore_patterns(*_GIT_FILES), dirs_exist_ok=True)
     return Path(out)
 

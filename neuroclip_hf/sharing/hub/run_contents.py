@@ -13,6 +13,7 @@ from neuroclip_hf.figures.page.html import render
 from neuroclip_hf.figures.page.write import build_page
 from neuroclip_hf.files import write_text
 from neuroclip_hf.run_files import (
+    CONFIG_FILE,
     CONTROL,
     GENERATED_FOLDER,
     GENERATION_FILE,
@@ -20,6 +21,7 @@ from neuroclip_hf.run_files import (
     OTHER_RANKING_FILE,
     PAGE_FILE,
     PLAN_FILE,
+    PROCESSOR_FILE,
     RANKING_FILE,
     RECIPE_FILE,
     REPORT_FILE,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 FIGURES = "figures"
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
-_NEEDED = ("config.json", "processor_config.json", RUN_FILE)
+_NEEDED = (CONFIG_FILE, PROCESSOR_FILE, RUN_FILE)
 _TOKENIZER = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt")
 _CHECKPOINT = (*_NEEDED, *WEIGHTS, *_TOKENIZER, RECIPE_FILE, HISTORY_FILE, TRAINED_ON_FILE)
 _RESULTS = (REPORT_FILE, RANKING_FILE, OTHER_RANKING_FILE, *map(task_file, TASKS))
