@@ -10,9 +10,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
-from neuroclip_hf.columns import IMAGERY, SIMULATED, TEST
+from neuroclip_hf.columns import IMAGERY, INDUCTIVE, SIMULATED, TEST
 from neuroclip_hf.data.terms import PUBLISHED
-from neuroclip_hf.evaluation.tiers import INDUCTIVE
 
 _MEASURES = {"top1": "top-1", "top5": "top-5", "pairwise": "pairwise identification"}
 _TASKS = {
