@@ -251,5 +251,11 @@ def test_texts_are_categories_where_the_tower_knows_texts(decode, patterns):
     assert {one["image_id"] for one in plain["queries"][0]["matches"]} == set(names)
 
 
+@pytest.mark.parametrize("templates", [["a photo"], ["a {x}"], ["{} or {}"], "a {}", [], ["a {}}"]])
+def test_templates_without_a_place_for_the_name_are_refused(decode, patterns, templates):
+    with pytest.raises(InputError, match=r"templates .*each with \{\} for the name, once"):
+        decode(patterns, channel_names=VOXELS, gallery=["a cat", "a dog"], templates=templates)
+
+
 def test_it_has_a_public_name():
     assert neuroclip_hf.BrainImageRetrievalPipeline is BrainImageRetrievalPipeline

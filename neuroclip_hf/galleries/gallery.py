@@ -1,5 +1,6 @@
 """What may be chosen from: a folder, a list, a dataset or a store of pictures, or texts."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from neuroclip_hf.models.brainclip.clip_space import why_no_texts
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import BATCH, embed_pictures, embed_prompts
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
+
+_TEMPLATE = re.compile(r"[^{}]*\{\}[^{}]*")
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ def embed_gallery(
         batch_size (`int`): pictures, or prompts, that are encoded at once.
 
     Raises:
-        InputError: for texts and a model in whose space none lie, and as [`as_gallery`].
+        InputError: for texts and a model in whose space none lie, for a template that is none, and as [`as_gallery`].
     """
     if isinstance(given, SearchableGallery):
         if templates is not None:
@@ -169,7 +172,12 @@ def embed_gallery(
         why = why_no_texts(model)
         if why is not None:
             raise InputError(f"The gallery is of texts, and {why}: give pictures, or train brainclip on a whole CLIP.")
-        embeds = embed_prompts(model, processor, gallery.texts, list(templates or ["{}"]), batch_size=batch_size)
+        used = ["{}"] if templates is None else list(templates)
+        wrong = [one for one in used if not isinstance(one, str) or not _TEMPLATE.fullmatch(one)]
+        if wrong or not used:
+            said = f"hold {wrong[0]!r}" if wrong else "are none"
+            raise InputError(f"templates {said}: give a list of texts, each with {{}} for the name, once.")
+        embeds = embed_prompts(model, processor, gallery.texts, used, batch_size=batch_size)
         return EmbeddedGallery(gallery, embeds)
     if templates is not None:
         raise InputError("templates are for texts, and the gallery is of pictures: leave them out.")

@@ -49,6 +49,13 @@ class GivenTrials:
     window_start: float | None = None
     bad_channels: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        for name, value in (("sampling_rate", self.sampling_rate), ("window_start", self.window_start)):
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
+            if value is not None and not (number and (name == "window_start" or value > 0)):
+                unit = "seconds" if name == "window_start" else "Hz, above zero"
+                raise InputError(f"{name} is {value!r}: give it as a number, in {unit}.")
+
 
 def bring_into_form(
     given: GivenTrials, form: "BrainFeatureExtractor", *, interpolate: bool = False, whitened: bool = True

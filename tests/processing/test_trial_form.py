@@ -126,3 +126,15 @@ def test_broken_channels_are_refused_or_interpolated(volts):
 def test_what_cannot_be_mended_is_named(given, message):
     with pytest.raises(InputError, match=message):
         bring_into_form(given, form())
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -100.0, float("nan"), float("inf"), "100", True])
+def test_a_rate_that_is_none_is_refused(value):
+    with pytest.raises(InputError, match=r"sampling_rate is .*Hz, above zero"):
+        GivenTrials(np.zeros((2, 2, 5)), sampling_rate=value)
+
+
+@pytest.mark.parametrize("value", ["0", float("nan")])
+def test_a_start_that_is_none_is_refused(value):
+    with pytest.raises(InputError, match=r"window_start is .*in seconds"):
+        GivenTrials(np.zeros((2, 2, 5)), window_start=value)

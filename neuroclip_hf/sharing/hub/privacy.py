@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -47,12 +48,15 @@ _SHORTEST_SECRET = 8
 """Letters (ours): shorter values of the environment are found in any text, and protect nothing."""
 # After a space, a bracket, a quotation mark or the like: neither the path of an address nor a fraction or a tag.
 _PATHS = (
-    r"(?<![^\s\"'`(=\[,;>{])~?/(?:[^\s/\"'`<>(){}\[\],;]+/)+[^\s/\"'`<>(){}\[\],;]*",
+    r"(?<![^\s\"'`(=\[,;>{:|„“”«»])~?/(?:[^\s/\"'`<>(){}\[\],;]+/)+[^\s/\"'`<>(){}\[\],;]*",
+    r"(?<![^\s\"'`(=\[,;>{:|])\\\\[A-Za-z0-9_.$-]+\\[A-Za-z0-9_.$-]+",
     r"(?<![A-Za-z0-9+/])[A-Za-z]:(?:\\{1,2}|/)[A-Za-z0-9_.~-][^\s\"'`<>]*",
     r"\bfile://[^\s\"'`<>]+",
 )
 _PATH = re.compile("|".join(_PATHS))
 _INLINED = re.compile(rb"base64,[A-Za-z0-9+/=]*")  # of figures, which go up beside the page too
+_ROWS = 256
+"""Rows of a table in memory at a time (ours): a row may hold a picture."""
 _SHORTEST_PLACE = 6
 """Bytes (ours): shorter ones are found in large files by chance."""
 
@@ -120,20 +124,27 @@ def _is_path(value: Any) -> bool:
 
 def _findings(path: Path, name: str, secrets: dict[bytes, str], places: dict[bytes, str]) -> Iterator[_Finding]:
     with _opened(path) as content:
-        for what, (beginnings, rest) in _SECRETS.items():
-            found = next((one for begin in beginnings for one in _matches(content, begin, re.compile(rest))), None)
-            if found is not None:
-                yield _Finding(name, what, _hidden(found))
-        for value, what in {**secrets, **places}.items():
-            if content.find(value) >= 0:
-                yield _Finding(name, what, value.decode(errors="replace") if value in places else _hidden(value))
+        for said in (content, *(words.encode() for words in _words(path, content))):
+            yield from _known(said, name, secrets, places)
         if path.name in _VOCABULARIES:
             return
-        for text in _words(path, content):
-            yield from (_Finding(name, "an absolute path", found[0]) for found in _PATH.finditer(text))
-        if path.suffix in _PARSED:
-            leaves = _leaves(_parsed(path, bytes(content).decode(errors="replace")))
-            yield from (_Finding(name, "an absolute path", leaf) for leaf in leaves if _is_path(leaf))
+        for words in _words(path, content):
+            yield from (_Finding(name, "an absolute path", found[0]) for found in _PATH.finditer(words))
+            if path.suffix in _PARSED and _is_path(words):
+                yield _Finding(name, "an absolute path", words)
+
+
+def _known(
+    said: "bytes | mmap.mmap", name: str, secrets: dict[bytes, str], places: dict[bytes, str]
+) -> Iterator[_Finding]:
+    """Secrets by how they look and by their value, and folders of this machine."""
+    for what, (beginnings, rest) in _SECRETS.items():
+        found = next((one for begin in beginnings for one in _matches(said, begin, re.compile(rest))), None)
+        if found is not None:
+            yield _Finding(name, what, _hidden(found))
+    for value, what in {**secrets, **places}.items():
+        if said.find(value) >= 0:
+            yield _Finding(name, what, value.decode(errors="replace") if value in places else _hidden(value))
 
 
 @contextmanager
@@ -157,21 +168,45 @@ def _matches(content: "bytes | mmap.mmap", begin: bytes, rest: re.Pattern[bytes]
 
 
 def _words(path: Path, content: "bytes | mmap.mmap") -> Iterator[str]:
-    """What a file says in words: a text itself, or what is written beside numbers and pixels."""
+    """What a file says in words: a text itself and what its entries mean, or what stands beside numbers and pixels."""
     if path.suffix in _TEXTS:
-        yield bytes(content).decode(errors="replace")
+        text = bytes(content).decode(errors="replace")
+        yield text
+        if path.suffix in _PARSED:
+            yield from (leaf for leaf in _leaves(_parsed(path, text)) if isinstance(leaf, str))
     elif path.suffix == ".safetensors":
         yield content[8 : 8 + int.from_bytes(content[:8], "little")].decode(errors="replace")
     elif path.suffix == ".parquet":
-        import pyarrow.parquet as pq  # most pushes hold none
-
-        for key, value in (pq.read_metadata(path).metadata or {}).items():
-            yield f"{key.decode(errors='replace')} {value.decode(errors='replace')}"
+        yield from _words_of_table(path)
     elif path.suffix.lower() in _PICTURES:
-        with Image.open(path) as picture:
-            said = [*picture.info.values(), *picture.getexif().values()]
-        yield from (one for one in said if isinstance(one, str))
-        yield from (one.decode(errors="replace") for one in said if isinstance(one, bytes))
+        yield from _words_of_picture(path)
+
+
+def _words_of_table(path: Path) -> Iterator[str]:
+    """Metadata, each text once, and what pictures say: packed, as tables are, a search of the file would miss them."""
+    import pyarrow as pa  # most pushes hold no table
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for key, value in (file.metadata.metadata or {}).items():
+            yield f"{key.decode(errors='replace')} {value.decode(errors='replace')}"
+        schema = file.schema_arrow
+        texts = [one.name for one in schema if pa.types.is_string(getattr(one.type, "value_type", one.type))]
+        pictures = [one.name for one in schema if pa.types.is_struct(one.type)]
+        for batch in file.iter_batches(_ROWS, columns=[*texts, *pictures]):
+            for text in texts:
+                yield from (one for one in batch.column(text).unique().to_pylist() if one)
+            for picture in pictures:
+                for one in batch.column(picture).to_pylist():
+                    if one and one.get("bytes"):
+                        yield from _words_of_picture(BytesIO(one["bytes"]))
+
+
+def _words_of_picture(file: Path | BytesIO) -> Iterator[str]:
+    with Image.open(file) as picture:
+        said = [*picture.info.values(), *picture.getexif().values()]
+    yield from (one for one in said if isinstance(one, str))
+    yield from (one.decode(errors="replace") for one in said if isinstance(one, bytes))
 
 
 def _parsed(path: Path, text: str) -> Any:

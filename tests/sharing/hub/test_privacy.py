@@ -3,6 +3,7 @@
 import json
 import re
 import struct
+from io import BytesIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -90,6 +91,40 @@ def safetensors(text):
 def test_absolute_paths_are_found(folder, name, content, path):
     (folder / name).write_bytes(content(path))
     assert f"{name} holds an absolute path" in refusal(folder)
+
+
+@pytest.mark.parametrize("said", ["damaged:\n{}", "where:\t{}", "store:{}", "a|{}|b", "„{}“", "in \\\\{}"])
+@pytest.mark.parametrize("name", ["run.json", "training.jsonl"])
+def test_paths_are_found_whatever_stands_before_them_in_an_entry(folder, name, said):
+    path = "server\\people\\anna" if said.startswith("in ") else "/data/people/anna"
+    (folder / name).write_text(json.dumps({"flags": [said.format(path)]}))
+    assert f"{name} holds an absolute path" in refusal(folder)
+
+
+def test_what_is_escaped_is_read_as_it_is_meant(folder):
+    for said, what in (("at /data/people/anna", "an absolute path"), (TOKEN, "a Hugging Face token")):
+        escaped = "".join(f"\\u{ord(letter):04x}" for letter in said)
+        (folder / "run.json").write_text(f'{{"note": "{escaped}"}}')
+        assert f"run.json holds {what}" in refusal(folder)
+
+
+@pytest.mark.parametrize("compression", ["NONE", "zstd"])
+@pytest.mark.parametrize(("said", "what"), [("at /data/people/anna", "an absolute path"), (TOKEN, "a Hugging Face")])
+def test_the_words_in_a_table_are_searched(folder, compression, said, what):
+    table = pa.table({"n": [1, 2], "caption": pa.array(["a cat", said]).dictionary_encode()})
+    pq.write_table(table, folder / "a.parquet", compression=compression)
+    assert f"a.parquet holds {what}" in refusal(folder)
+
+
+def test_what_a_picture_says_packed_is_searched_beside_and_inside_a_table(folder):
+    said, file = PngInfo(), BytesIO()
+    said.add_text("comment", f"with {TOKEN}", zip=True)
+    Image.new("RGB", (4, 4)).save(file, "PNG", pnginfo=said)
+    (folder / "a.png").write_bytes(file.getvalue())
+    assert "a.png holds a Hugging Face token" in refusal(folder)
+    (folder / "a.png").unlink()
+    pq.write_table(pa.table({"image": [{"bytes": file.getvalue(), "path": "a.png"}]}), folder / "a.parquet")
+    assert "a.parquet holds a Hugging Face token" in refusal(folder)
 
 
 def test_short_absolute_paths_are_found_where_they_are_all_that_an_entry_says(folder):
