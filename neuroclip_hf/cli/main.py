@@ -33,6 +33,7 @@ from neuroclip_hf.cli import (
     reproduce,
     retrieve,
     simulate,
+    space,
     train,
 )
 from neuroclip_hf.errors import InputError
@@ -67,6 +68,7 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("generate")(generate.generate)
 app.command("retrieve")(retrieve.retrieve)
 app.command("report")(report.report)
+app.command("space")(space.space)
 app.command("push")(push.push)
 app.command("push-data")(push_data.push_data)
 app.command("pull")(pull.pull)
