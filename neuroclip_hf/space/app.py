@@ -13,7 +13,7 @@ from neuroclip_hf.processing.inputs import TrialsInForm, read_trials
 from neuroclip_hf.space import page
 from neuroclip_hf.space.decoding import answer, averaging_curve, events_of
 from neuroclip_hf.space.shelf import Shelf
-from neuroclip_hf.space.uploads import ALONE, COMPANIONS, HEADER, LARGEST_UPLOAD, SUFFIXES, read_upload
+from neuroclip_hf.space.uploads import ALONE, COMPANIONS, HEADER, LARGEST_UPLOAD, read_upload
 
 TITLE = "Which picture was seen?"
 KEEP_UPLOADS = 600
@@ -42,7 +42,7 @@ def build(shelf: Shelf) -> gr.Blocks:
                     gr.DownloadButton("Download an example", value=str(next(iter(shelf.examples.values()))), size="sm")
             with gr.Column(min_width=300):
                 upload = gr.File(
-                    label="Or upload a recording", file_count="multiple", file_types=list(SUFFIXES), elem_id="upload"
+                    label="Or upload a recording", file_count="multiple", height=150, elem_id="upload"
                 )
                 interpolate = gr.Checkbox(False, label="Interpolate electrodes that are missing")
                 with gr.Accordion("What can be uploaded", open=False):

@@ -18,6 +18,8 @@ from neuroclip_hf.figures.style import DIVERGING, FAINT_INK, OTHER, grid, new_fi
 SCALPS = 3
 """Moments whose scalps are drawn (ours): as many as a telephone shows."""
 _SHOWN_IN = {"V": (1e6, "µV"), "T": (1e15, "fT"), "sd": (1.0, "sd of the noise"), "au": (1.0, "arbitrary units")}
+_LEGEND = 0.4
+"""Room above the lines, in parts of their height, for the head by which MNE says which colour is where."""
 _PYPLOT = threading.Lock()  # MNE draws through pyplot, whose figures belong to the whole process
 
 
@@ -69,7 +71,7 @@ def importance_scalp(found: QueryImportance) -> Figure | None:
     if why_no_map(found.channels) is not None:
         return None
     with _PYPLOT:
-        return scalp_map(found.channels, list(found.by_channel), "fall of the score without the channel")
+        return scalp_map(found.channels, list(found.by_channel), "fall of the score without it")
 
 
 @styled
@@ -111,6 +113,9 @@ def _butterfly(axes: Axes, evoked: mne.EvokedArray, placed: Sequence[str], label
     for text in list(axes.texts):  # MNE's count of channels and averages stands on the lines
         text.remove()
     axes.set(xlabel="time after the onset (s)", ylabel=label, title="")
+    low, high = axes.get_ylim()
+    if placed:
+        axes.set_ylim(low, high + _LEGEND * (high - low))
 
 
 def _scalps(axes: Sequence[Axes], evoked: mne.EvokedArray, placed: Sequence[str], moments: Sequence[int]) -> None:

@@ -90,7 +90,10 @@ def epochs_html(form: BrainFeatureExtractor, answer: Answer) -> str:
         answer.mean, form.channel_names, form.sampling_rate or 1.0, form.window_start, form.unit
     )
     words = f"Mean of {answer.retrieved.trials} trials: every channel over time, and scalps at the strongest moments"
-    return f"<div class='drawn'>{_figure(figure, words)}</div>"
+    return (
+        f"<p>{escape(words)} (red above zero, blue below, one scale).</p>"
+        f"<div class='drawn'>{_figure(figure, words)}</div>"
+    )
 
 
 def mattered_html(answer: Answer) -> str:
