@@ -1,7 +1,7 @@
 """The Space: serves what lies beside this file, or in the folder that NEUROCLIP_SPACE names.
 
-    neuroclip space RUN --data STORE --out shelf      # checkpoint, examples, pictures
-    NEUROCLIP_SPACE=shelf python hub/space/app.py
+neuroclip space RUN --data STORE --out shelf      # checkpoint, examples, pictures
+NEUROCLIP_SPACE=shelf python hub/space/app.py
 """
 
 import os

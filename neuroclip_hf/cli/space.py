@@ -15,18 +15,21 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def space(
     run: Path = typer.Argument(..., help="Folder of a run on EEG or MEG."),
     data: Path | None = typer.Option(
-        None, "--data", help="Trial store: its test pictures are the gallery, its test trials the examples; by default "
-        "`store` beside the run, as `neuroclip demo` leaves it.",
+        None,
+        "--data",
+        help="Trial store: its test pictures are the gallery, its test trials the examples; "
+        "by default `store` beside the run, as `neuroclip demo` leaves it.",
     ),
     host: str = typer.Option(LOOPBACK[0], help="Address to listen on; the default serves this machine alone."),
     port: int | None = typer.Option(None, help="By default the first free one from 7860 on."),
     out: Path | None = typer.Option(
-        None, help="Serve nothing, and write what hub/space/app.py needs into a new folder: checkpoint, examples, pictures."
+        None,
+        help="Serve nothing, and write checkpoint, examples and pictures for hub/space/app.py into a new folder.",
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier folder of --out."),
     as_json: bool = typer.Option(False, "--json", help="Print what --out wrote as one JSON line."),
 ) -> None:
-    """Pick or upload a recording in the browser: its epochs, the pictures found, what averaging does, what mattered."""
+    """Pick or upload a recording in the browser: its epochs, what is found, what averaging does, what mattered."""
     from neuroclip_hf.data.store import TrialStore
 
     if out is None and importlib.util.find_spec("gradio") is None:

@@ -3,9 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import gradio as gr
+from typing import TYPE_CHECKING, Any
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import get_logger
@@ -13,7 +11,10 @@ from neuroclip_hf.processing.inputs import TrialsInForm, read_trials
 from neuroclip_hf.space import page
 from neuroclip_hf.space.decoding import answer, averaging_curve, events_of
 from neuroclip_hf.space.shelf import Shelf
-from neuroclip_hf.space.uploads import ALONE, COMPANIONS, HEADER, LARGEST_UPLOAD, read_upload
+from neuroclip_hf.space.uploads import ALONE, HEADER, LARGEST_UPLOAD, read_upload
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 TITLE = "Which picture was seen?"
 KEEP_UPLOADS = 600
@@ -30,8 +31,10 @@ Nothing is kept, and nothing pickled is read.
 _DEFECT = "Something went wrong that should not have, and was logged. Try another recording, or load the page again."
 
 
-def build(shelf: Shelf) -> gr.Blocks:
+def build(shelf: Shelf) -> "gr.Blocks":
     """The page of a shelf."""
+    import gradio as gr
+
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEEP_UPLOADS, KEEP_UPLOADS)) as blocks:
         gr.Markdown(f"# {TITLE}\n{_lead(shelf)}")
         opened = gr.State(None, time_to_live=KEEP_UPLOADS)
@@ -41,9 +44,7 @@ def build(shelf: Shelf) -> gr.Blocks:
                 if shelf.examples:
                     gr.DownloadButton("Download an example", value=str(next(iter(shelf.examples.values()))), size="sm")
             with gr.Column(min_width=300):
-                upload = gr.File(
-                    label="Or upload a recording", file_count="multiple", height=150, elem_id="upload"
-                )
+                upload = gr.File(label="Or upload a recording", file_count="multiple", height=150, elem_id="upload")
                 interpolate = gr.Checkbox(False, label="Interpolate electrodes that are missing")
                 with gr.Accordion("What can be uploaded", open=False):
                     gr.Markdown(HOW_TO)
@@ -51,7 +52,7 @@ def build(shelf: Shelf) -> gr.Blocks:
         with gr.Column(visible=False) as result:
             with gr.Row():
                 event = gr.Dropdown([], label="Event", elem_id="event", min_width=280)
-                count = gr.Slider(1, 2, step=1, label="Trials averaged, from the first", elem_id="count", min_width=280)
+                count = gr.Slider(1, 2, step=1, label="Trials averaged, from the first", elem_id="count")
             gr.Markdown("## Pictures found")
             found = gr.HTML(elem_id="found")
             gr.Markdown("## The epochs")
@@ -84,6 +85,8 @@ def serve(shelf: Shelf, *, host: str | None = None, port: int | None = None, wai
     Returns:
         The page's address.
     """
+    import gradio as gr
+
     theme = gr.themes.Default(font=list(SANS), font_mono=list(MONO))
     blocks = build(shelf)
     _, address, _ = blocks.launch(
@@ -109,10 +112,7 @@ def serve(shelf: Shelf, *, host: str | None = None, port: int | None = None, wai
 
 def _lead(shelf: Shelf) -> str:
     size = len(shelf.gallery.gallery.ids)
-    words = (
-        f"Pick a recording of somebody who looked at pictures: the model says which of {size} pictures "
-        "fit best."
-    )
+    words = f"Pick a recording of somebody who looked at pictures: the model says which of {size} pictures fit best."
     if shelf.simulated:
         words += " **The recordings and pictures are simulated**: they show how it works, and nothing about brains."
     return words if shelf.pictures_shown else f"{words} The pictures may not be passed on: tiles stand for them."
@@ -132,6 +132,8 @@ def _open_upload(shelf: Shelf, files: Sequence[str] | None, interpolate: bool) -
 
 
 def _open(shelf: Shelf, name: str, trials: TrialsInForm) -> list[Any]:
+    import gradio as gr
+
     events = events_of(trials)
     curve = page.averaging_html(averaging_curve(shelf, trials), len(shelf.gallery.gallery.ids))
     first = next(iter(events))
@@ -143,6 +145,8 @@ def _open(shelf: Shelf, name: str, trials: TrialsInForm) -> list[Any]:
 
 def _show(shelf: Shelf, count: int | None, trials: TrialsInForm | None, event: str) -> list[Any]:
     """What is shown of an event; `count` None averages all of its trials."""
+    import gradio as gr
+
     if trials is None:
         raise InputError("The recording was forgotten after a while: pick or upload it again.")
     most = len(events_of(trials).get(event, ()))
@@ -162,6 +166,7 @@ def _reorder(show: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
 
 def _friendly(work: Callable[..., list[Any]], outputs: int, status: int = 4) -> Callable[..., list[Any]]:
     """What can be said to a visitor stands at `status` of the outputs, and nothing stays of an earlier recording."""
+    import gradio as gr
 
     def safely(*given: Any) -> list[Any]:
         try:

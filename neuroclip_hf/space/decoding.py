@@ -92,8 +92,14 @@ def averaging_curve(shelf: Shelf, trials: TrialsInForm) -> list[RepeatPoint]:
     events = events_of(trials) if trials.names is not None else {}
     known = {name: rows for name, rows in events.items() if len(rows) > 1 and right_entries(shelf, name) is not None}
     names = list(known)
-    names = [names[place] for place in np.unique(np.linspace(0, len(names) - 1, min(MOST_EVENTS, len(names))).round())
-             .astype(int)] if names else []
+    names = (
+        [
+            names[place]
+            for place in np.unique(np.linspace(0, len(names) - 1, min(MOST_EVENTS, len(names))).round()).astype(int)
+        ]
+        if names
+        else []
+    )
     if not names:
         return []
     most = min(len(known[name]) for name in names)

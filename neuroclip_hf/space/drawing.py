@@ -49,7 +49,8 @@ def epochs_figure(
     else:
         axes, scalps = figure.subplots(), []
     with _PYPLOT:
-        _scalps(scalps, evoked, placed, moments)
+        if with_scalps:
+            _scalps(scalps, evoked, placed, moments)
         _butterfly(axes, evoked, placed, label)
     for moment in moments:
         axes.axvline(evoked.times[moment], color=FAINT_INK, linewidth=0.8, linestyle=":")

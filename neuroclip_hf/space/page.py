@@ -86,9 +86,7 @@ def verdict(answer: Answer) -> str:
 
 def epochs_html(form: BrainFeatureExtractor, answer: Answer) -> str:
     """The averaged epoch as butterfly and scalps."""
-    figure = epochs_figure(
-        answer.mean, form.channel_names, form.sampling_rate or 1.0, form.window_start, form.unit
-    )
+    figure = epochs_figure(answer.mean, form.channel_names, form.sampling_rate or 1.0, form.window_start, form.unit)
     words = f"Mean of {answer.retrieved.trials} trials: every channel over time, and scalps at the strongest moments"
     return (
         f"<p>{escape(words)} (red above zero, blue below, one scale).</p>"
@@ -100,7 +98,9 @@ def mattered_html(answer: Answer) -> str:
     """Channels and moments that the answer lived from."""
     whose = "the picture shown" if answer.place is not None else "the picture found first"
     scalp = importance_scalp(answer.importance)
-    parts = [] if scalp is None else [_figure(scalp, f"Scalp: how far the score of {whose} falls without each channel")]
+    parts = (
+        [] if scalp is None else [_figure(scalp, f"Scalp: how far the score of {whose} falls without each channel")]
+    )
     parts.append(
         _figure(importance_times(answer.importance), f"How far the score of {whose} falls without each 50 ms")
     )

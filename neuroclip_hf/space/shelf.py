@@ -56,7 +56,9 @@ def shelf_of_store(run: Path, store: TrialStore, folder: Path, *, public: bool =
         InputError: if run and store do not fit, or [`write_examples`] cannot.
     """
     write_examples(store, folder)
-    return _shelf(run, store, find_examples(folder), store.info.data == columns.SIMULATED, not public or may_be_shared(store))
+    return _shelf(
+        run, store, find_examples(folder), store.info.data == columns.SIMULATED, not public or may_be_shared(store)
+    )
 
 
 def read_shelf(folder: str | Path) -> Shelf:

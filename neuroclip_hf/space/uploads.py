@@ -174,7 +174,9 @@ def _check_npz(path: Path, uploaded: set[str]) -> None:
     except InputError:
         raise
     except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path.name} is no .npz file, or a damaged one: save the arrays with numpy.savez.") from error
+        raise InputError(
+            f"{path.name} is no .npz file, or a damaged one: save the arrays with numpy.savez."
+        ) from error
 
 
 def _check_array(file: BinaryIO, entry: zipfile.ZipInfo, name: str) -> None:

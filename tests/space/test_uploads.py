@@ -165,7 +165,10 @@ def test_a_header_may_not_point_outside_in_another_spelling(brainvision):
 
 
 def test_a_header_alone_says_what_is_missing(brainvision, form, tmp_path):
-    with pytest.raises(InputError, match=r"rec\.vhdr belongs to rec\.eeg, which is missing"), received(brainvision[:1]):
+    with (
+        pytest.raises(InputError, match=r"rec\.vhdr belongs to rec\.eeg, which is missing"),
+        received(brainvision[:1]),
+    ):
         pass
     (tmp_path / "bad.vhdr").write_text("nothing of the kind")
     with pytest.raises(InputError, match=r"^bad\.vhdr cannot be read as a recording"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def query_importance(
     starts = np.arange(0, whole.shape[-1], max(1, round(MOMENT * rate)))
     edges = np.append(starts, whole.shape[-1])
     variants = [whole, *(without_channel(whole, channel) for channel in range(whole.shape[1]))]
-    variants += [_without_moment(whole, *ends) for ends in zip(edges[:-1], edges[1:], strict=True)]
+    variants += [_without_moment(whole, *ends) for ends in pairwise(edges)]
     mask = torch.from_numpy(right)[None].expand(len(variants), -1)
     places = torch.tensor(trials.subject_index([subject] * len(variants)))
     found = right_score(Scorer(model, gallery, mask).scores(torch.cat(variants), places), mask).numpy()
