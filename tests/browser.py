@@ -37,7 +37,8 @@ class Browser:
         """Chromium writes its port, and the path of its debugger, into a file of the profile."""
         end = time.monotonic() + PATIENCE
         while not said.is_file() or len(lines := said.read_text().split()) < 2:
-            assert time.monotonic() < end and self.running.poll() is None, "the browser did not start"
+            assert self.running.poll() is None, "the browser ended"
+            assert time.monotonic() < end, "the browser did not start"
             time.sleep(0.1)
         return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
 

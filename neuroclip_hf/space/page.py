@@ -77,7 +77,9 @@ def verdict(answer: Answer) -> str:
     trials, size = answer.retrieved.trials, answer.gallery_size
     averaged = "one trial" if trials == 1 else f"the mean of {trials} trials"
     if answer.place is None:
-        return f"The best {len(answer.retrieved.matches)} of {size} pictures for {averaged}. Which was shown is not known."
+        return (
+            f"The best {len(answer.retrieved.matches)} of {size} pictures for {averaged}; which was shown is unknown."
+        )
     return (
         f"From {averaged}, the picture shown comes {_ordinal(answer.place)} of {size}; guessing puts it first once in "
         f"{size}, and on average at place {(size + 1) / 2:g}. The score is the cosine between recording and picture."

@@ -26,7 +26,7 @@ from neuroclip_hf.processing.inputs import TrialsInForm, read_trials
 LARGEST_UPLOAD = 100 << 20
 """Bytes of all files of one upload, and of what an .npz unpacks to."""
 LARGEST_SIGNAL = 1 << 30
-"""Bytes that a recording's samples may take in memory: formats with a rate a channel are brought to the highest one."""
+"""Bytes that a recording's samples may take in memory: channels of several rates are brought to the highest."""
 MOST_FILES = 3
 HEADER = ".vhdr"
 ALONE = (".edf", ".bdf", ".fif", ".npz")

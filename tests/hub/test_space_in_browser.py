@@ -20,7 +20,8 @@ OUTSIDE = """[...document.querySelectorAll(".gradio-container *")].filter(
 FETCHED = """performance.getEntriesByType("resource").map((entry) => entry.name).filter(
     (name) => !name.startsWith(location.origin) && !name.startsWith("data:"))"""
 BROKEN = "[...document.images].filter((one) => !one.complete || !one.naturalWidth).length"
-ANSWERED = """!!document.querySelector("#status [role=status]") && !!document.querySelector("#averaging p, #averaging img")
+ANSWERED = """!!document.querySelector("#status [role=status]")
+    && !!document.querySelector("#averaging p, #averaging img")
     && document.querySelectorAll("#found img").length"""
 
 

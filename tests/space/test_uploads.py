@@ -112,9 +112,11 @@ def test_an_upload_has_a_largest_size(arrays, monkeypatch):
 def test_an_archive_may_not_unpack_to_more(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "zeros.npz", brain=np.zeros(1 << 20))
     monkeypatch.setattr(uploads, "LARGEST_UPLOAD", 1 << 20)
-    with pytest.raises(InputError, match=r"zeros\.npz unpacks to 8 MB, and 1 MB are taken"):
-        with received([tmp_path / "zeros.npz"]):
-            pass
+    with (
+        pytest.raises(InputError, match=r"zeros\.npz unpacks to 8 MB, and 1 MB are taken"),
+        received([tmp_path / "zeros.npz"]),
+    ):
+        pass
 
 
 def test_nothing_is_unpickled(arrays, tmp_path, form):
@@ -141,9 +143,11 @@ def test_an_array_may_not_claim_another_size(arrays):
     path = arrays()
     with zipfile.ZipFile(path, "a") as archive, archive.open("subject.npy", "w") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (1 << 50,)})
-    with pytest.raises(InputError, match=r"subject\.npy says that it has shape \(1125899906842624,\)"):
-        with received([path]):
-            pass
+    with (
+        pytest.raises(InputError, match=r"subject\.npy says that it has shape \(1125899906842624,\)"),
+        received([path]),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("entry", ["DataFile", "MarkerFile"])
@@ -180,9 +184,11 @@ def test_a_part_of_a_split_file_is_refused(tmp_path, monkeypatch):
     raw = mne.io.RawArray(values, mne.create_info(["O1", "Oz", "O2"], 500.0, "eeg"), verbose="error")
     raw.save(tmp_path / "long_raw.fif", split_size="2MB", verbose="error")
     assert (tmp_path / "long_raw-1.fif").exists()
-    with pytest.raises(InputError, match=r"long_raw\.fif is a part of a split file"):
-        with received([tmp_path / "long_raw.fif"]):
-            pass
+    with (
+        pytest.raises(InputError, match=r"long_raw\.fif is a part of a split file"),
+        received([tmp_path / "long_raw.fif"]),
+    ):
+        pass
     (tmp_path / "bad.fif").write_bytes(b"not a FIF file, and long enough to be looked at")
     with pytest.raises(InputError, match=r"bad\.fif is no FIF file"), received([tmp_path / "bad.fif"]):
         pass
