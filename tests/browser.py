@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import time
+from contextlib import ExitStack
 
 from websockets.sync.client import connect
 
@@ -27,7 +28,9 @@ class Browser:
         command += ["--disable-background-networking", "--no-first-run", f"--user-data-dir={profile}", "about:blank"]
         self.running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.numbers, self.session = itertools.count(1), None
-        self.socket = connect(self._address(profile / "DevToolsActivePort"), max_size=None)
+        self.opened = ExitStack()
+        address = self._address(profile / "DevToolsActivePort")
+        self.socket = self.opened.enter_context(connect(address, max_size=None))
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "DOM", "Runtime"):
@@ -89,6 +92,6 @@ class Browser:
 
     def close(self):
         """End the browser."""
-        self.socket.close()
+        self.opened.close()
         self.running.terminate()
         self.running.wait(timeout=30)

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 from neuroclip_hf import InputError
+from neuroclip_hf.logging import set_verbosity
 from neuroclip_hf.space.app import serve
 from neuroclip_hf.space.shelf import read_shelf
 
 if __name__ == "__main__":
+    set_verbosity("info")  # where the page is
     try:
         serve(read_shelf(os.environ.get("NEUROCLIP_SPACE", Path(__file__).parent)))
     except InputError as error:

@@ -90,26 +90,20 @@ def averaging_curve(shelf: Shelf, trials: TrialsInForm) -> list[RepeatPoint]:
     nothing to compare.
     """
     events = events_of(trials) if trials.names is not None else {}
-    known = {name: rows for name, rows in events.items() if len(rows) > 1 and right_entries(shelf, name) is not None}
-    names = list(known)
-    names = (
-        [
-            names[place]
-            for place in np.unique(np.linspace(0, len(names) - 1, min(MOST_EVENTS, len(names))).round()).astype(int)
-        ]
-        if names
-        else []
-    )
-    if not names:
+    masks = {name: right_entries(shelf, name) for name, rows in events.items() if len(rows) > 1}
+    known = [(name, mask) for name, mask in masks.items() if mask is not None]
+    if not known:
         return []
-    most = min(len(known[name]) for name in names)
+    spread = np.unique(np.linspace(0, len(known) - 1, min(MOST_EVENTS, len(known))).round().astype(int))
+    names = [known[place][0] for place in spread]
+    right = torch.from_numpy(np.stack([known[place][1] for place in spread])).repeat(DRAWS, 1)
+    most = min(len(events[name]) for name in names)
     numbers = sorted({*(2**power for power in range(most.bit_length())), most})
-    right = torch.from_numpy(np.stack([right_entries(shelf, name) for name in names])).repeat(DRAWS, 1)
     generator = np.random.default_rng(SEED)
     points = []
     for number in numbers:
         means = [
-            trials.values[generator.permutation(known[name])[:number]].mean(axis=0)
+            trials.values[generator.permutation(events[name])[:number]].mean(axis=0)
             for _ in range(DRAWS)
             for name in names
         ]

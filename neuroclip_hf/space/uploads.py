@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import mne
 import numpy as np
@@ -179,7 +179,7 @@ def _check_npz(path: Path, uploaded: set[str]) -> None:
         ) from error
 
 
-def _check_array(file: BinaryIO, entry: zipfile.ZipInfo, name: str) -> None:
+def _check_array(file: IO[bytes], entry: zipfile.ZipInfo, name: str) -> None:
     version = np.lib.format.read_magic(file)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(file)
