@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
-MODEL, DATA = "neuroclip-hf-demo", "neuroclip-hf-demo-data"
+MODEL, DATA, SPACE = "neuroclip-hf-demo", "neuroclip-hf-demo-data", "neuroclip-hf-demo-space"
 TINY = (
     "--subjects",
     "1",
@@ -54,6 +54,15 @@ model = AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True)
 processor = AutoProcessor.from_pretrained(sys.argv[1], trust_remote_code=True)
 trials = load_dataset(sys.argv[2], "sub-01", split="test")
 print(json.dumps({"model": type(model).__name__, "processor": type(processor).__name__, "trials": len(trials)}))
+"""
+SPACE_PUSHED = """
+import sys
+from huggingface_hub import HfApi
+
+space, folder = sys.argv[1:]
+HfApi().create_repo(space, repo_type="space", space_sdk="gradio", exist_ok=True)
+HfApi().upload_folder(repo_id=space, repo_type="space", folder_path=folder, commit_message="Push the Space")
+print(f"https://huggingface.co/spaces/{space}")
 """
 
 
@@ -139,6 +148,7 @@ def release(
     demo = (demo or make_demo(environment, out / "demo")).resolve()
     model, data = f"{namespace}/{MODEL}", f"{namespace}/{DATA}"
     pushed = push(environment, demo, model, data, dry_run)
+    pushed.append(push_space(environment, demo, out / "space", f"{namespace}/{SPACE}", dry_run))
     back = None if dry_run else json.loads(environment.run("python", "-c", FOUND, model, data).splitlines()[-1])
     return {"wheel": str(wheel), "version": version, "dry_run": dry_run, "pushed": pushed, "loaded": back}
 
@@ -230,6 +240,21 @@ def push(environment: Environment, demo: Path, model: str, data: str, dry_run: b
         environment.verb("push", run, "--repo-id", model, "--data", store, *options),
         environment.verb("push-data", store, "--repo-id", data, *options),
     ]
+
+
+def push_space(environment: Environment, demo: Path, folder: Path, space: str, dry_run: bool) -> dict[str, Any]:
+    """Put the Space together, and push it, or list it, by the libraries of the wheel's environment.
+
+    Raises:
+        ReleaseError: if it cannot be made, or is refused.
+    """
+    environment.verb("space", demo / "run", "--data", demo / "store", "--out", folder)
+    for path in sorted((PROJECT / "hub" / "space").iterdir()):
+        if path.is_file():
+            shutil.copyfile(path, folder / path.name)
+    files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    url = None if dry_run else environment.run("python", "-c", SPACE_PUSHED, space, folder).splitlines()[-1]
+    return {"repo_id": space, "files": dict(sorted(files.items())), "bytes": sum(files.values()), "url": url}
 
 
 def _parser() -> argparse.ArgumentParser:

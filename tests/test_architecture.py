@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "pipelines": PIPES | {"galleries"},
     "galleries": PIPES | {"figures"},
     "live": PIPES | {"galleries"},
+    "space": PIPES | {"checkpoints", "galleries", "figures"},
     "generation": PIPES | {"checkpoints", "evaluation", "figures"},
     "assets": {"data", "models", "training"},
     "sharing": {"checkpoints", "kinds", "data", "processing", "models", "evaluation", "figures"},

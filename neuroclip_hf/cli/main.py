@@ -34,6 +34,7 @@ from neuroclip_hf.cli import (
     reproduce,
     retrieve,
     simulate,
+    space,
     stream,
     train,
 )
@@ -71,6 +72,7 @@ app.command("index")(index.index)
 app.command("retrieve")(retrieve.retrieve)
 app.command("stream")(stream.stream)
 app.command("report")(report.report)
+app.command("space")(space.space)
 app.command("push")(push.push)
 app.command("push-data")(push_data.push_data)
 app.command("pull")(pull.pull)

@@ -39,7 +39,7 @@ def why_no_map(channels: Sequence[str]) -> str | None:
 
 
 @cache
-def _head() -> tuple[float, float, float, float]:
+def head_sphere() -> tuple[float, float, float, float]:
     """Centre and radius in metres of a sphere on whose equator Fpz, Oz, T7 and T8 lie, or above it (ours).
 
     MNE's own sphere lies well behind and below this montage: electrodes of the forehead would be outside the outline,
@@ -93,7 +93,7 @@ def scalp_map(channels: Sequence[str], values: Sequence[float], label: str) -> F
         show=False,
         extrapolate="local",
         names=list(placed) if named else None,
-        sphere=_head(),
+        sphere=head_sphere(),
         sensors="," if named else True,  # a dot would stand on each name; without any there are no names
         vlim=(-limit, limit),
         cmap=DIVERGING,

@@ -92,3 +92,23 @@ def test_a_dry_run_asks_the_verbs_for_one(release, environment, tmp_path, monkey
     assert [("--dry-run" in words, words[0]) for words in asked] == [
         *((True, "push"), (True, "push-data"), (False, "push"), (False, "push-data"))
     ]
+
+
+def test_the_space_goes_up_with_its_app_and_its_shelf(release, environment, tmp_path, monkeypatch):
+    folder, ran = tmp_path / "space", []
+
+    def make(self, *words):
+        (folder / "run").mkdir(parents=True)
+        (folder / "run" / "config.json").write_text("{}")
+        return {}
+
+    monkeypatch.setattr(type(environment), "verb", make)
+    monkeypatch.setattr(type(environment), "run", lambda self, *words: ran.append(words) or "noise\nhttps://there\n")
+    listed = release.push_space(environment, tmp_path, folder, "user/space", dry_run=True)
+    assert set(listed["files"]) == {"run/config.json", "README.md", "app.py", "requirements.txt"}
+    assert (listed["url"], ran) == (None, [])
+    (folder / "run" / "config.json").unlink()
+    (folder / "run").rmdir()
+    assert release.push_space(environment, tmp_path, folder, "user/space", dry_run=False)["url"] == "https://there"
+    assert ran == [("python", "-c", release.SPACE_PUSHED, "user/space", folder)]
+    assert 'space_sdk="gradio"' in release.SPACE_PUSHED

@@ -76,7 +76,7 @@ def channel_importance(
     gallery = store.gallery(columns.TEST)
     right = torch.from_numpy(target_mask(queries, gallery))
     pictures = PictureSet(store.open_picture, list(gallery[columns.IMAGE_ID]), processor)
-    scorer = _Scorer(model, embed_pictures(model, pictures, "test gallery"), right)
+    scorer = Scorer(model, embed_pictures(model, pictures, "test gallery"), right)
     trials = processor.feature_extractor
     means = store.read_means([query.trials for query in queries])
     values = trials(means, channel_names=store.info.channels)[trials.input_name]
@@ -86,7 +86,7 @@ def channel_importance(
     if method == "gradient":
         falls = scorer.gradient_times_input(values, places)
     else:
-        found = [scorer.measure(_without(values, channel), places) for channel in _channels(values)]
+        found = [scorer.measure(without_channel(values, channel), places) for channel in _channels(values)]
         falls = whole_score - np.array([score for score, _ in found])
         top1 = whole_top1 - np.array([accuracy for _, accuracy in found])
     return ChannelImportance(method, trials.channel_names, falls, top1, whole_score, whole_top1, len(queries))
@@ -103,25 +103,35 @@ def _channels(values: torch.Tensor) -> Any:
     return progress(range(values.shape[1]), desc="channels", unit="channel")
 
 
-def _without(values: torch.Tensor, channel: int) -> torch.Tensor:
+def without_channel(values: torch.Tensor, channel: int) -> torch.Tensor:
     """Standardised trials with one channel at its training mean, which is zero there."""
     values = values.clone()
     values[:, channel] = 0.0
     return values
 
 
-class _Scorer:
-    """Scores of standardised trials against one gallery."""
+class Scorer:
+    """Scores of standardised trials against one gallery.
+
+    Args:
+        model (`BrainImageModel`): of the checkpoint.
+        gallery (`torch.Tensor` of shape `(entries, projection_dim)`): embeddings.
+        right (`torch.Tensor` of `bool`, `(queries, entries)`): which entries are right.
+    """
 
     def __init__(self, model: Any, gallery: torch.Tensor, right: torch.Tensor) -> None:
         self.model, self.gallery, self.right = model, gallery, right
 
-    def measure(self, values: torch.Tensor, places: torch.Tensor) -> tuple[float, float]:
-        """Mean right score and top-1."""
+    def scores(self, values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Cosines with the whole gallery: (queries, entries)."""
         with inference(self.model):
             features = [self._features(values, places, start) for start in range(0, len(values), BATCH)]
-        scores = similarity(torch.cat(features), self.gallery)
-        return float(_right_score(scores, self.right).mean()), accuracy_from_scores(scores, self.right)["top1"]
+        return similarity(torch.cat(features), self.gallery)
+
+    def measure(self, values: torch.Tensor, places: torch.Tensor) -> tuple[float, float]:
+        """Mean right score and top-1."""
+        scores = self.scores(values, places)
+        return float(right_score(scores, self.right).mean()), accuracy_from_scores(scores, self.right)["top1"]
 
     def gradient_times_input(self, values: torch.Tensor, places: torch.Tensor) -> NDArray[np.floating]:
         """Mean over queries of gradient x input of the right score, summed over time: (channels,)."""
@@ -131,7 +141,7 @@ class _Scorer:
             with torch.enable_grad():
                 given = values[some].clone().requires_grad_()
                 scores = similarity(self._features(given, places[some], 0), self.gallery)
-                (gradient,) = torch.autograd.grad(_right_score(scores, self.right[some]).sum(), given)
+                (gradient,) = torch.autograd.grad(right_score(scores, self.right[some]).sum(), given)
             parts.append((gradient * given.detach()).flatten(2).sum(dim=2))
         return torch.cat(parts).mean(dim=0).cpu().numpy()
 
@@ -140,7 +150,7 @@ class _Scorer:
         return self.model.get_brain_features(values[some].to(device), places[some].to(device)).float().cpu()
 
 
-def _right_score(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def right_score(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Mean cosine of the right pictures minus that of the wrong ones: (queries,)."""
     wrong = ~right
     return (scores * right).sum(1) / right.sum(1) - (scores * wrong).sum(1) / wrong.sum(1).clamp(min=1)
