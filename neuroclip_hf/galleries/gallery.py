@@ -167,7 +167,17 @@ def embed_gallery(
             raise InputError("templates are for texts that are not embedded yet: leave them out.")
         given.check(model, processor)
         return given
-    gallery = as_gallery(given)
+    return embed_entries(model, processor, as_gallery(given), templates, batch_size)
+
+
+def embed_entries(
+    model: Any,
+    processor: BrainImageProcessor,
+    gallery: Gallery,
+    templates: Sequence[str] | None = None,
+    batch_size: int = BATCH,
+) -> EmbeddedGallery:
+    """Embed the entries of a gallery, see [`embed_gallery`]."""
     if gallery.open_picture is None:
         why = why_no_texts(model)
         if why is not None:

@@ -10,7 +10,7 @@ from neuroclip_hf.checkpoints import load_run
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, read_json, write_json
-from neuroclip_hf.galleries.gallery import EmbeddedGallery, as_gallery, embed_gallery
+from neuroclip_hf.galleries.gallery import EmbeddedGallery, as_gallery, embed_entries
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.space.examples import find_examples, write_examples
 
@@ -120,5 +120,5 @@ def _shelf(run: Path, gallery: Any, examples: dict[str, Path], simulated: bool, 
     model, processor = load_run(run)
     if len(processor.feature_extractor.trial_shape) != 2:
         raise InputError(f"{run} reads patterns, which have no epochs to show: name a run on EEG or MEG.")
-    embedded = embed_gallery(model, processor, as_gallery(gallery))
+    embedded = embed_entries(model, processor, as_gallery(gallery))
     return Shelf(model, processor, embedded, examples, simulated, shown)
