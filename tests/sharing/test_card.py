@@ -288,13 +288,13 @@ def test_without_imagery_the_card_does_not_speak_of_it(run_copy):
 def test_generated_pictures_are_called_inventions(run_copy):
     scores = {
         kind: {"pixel_correlation": {"estimate": value}}
-        for kind, value in (("generated", 0.5), ("mean_embedding", 0.25))
+        for kind, value in (("generated", 0.5), ("nearest_training_picture", 0.25))
     }
     said = {"num_queries": 3, "trials": "test", "tier": "inductive", "settings": {"pipeline": "tiny"}, "flags": []}
     (run_copy / "generated").mkdir()
     write_json(run_copy / "generated" / "generation.json", {**said, "scores": scores, "chance": {}})
     text = write_card(run_copy).read_text()
-    assert "| score | generated | mean embedding | chance |" in text
+    assert "| score | generated | nearest training | chance |" in text
     assert "| pixel correlation | 0.500 | 0.250 |  |" in text
     assert "it is no picture of what somebody saw" in text
 
