@@ -17,6 +17,7 @@ files included, which the system may drop. Bounds are those that the structure `
 import argparse
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -181,7 +182,8 @@ def halves(folder: Path, source: Clusters | Independent, repeats: int) -> dict[s
 
 def peak_gigabytes() -> float:
     """Most memory that this process held, mapped files included."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
 
 def main(words: list[str] | None = None) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import torch
 
-BLOCK_SCORES = 2**25
-"""Scores of a product (ours): 128 MB."""
-BLOCK_QUERIES = 256
+BLOCK_SCORES = 2**26
+"""Scores of a product (ours): 256 MB."""
+BLOCK_QUERIES = 512
 """Queries of one product (ours): as fast as thousands, in little memory."""
 GROUP = 32
 """Scores of which the largest stands for all (ours)."""
