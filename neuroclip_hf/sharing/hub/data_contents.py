@@ -11,7 +11,7 @@ from neuroclip_hf.data.parquet.export import export_store
 from neuroclip_hf.data.parquet.layout import read_export_info
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.files import write_text
-from neuroclip_hf.sharing.hub.privacy import refuse_private
+from neuroclip_hf.privacy import refuse_private
 from neuroclip_hf.sharing.hub.contents import CARD, Contents
 
 _REPLACED = tuple(f"{name}/*" for name in (layout.TRIALS, layout.PICTURES, layout.STORE))

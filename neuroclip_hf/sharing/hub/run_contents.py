@@ -12,7 +12,7 @@ from neuroclip_hf.figures.page import PageSettings
 from neuroclip_hf.figures.page.html import render
 from neuroclip_hf.figures.page.write import build_page
 from neuroclip_hf.files import write_text
-from neuroclip_hf.sharing.hub.privacy import refuse_private, shorten_paths
+from neuroclip_hf.privacy import refuse_private, shorten_paths
 from neuroclip_hf.run_files import (
     CATEGORIES_FILE,
     CONTROL,
