@@ -13,11 +13,12 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.whitening import whitening_matrix
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.privacy import CheckedPushes
 from neuroclip_hf.processing.moments import pattern_moments, recording_moments
 from neuroclip_hf.processing.trial_form import GivenTrials, bring_into_form
 
 
-class BrainFeatureExtractor(FeatureExtractionMixin):
+class BrainFeatureExtractor(CheckedPushes, FeatureExtractionMixin):
     """Brings trials into the form that a checkpoint was trained on: channels by name, standardised.
 
     Args:

@@ -25,6 +25,7 @@ from neuroclip_hf.columns import (
     PIXEL_VALUES,
 )
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.privacy import CheckedPushes
 from neuroclip_hf.processing.calibration import calibrated
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.processing.inputs import Trials, read_trials
@@ -33,7 +34,7 @@ _NO_TOKENS = SimpleNamespace(eos_token_id=None, bos_token_id=None, pad_token_id=
 _ARGUMENTS = {EEG_VALUES: "eeg", FMRI_VALUES: "fmri"}  # what recordings are given as, by the batch key they become
 
 
-class BrainImageProcessor(ProcessorMixin):
+class BrainImageProcessor(CheckedPushes, ProcessorMixin):
     """Trials and pictures -> what a model of recordings and pictures takes, whatever was recorded.
 
     A kind of model has a subclass, by whose name a checkpoint knows it.

@@ -27,13 +27,14 @@ _PROTOCOLS = {
 _VERSIONS = ("neuroclip-hf", "transformers", "peft", "torch")
 
 
-def write_card(folder: str | Path, place: str = "RUN") -> Path:
+def write_card(folder: str | Path, place: str = "RUN", revision: str | None = None) -> Path:
     """Write README.md into the folder of a run or a reproduction, from its files.
 
     Args:
         folder (path): of the run or reproduction.
         place (`str`): what the card calls it in the lines that load it: the repository that it goes to, or the
             folder's name. Of an absolute path only the last part, since a card is made to be shared.
+        revision (`str`, *optional*): branch of that repository, where it is not the one that is loaded by default.
 
     Raises:
         InputError: if a file is damaged.
@@ -41,7 +42,7 @@ def write_card(folder: str | Path, place: str = "RUN") -> Path:
     folder = Path(folder)
     place = Path(place).name if Path(place).is_absolute() else place
     try:
-        text = _render(describe(folder, place))
+        text = _render(describe(folder, place, revision))
     except (KeyError, TypeError, IndexError, jinja2.UndefinedError) as error:
         raise InputError(
             f"{folder}: no card can be written, since config.json, processor_config.json, run.json, report.json or a "

@@ -34,6 +34,7 @@ class Described:
 
     Args:
         place (`str`): what the card calls the folder in the lines that load it: a repository on the Hub, or a path.
+        revision (`str` or None): branch of that repository, where it is not the one that is loaded by default.
         subfolder (`str`): where the checkpoint lies that these lines load; empty for the folder itself.
         kind (`Kind`): of the model.
         config (`dict`), trials (`dict`), facts (`dict`): what config.json, the brain side of processor_config.json
@@ -48,6 +49,7 @@ class Described:
     """
 
     place: str
+    revision: str | None
     subfolder: str
     kind: Kind
     config: dict[str, Any]
@@ -91,12 +93,13 @@ def is_reproduction(folder: Path) -> bool:
     return (folder / PLAN_FILE).is_file() and isinstance(report, dict) and report.get("kind") == _REPRODUCTION
 
 
-def describe(folder: Path, place: str) -> Described:
+def describe(folder: Path, place: str, revision: str | None = None) -> Described:
     """Gather what the files of a run or a reproduction say.
 
     Args:
         folder (`Path`): the run or reproduction.
         place (`str`): what the card calls it.
+        revision (`str`, *optional*): branch of that repository.
 
     Raises:
         InputError: if a file is missing or damaged.
@@ -115,6 +118,7 @@ def describe(folder: Path, place: str) -> Described:
     generated = folder / GENERATED_FOLDER / GENERATION_FILE
     return Described(
         place=place,
+        revision=revision,
         subfolder=subfolder,
         kind=find_kind(config["model_type"]),
         config=config,

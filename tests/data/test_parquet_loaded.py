@@ -98,6 +98,13 @@ def test_the_card_repeats_the_warnings_of_the_store(array_store):
     assert "- note: a session is missing." in dataset_card(store, ExportInfo("", "", images=True, shards=SHARDS))
 
 
+@pytest.mark.parametrize("revision", ["v1", None])
+def test_the_card_of_a_branch_loads_that_branch(array_store, revision):
+    card = dataset_card(array_store(), ExportInfo("", "", images=True, shards=SHARDS), "user/data", revision)
+    assert card.count('revision="v1"') == (card.count("load_dataset(here") if revision else 0)
+    assert ("neuroclip pull user/data --dataset --revision v1 --out" in card) == bool(revision)
+
+
 def test_the_card_says_where_the_scale_of_each_channel_stands(array_store):
     store = array_store()
     store.info = replace(store.info, scale=[1e-6, 2e-6, 1e-6])

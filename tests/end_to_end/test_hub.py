@@ -1,6 +1,7 @@
 """Pushed from one process, pulled in another with an empty cache: the same to the bit."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -145,11 +146,38 @@ def test_a_run_is_pushed_with_its_backbone_to_a_branch_and_pulled_by_its_commit(
         out = tmp_path / revision
         assert (out / "model.safetensors").stat().st_size == wanted["files"]["model.safetensors"]
         assert load_run(out)[0].config.tower_included == (revision == "whole")
+    for lines in re.findall(r"```python\n(.*?)```", (tmp_path / "whole" / "README.md").read_text(), re.DOTALL):
+        assert hub.python(f"{lines}\nprint(int(model.config.tower_included))", home="of the card").result == 1
     assert "model user/name at v9 does not exist: name a branch" in unknown.complaint
     for who in (None, "stranger"):
         refused = hub.neuroclip(*pull, tmp_path / "x", who=who, home=f"of {who}")
         assert "model user/name does not exist, or is private and not yours" in refused.complaint
     assert not (tmp_path / "x").exists()
+
+
+PUSH_WITH_A_TOKEN = """
+import sys
+from neuroclip_hf import InputError
+from neuroclip_hf.checkpoints import load_run
+run, token, folder = sys.argv[1:4]
+model, processor = load_run(run)
+model.config.note = processor.feature_extractor.note = f"made with {token}"
+for part in (model, processor, processor.feature_extractor):
+    for push in (lambda: part.push_to_hub("user/name"),
+                 lambda: part.save_pretrained(folder, push_to_hub=True, repo_id="user/name")):
+        try:
+            push()
+        except InputError as error:
+            assert "user/name: " in str(error) and "holds a Hugging Face token" in str(error), error
+        else:
+            sys.exit(f"{type(part)} was pushed")
+"""
+
+
+def test_push_to_hub_pushes_no_secret(hub, run_folder, tmp_path):
+    done = hub.python(PUSH_WITH_A_TOKEN, run_folder, "hf_" + "aB3dE6gH9j" * 4, tmp_path / "saved")
+    assert done.code == 0, done.err
+    assert hub.state()["commits"]["models/user/name"] == {"main": ["initial commit"]}
 
 
 def test_figures_of_a_pushed_run_hold_no_picture_that_may_not_go_up(hub, runs, tmp_path):

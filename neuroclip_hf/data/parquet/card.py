@@ -11,13 +11,14 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_layout import CHANNELS_FILE, array_of
 
 
-def dataset_card(store: TrialStore, info: ExportInfo, repo_id: str | None = None) -> str:
+def dataset_card(store: TrialStore, info: ExportInfo, repo_id: str | None = None, revision: str | None = None) -> str:
     """The card of an export, or of a dataset on the Hub.
 
     Args:
         store (`TrialStore`): that was exported.
         info (`ExportInfo`): what the export says of itself.
         repo_id (`str`, *optional*): its name on the Hub, where it goes there.
+        revision (`str`, *optional*): its branch there, where that is not the one that is loaded by default.
     """
     front = {
         "tags": ["neuroclip_hf", store.info.modality, store.info.data],
@@ -25,7 +26,8 @@ def dataset_card(store: TrialStore, info: ExportInfo, repo_id: str | None = None
     }
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     values = _values_by_subject(store) if store.has_channel_table else _values(store)
-    parts = [_what(store), _load(store, info, repo_id), values, _pictures(store, info), _back(info, repo_id)]
+    load, back = _load(store, info, repo_id, revision), _back(info, repo_id, revision)
+    parts = [_what(store), load, values, _pictures(store, info), back]
     return f"---\n{head}---\n\n" + "\n\n".join(parts) + "\n"
 
 
@@ -71,14 +73,15 @@ def _what(store: TrialStore) -> str:
     return f"{first}# Brain recordings and pictures\n\n" + "\n".join(lines)
 
 
-def _load(store: TrialStore, info: ExportInfo, repo_id: str | None) -> str:
+def _load(store: TrialStore, info: ExportInfo, repo_id: str | None, revision: str | None) -> str:
     here = f'here = "{repo_id}"' if repo_id else "here = str(Path.cwd())  # this folder, or its name on the Hub"
     path = "" if repo_id else "from pathlib import Path\n\n"
+    at = f', revision="{revision}"' if revision else ""
     subject = store.subjects[0]
     split = next(split for one, split in map(array_of, info.shards) if one == subject)
     values = layout.VALUES[store.info.modality]
     table = (
-        f'\nvoxels = load_dataset(here, "{layout.CHANNELS_CONFIG}", split="{layout.CHANNELS_SPLIT}")'
+        f'\nvoxels = load_dataset(here, "{layout.CHANNELS_CONFIG}", split="{layout.CHANNELS_SPLIT}"{at})'
         if store.has_channel_table
         else ""
     )
@@ -88,11 +91,11 @@ def _load(store: TrialStore, info: ExportInfo, repo_id: str | None) -> str:
 {path}from datasets import load_dataset
 
 {here}
-trials = load_dataset(here, "{subject}", split="{split}").with_format("torch")
+trials = load_dataset(here, "{subject}", split="{split}"{at}).with_format("torch")
 trials[0]["{values}"]  # {store.trial_shape(subject)}
-names = load_dataset(here, "{subject}", split="{split}", columns=["{columns.IMAGE_ID}", "{columns.CONCEPT}"])
-stream = load_dataset(here, "{subject}", split="{split}", streaming=True)
-pictures = load_dataset(here, "{layout.PICTURES_CONFIG}", split="{layout.PICTURES_SPLIT}"){table}
+names = load_dataset(here, "{subject}", split="{split}", columns=["{columns.IMAGE_ID}", "{columns.CONCEPT}"]{at})
+stream = load_dataset(here, "{subject}", split="{split}"{at}, streaming=True)
+pictures = load_dataset(here, "{layout.PICTURES_CONFIG}", split="{layout.PICTURES_SPLIT}"{at}){table}
 ```"""
 
 
@@ -146,8 +149,9 @@ def _pictures(store: TrialStore, info: ExportInfo) -> str:
     return f"## Pictures\n\n{text} {rights}"
 
 
-def _back(info: ExportInfo, repo_id: str | None) -> str:
+def _back(info: ExportInfo, repo_id: str | None, revision: str | None) -> str:
     command = f"neuroclip pull {repo_id} --dataset" if repo_id else "neuroclip import ."
+    command += f" --revision {revision}" if revision else ""
     missing = "" if info.images else " With `--pictures FOLDER` it takes the pictures that were left out from there."
     return (
         f"## Training\n\n`{command} --out STORE` rebuilds the trial store, to the byte, for training with "

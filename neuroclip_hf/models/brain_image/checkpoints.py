@@ -250,7 +250,7 @@ class SmallCheckpoints(FrozenTowers):
             options: as for `PreTrainedModel.push_to_hub`, such as `private` and `revision`.
 
         Raises:
-            InputError: as [`save_pretrained`].
+            InputError: as [`save_pretrained`], and if what would go up holds a secret or an absolute path.
         """
         require_switch("include_backbone", include_backbone)
         # transformers saves on the way, and hands none of its own arguments on.

@@ -20,9 +20,10 @@ from neuroclip_hf.models.projections import ImageProjection, LogitScale, build_p
 from neuroclip_hf.models.registry import build_encoder
 from neuroclip_hf.models.tower_loading import StoredTower, tower_fingerprint
 from neuroclip_hf.models.tower_parts import VISION
+from neuroclip_hf.privacy import CheckedPushes
 
 
-class BrainImageModel(RecordingSide, PictureSide, SmallCheckpoints):
+class BrainImageModel(CheckedPushes, RecordingSide, PictureSide, SmallCheckpoints):
     """A brain encoder and a frozen, adapted vision tower, each with a projection into one space.
 
     Trained are the encoder, adapters, projections and logit scale. The tower is frozen, and in eval mode even while

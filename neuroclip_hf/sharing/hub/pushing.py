@@ -74,7 +74,9 @@ def push_run(
 
     from neuroclip_hf.sharing.hub.run_contents import run_contents  # torch, which a dataset does not need
 
-    with run_contents(Path(run), repo_id, include_backbone=include_backbone, store=store) as contents:
+    branch = None if revision == MAIN else revision
+    made = run_contents(Path(run), repo_id, revision=branch, include_backbone=include_backbone, store=store)
+    with made as contents:
         return _push(contents, repo_id, MODEL, private=private, revision=revision, dry_run=dry_run)
 
 
@@ -104,7 +106,7 @@ def push_data(
             cut.
     """
     check_repo_id(repo_id)
-    with data_contents(Path(store), repo_id) as contents:
+    with data_contents(Path(store), repo_id, revision=None if revision == MAIN else revision) as contents:
         return _push(contents, repo_id, DATASET, private=private, revision=revision, dry_run=dry_run)
 
 

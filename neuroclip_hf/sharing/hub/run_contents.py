@@ -12,6 +12,7 @@ from neuroclip_hf.figures.page import PageSettings
 from neuroclip_hf.figures.page.html import render
 from neuroclip_hf.figures.page.write import build_page
 from neuroclip_hf.files import write_text
+from neuroclip_hf.privacy import refuse_private, shorten_paths
 from neuroclip_hf.run_files import (
     CONFIG_FILE,
     CONTROL,
@@ -33,7 +34,6 @@ from neuroclip_hf.run_files import (
 )
 from neuroclip_hf.sharing.card import write_card
 from neuroclip_hf.sharing.hub.contents import CARD, Contents
-from neuroclip_hf.sharing.hub.privacy import refuse_private, shorten_paths
 from neuroclip_hf.sharing.remote_code import add_remote_code
 
 if TYPE_CHECKING:
@@ -58,13 +58,19 @@ _REPLACED = (*_RESULTS, *WEIGHTS, PAGE_FILE, f"{FIGURES}/*", f"{CONTROL}/*", f"{
 
 @contextmanager
 def run_contents(
-    run: Path, repo_id: str, *, include_backbone: bool = False, store: "TrialStore | None" = None
+    run: Path,
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    include_backbone: bool = False,
+    store: "TrialStore | None" = None,
 ) -> Iterator[Contents]:
     """Put together what goes up of a run, in a folder that is gone afterwards; the run stays as it is.
 
     Args:
         run (`Path`): of `neuroclip train`.
         repo_id (`str`): where it goes; the card says so.
+        revision (`str`, *optional*): its branch, where that is not the one that is loaded by default.
         include_backbone (`bool`): write the vision tower too, where the checkpoint only names it.
         store (`TrialStore`, *optional*): of the run, for the figures that need it. Its pictures are shown if it says
             that they may be redistributed.
@@ -80,7 +86,7 @@ def run_contents(
         if include_backbone:
             _write_whole(run, folder)
         shorten_paths(folder)
-        left_out += write_for_readers(folder, repo_id, store)
+        left_out += write_for_readers(folder, repo_id, revision, store)
         refuse_private(folder, run)
         yield Contents(folder, left_out, _REPLACED)
 
@@ -111,12 +117,13 @@ def copy_run(run: Path, folder: Path) -> list[str]:
     return [f"{name}: stays here; figures are made anew, without pictures that may not be passed on." for name in tops]
 
 
-def write_for_readers(folder: Path, repo_id: str, store: "TrialStore | None") -> list[str]:
+def write_for_readers(folder: Path, repo_id: str, revision: str | None, store: "TrialStore | None") -> list[str]:
     """Write what is made for the readers of a repository: figures, their page, the way for Auto classes, and the card.
 
     Args:
         folder (`Path`): the copy of the run that goes up.
         repo_id (`str`): where it goes.
+        revision (`str`, *optional*): see [`run_contents`].
         store (`TrialStore`, *optional*): see [`run_contents`].
 
     Returns:
@@ -128,7 +135,7 @@ def write_for_readers(folder: Path, repo_id: str, store: "TrialStore | None") ->
         (folder / FIGURES / f"{figure.name}.png").write_bytes(figure.png)
     write_text(folder / PAGE_FILE, render(page))
     add_remote_code(folder)
-    write_card(folder, repo_id)
+    write_card(folder, repo_id, revision)
     return page.left_out
 
 

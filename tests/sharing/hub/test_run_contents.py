@@ -102,6 +102,14 @@ def test_the_tower_goes_along_when_asked_for(run_copy):
         assert json.loads((contents.folder / "config.json").read_text())["tower_included"] is True
 
 
+@pytest.mark.parametrize(("revision", "times"), [("v1", 4), (None, 0)])
+def test_the_lines_of_the_card_load_the_branch_that_it_lies_on(run_copy, revision, times):
+    with run_contents(run_copy, "user/name", revision=revision) as contents:
+        card = (contents.folder / "README.md").read_text()
+    assert card.count('from_pretrained("user/name"') == 4
+    assert card.count('revision="v1"') == times
+
+
 def test_a_dry_run_asks_the_hub_for_nothing(run_copy, monkeypatch):
     monkeypatch.setattr(pushing, "HfApi", None)
     made = push_run(run_copy, "user/name", revision="v1", dry_run=True)

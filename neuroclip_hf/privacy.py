@@ -55,8 +55,8 @@ _PATHS = (
 )
 _PATH = re.compile("|".join(_PATHS))
 _INLINED = re.compile(rb"base64,[A-Za-z0-9+/=]*")  # of figures, which go up beside the page too
-_ROWS = 256
-"""Rows of a table in memory at a time (ours): a row may hold a picture."""
+_ROWS, _PICTURES_AT_ONCE = 16384, 64
+"""Rows of a table in memory at a time (ours), of its texts and of its pictures."""
 _SHORTEST_PLACE = 6
 """Bytes (ours): shorter ones are found in large files by chance."""
 
@@ -69,6 +69,19 @@ class _Finding:
 
     def __str__(self) -> str:
         return f"{self.file} holds {self.what} ({self.value})"
+
+
+class CheckedPushes:
+    """What transformers pushes of a model or processor is searched before: of `push_to_hub`, and of `save_pretrained`.
+
+    It stands before transformers' own classes, whose pushes all end in the method below.
+    """
+
+    def _upload_modified_files(
+        self, working_dir: str | os.PathLike[str], repo_id: str, *others: Any, **more: Any
+    ) -> Any:
+        refuse_private(Path(working_dir), Path(repo_id))
+        return super()._upload_modified_files(working_dir, repo_id, *others, **more)  # type: ignore[misc]
 
 
 def shorten_paths(folder: Path) -> None:
@@ -124,11 +137,11 @@ def _is_path(value: Any) -> bool:
 
 def _findings(path: Path, name: str, secrets: dict[bytes, str], places: dict[bytes, str]) -> Iterator[_Finding]:
     with _opened(path) as content:
-        for said in (content, *(words.encode() for words in _words(path, content))):
-            yield from _known(said, name, secrets, places)
-        if path.name in _VOCABULARIES:
-            return
+        yield from _known(content, name, secrets, places)
         for words in _words(path, content):
+            yield from _known(words.encode(errors="replace"), name, secrets, places)
+            if path.name in _VOCABULARIES:
+                continue
             yield from (_Finding(name, "an absolute path", found[0]) for found in _PATH.finditer(words))
             if path.suffix in _PARSED and _is_path(words):
                 yield _Finding(name, "an absolute path", words)
@@ -191,15 +204,16 @@ def _words_of_table(path: Path) -> Iterator[str]:
         for key, value in (file.metadata.metadata or {}).items():
             yield f"{key.decode(errors='replace')} {value.decode(errors='replace')}"
         schema = file.schema_arrow
-        texts = [one.name for one in schema if pa.types.is_string(getattr(one.type, "value_type", one.type))]
+        kinds = {one.name: one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema}
+        texts = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
         pictures = [one.name for one in schema if pa.types.is_struct(one.type)]
-        for batch in file.iter_batches(_ROWS, columns=[*texts, *pictures]):
-            for text in texts:
-                yield from (one for one in batch.column(text).unique().to_pylist() if one)
-            for picture in pictures:
-                for one in batch.column(picture).to_pylist():
-                    if one and one.get("bytes"):
-                        yield from _words_of_picture(BytesIO(one["bytes"]))
+        for batch in file.iter_batches(_ROWS, columns=texts):
+            for column in batch.columns:
+                yield "\n".join(one for one in column.unique().to_pylist() if one)
+        for batch in file.iter_batches(_PICTURES_AT_ONCE, columns=pictures):
+            for one in (one for column in batch.columns for one in column.to_pylist()):
+                if one and one.get("bytes"):
+                    yield from _words_of_picture(BytesIO(one["bytes"]))
 
 
 def _words_of_picture(file: Path | BytesIO) -> Iterator[str]:

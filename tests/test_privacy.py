@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.sharing.hub.privacy import refuse_private, shorten_paths
+from neuroclip_hf.privacy import refuse_private, shorten_paths
 
 TOKEN = "hf_" + "aB3dE6gH9j" * 4
 
@@ -163,6 +163,7 @@ def test_what_is_neither_is_let_pass(folder, text):
     (folder / "README.md").write_text(text)
     (folder / "run.json").write_text(json.dumps({"note": text}))
     (folder / "empty.npy").touch()
+    (folder / "half.json").write_text('{"half of a letter": "\\ud800"}')
     (folder / "tokenizer.json").write_text('{"/a/b</w>": 1}')
     refuse_private(folder, folder)
 
