@@ -13,6 +13,7 @@ from neuroclip_hf import __version__
 from neuroclip_hf.protocols.evaluating import evaluate_run
 
 MODEL, DATA = "user/neuroclip-hf-demo", "user/neuroclip-hf-demo-data"
+SPACE = "user/neuroclip-hf-demo-space"
 
 
 @pytest.fixture
@@ -50,9 +51,10 @@ def test_the_wheel_pushes_and_loads_what_it_pushed(
     assert result["version"] == __version__
     assert (result["loaded"]["model"], result["loaded"]["processor"]) == ("NeuroCLIPModel", "NeuroCLIPProcessor")
     assert result["loaded"]["trials"] > 0
-    assert [one["repo_id"] for one in result["pushed"]] == [MODEL, DATA]
+    assert [one["repo_id"] for one in result["pushed"]] == [MODEL, DATA, SPACE]
+    assert "app.py" in result["pushed"][2]["files"]
     assert "from_neuroclip_hf.py" in result["pushed"][0]["files"]
-    assert set(hub.state()["commits"]) == {f"models/{MODEL}", f"datasets/{DATA}"}
+    assert set(hub.state()["commits"]) == {f"models/{MODEL}", f"datasets/{DATA}", f"spaces/{SPACE}"}
     assert snapshot(demo) == before
     names = zipfile.ZipFile(result["wheel"]).namelist()
     assert "neuroclip_hf/sharing/remote_code_files/from_neuroclip_hf.py" in names
