@@ -28,6 +28,8 @@ OF_KINDS: Mapping[str, Mapping[str, Overrides]] = MappingProxyType(
 )
 """What only one kind of model has, by its name."""
 
+_PARTS = ("shared_prompts", "instance_prompts", "dual_stream", "dynamic_filter", "cross_attention")
+"""Of prompts."""
 _PERTURBATION = ("noise", "shift", "channel_dropout", "time_mask", "scaling", "smoothing")
 _STRENGTHS: Overrides = {"noise": 0.1, "shift": 0.02, "channel_dropout": 0.05, "time_mask": 0.1, "scaling": 0.1}
 """Of EEG perturbation where a recipe has it off (ours, as its comments say)."""
@@ -44,15 +46,32 @@ _OF_ALL: Mapping[str, Overrides] = MappingProxyType(
 def parts_of(recipe: Recipe) -> dict[str, Overrides]:
     """Each part that a recipe may have switched off alone, and all prompts together; some it may not have.
 
-    Prompts and perturbation that are off are switched on.
+    What is off of prompts, softening and perturbation is switched on.
 
     Returns:
         name -> overrides.
     """
-    perturbed = any(getattr(recipe.data, name) for name in _PERTURBATION)
-    of_neuroclip = recipe.model.kind == NeuroCLIPConfig.model_type
-    on = {"with perturbation": _STRENGTHS} if of_neuroclip and not perturbed else {}
+    on = _switched_on(recipe) if recipe.model.kind == NeuroCLIPConfig.model_type else {}
     return {**_of_prompts(recipe.model.prompt), **OF_KINDS[recipe.model.kind], **on, **_OF_ALL}
+
+
+def _switched_on(recipe: Recipe) -> dict[str, Overrides]:
+    """What else of NeuroCLIP a recipe has off, one by one; and all of its prompts and softening at once."""
+    found: dict[str, Overrides] = {}
+    if (prompt := recipe.model.prompt) is not None:
+        off = not recipe.model.kind_settings["softening"]
+        softened = {"softening": NeuroCLIPConfig.softening} if off else {}
+        if off:
+            found["with softened targets"] = softened
+        if off or not all(getattr(NeuroPromptConfig(**prompt), part) for part in _PARTS):
+            found["all parts but perturbation"] = {**{f"prompt.{part}": True for part in _PARTS}, **softened}
+    if not any(getattr(recipe.data, name) for name in _PERTURBATION):
+        found["with perturbation"] = _STRENGTHS
+    return found
+
+
+def _switched(name: str, setting: str, is_on: bool) -> dict[str, Overrides]:
+    return {f"{'without' if is_on else 'with'} {name}": {setting: not is_on}}
 
 
 def _of_prompts(prompt: Mapping[str, Any] | None) -> dict[str, Overrides]:
@@ -72,10 +91,10 @@ def _of_prompts(prompt: Mapping[str, Any] | None) -> dict[str, Overrides]:
         if used.shared_prompts:
             found["without instance prompts"] = {"prompt.instance_prompts": False}
         if used.dynamic_filter:
-            found["without dual stream"] = {"prompt.dual_stream": False}
+            found |= _switched("dual stream", "prompt.dual_stream", used.dual_stream)
             found["without dynamic filter"] = {"prompt.dynamic_filter": False}
             found["spectral dynamic filter"] = {"prompt.filter_domain": "spectral"}
-        found["without cross-attention"] = {"prompt.cross_attention": False}
+        found |= _switched("cross-attention", "prompt.cross_attention", used.cross_attention)
     return {**found, "without prompts (frozen tower)": {"prompt": None}}
 
 
