@@ -59,12 +59,13 @@ def _switched_on(recipe: Recipe) -> dict[str, Overrides]:
     """What else of NeuroCLIP a recipe has off, one by one; and all of its prompts and softening at once."""
     found: dict[str, Overrides] = {}
     if (prompt := recipe.model.prompt) is not None:
-        off = not recipe.model.kind_settings["softening"]
-        softened = {"softening": NeuroCLIPConfig.softening} if off else {}
-        if off:
-            found["with softened targets"] = softened
-        if off or not all(getattr(NeuroPromptConfig(**prompt), part) for part in _PARTS):
-            found["all parts but perturbation"] = {**{f"prompt.{part}": True for part in _PARTS}, **softened}
+        used = NeuroPromptConfig(**prompt)
+        off: Overrides = {f"prompt.{part}": True for part in _PARTS if not getattr(used, part)}
+        if not recipe.model.kind_settings["softening"]:
+            off["softening"] = NeuroCLIPConfig.softening
+            found["with softened targets"] = {"softening": off["softening"]}
+        if len(off) > 1:
+            found["all prompts and softened targets"] = off
     if not any(getattr(recipe.data, name) for name in _PERTURBATION):
         found["with perturbation"] = _STRENGTHS
     return found

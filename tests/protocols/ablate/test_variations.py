@@ -19,7 +19,8 @@ from neuroclip_hf.protocols.building import build_model
 from neuroclip_hf.protocols.parts import choose_parts, used_part
 from neuroclip_hf.training.settings import change_recipe, load_recipe
 
-FULL = {"tower": "small-clip", "prompt.shared_prompts": True, "noise": 0.1}
+OFF = ("shared_prompts", "dual_stream", "cross_attention")
+FULL = {"tower": "small-clip", "softening": 0.2, "noise": 0.1, **{f"prompt.{part}": True for part in OFF}}
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,31 @@ def test_parts_that_cannot_be_are_left_out_and_said(store):
     ]
     for one in found:
         buildable(one, recipe, store)
+
+
+def test_what_the_recipe_has_off_is_switched_on_alone_and_all_at_once(full, store):
+    recipe = load_recipe("neuroclip-intra", {"tower": "small-clip"})
+    found, flags = variations("parts", recipe, store)
+    assert names((found, flags))[1:] == [
+        "with shared prompts",
+        "shared prompts alone",
+        "with dual stream",
+        "spectral dynamic filter",
+        "with cross-attention",
+        "without prompts (frozen tower)",
+        "with softened targets",
+        "all prompts and softened targets",
+        "with perturbation",
+        "without averaging of trials",
+    ]
+    assert [flag.partition(" (")[0] for flag in flags] == ["Left out: without dynamic filter"]
+    everything = next(one for one in found if one.name == "all prompts and softened targets").apply(recipe)
+    assert everything.model == change_recipe(full, {"prompt.num_prompt_tokens": 8}).model
+    assert "all prompts and softened targets" not in names(variations("parts", full, store))
+    one_off = change_recipe(full, {"prompt.dual_stream": False})
+    assert "all prompts and softened targets" not in names(
+        variations("parts", one_off, store)
+    )  # is "with dual stream"
 
 
 def test_settings_of_a_part_that_is_off_are_no_parts(full, store):
