@@ -17,6 +17,8 @@ OPEN = 5.0
 """Seconds that a stream that was found may take to answer (ours)."""
 MOST_SAMPLES = 4096
 """Samples taken at once (ours)."""
+MOST_MARKERS = 64
+"""Markers taken at once (ours). Every read makes room for so many texts; for 4,096 that takes over a millisecond."""
 _SIGNALS = ("eeg", "meg", "mag")
 _TEXT = "string"
 _KINDS = {"meg": "mag", **dict.fromkeys(("trig", "trigger", "triggers", "marker", "markers"), "stim")}
@@ -94,9 +96,15 @@ class LSLSource:
     def _pull_markers(self) -> list[Marker]:
         if self._events is None:
             return []
-        rows, times = self._events.pull_chunk(0.0, MOST_SAMPLES)
-        named = [(_marker_name(row, self._event_names), float(when)) for row, when in zip(rows, times, strict=True)]
-        return [Marker(name, when) for name, when in named if name]
+        found: list[Marker] = []
+        taken = MOST_MARKERS
+        while taken == MOST_MARKERS:
+            rows, times = self._events.pull_chunk(0.0, MOST_MARKERS)
+            taken = len(times)
+            for row, when in zip(rows, times, strict=True):
+                if name := _marker_name(row, self._event_names):
+                    found.append(Marker(name, float(when)))
+        return found
 
     def _find(self, timeout: float) -> tuple[Any, Any]:
         """The descriptions of both streams; the second is None where there is none."""

@@ -17,7 +17,7 @@ try:
 except (ImportError, OSError, RuntimeError) as error:
     pytest.skip(f"needs MNE-LSL and liblsl: {error}", allow_module_level=True)
 
-from neuroclip_hf.live.lsl import LSLSource, _marker_name, _unit
+from neuroclip_hf.live.lsl import MOST_MARKERS, LSLSource, _marker_name, _unit
 
 SETTINGS = LiveSettings(silence=1.0, wait=8.0)
 _numbers = itertools.count()
@@ -107,6 +107,20 @@ def test_which_stream_is_meant_has_to_be_said(name):
     with pytest.raises(InputError, match=r"streams that may be meant \(.*name one \(--stream\)"):
         LSLSource().connect(5.0)
     assert len(outlets) == 2
+
+
+def test_markers_that_wait_are_all_taken(name):
+    waiting = [[f"event {number}"] for number in range(2 * MOST_MARKERS + 5)]
+
+    class Inlet:
+        def pull_chunk(self, timeout, most):
+            taken = [waiting.pop(0) for _ in range(min(most, len(waiting)))]
+            return taken, np.arange(len(taken))
+
+    source = LSLSource(name)
+    source._events = Inlet()
+    assert len(source._pull_markers()) == 2 * MOST_MARKERS + 5
+    assert waiting == []
 
 
 @pytest.mark.parametrize(
