@@ -53,9 +53,9 @@ def retrieve(
     unlabelled = None if calibrate is None or itself else _open(calibrate, "--calibrate", ignore, None)
 
     from neuroclip_hf.checkpoints import load_run
-    from neuroclip_hf.galleries import load_gallery, retrieve, write_sheet
+    from neuroclip_hf.galleries import as_gallery, retrieve, write_sheet
 
-    pictures = None if gallery is None else load_gallery(gallery)
+    pictures = None if gallery is None else as_gallery(gallery)
     searched = pictures if index is None else _open_index(index, approximate)
     model, processor = load_run(run)
     found = retrieve(
@@ -75,19 +75,7 @@ def retrieve(
         **asdict(found),
         "sheet": None if sheet is None else str(sheet),
     }
-    rows = [
-        (
-            one.name,
-            str(one.trials),
-            str(place),
-            match.image_id,
-            f"{match.score:.3f}",
-            "right" if match.right else "",
-        )
-        for one in found.queries
-        for place, match in enumerate(one.matches, start=1)
-    ]
-    print_result(result, as_json, table(("event", "trials", "rank", "picture", "cosine", ""), rows))
+    print_result(result, as_json, table(("event", "trials", "rank", "picture", "cosine", ""), _rows(found)))
     if not as_json:
         for note in _said(found):
             typer.echo(note)
@@ -119,6 +107,14 @@ def _open(path: Path, option: str, ignore: str | None, events: str | None) -> "R
         raise InputError(f"{path} holds {len(found)} recordings: name one of them with {option}.")
     left_out = as_list(ignore, "--ignore")
     return rename_events(open_recording(found[0], left_out), as_mapping(events, "--events"), left_out)
+
+
+def _rows(found: "Retrieval") -> list[tuple[str, ...]]:
+    return [
+        (one.name, str(one.trials), f"{place}", match.image_id, f"{match.score:.3f}", "right" if match.right else "")
+        for one in found.queries
+        for place, match in enumerate(one.matches, start=1)
+    ]
 
 
 def _said(found: "Retrieval") -> list[str]:

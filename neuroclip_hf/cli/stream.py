@@ -61,11 +61,11 @@ def stream(
     source = LSLSource(name, markers)
     _look_for(source, wait)  # before a gallery is embedded for minutes
     from neuroclip_hf.checkpoints import load_run
-    from neuroclip_hf.galleries import embed_gallery, load_gallery
+    from neuroclip_hf.galleries import as_gallery, embed_gallery
     from neuroclip_hf.live import LiveSession, RunningDecoder
     from neuroclip_hf.live.display import JsonLines, Screen, TextLines
 
-    pictures = load_gallery(gallery)
+    pictures = as_gallery(gallery)
     model, processor = load_run(run)
     processor = _calibrated(processor, calibrate)
     decoder = RunningDecoder(model, processor, embed_gallery(model, processor, pictures), top_k=top_k, subject=subject)

@@ -1,6 +1,6 @@
 """Galleries: pictures or texts to choose from, and what fits a recording best among them."""
 
-from neuroclip_hf.galleries.gallery import EmbeddedGallery, Gallery, as_gallery, embed_gallery, load_gallery
+from neuroclip_hf.galleries.gallery import EmbeddedGallery, Gallery, as_gallery, embed_gallery
 from neuroclip_hf.galleries.index import GalleryIndex, as_searchable, build_index
 from neuroclip_hf.galleries.retrieving import Match, Retrieval, Retrieved, retrieve
 from neuroclip_hf.galleries.searchable import SearchableGallery
@@ -18,7 +18,6 @@ __all__ = [
     "as_searchable",
     "build_index",
     "embed_gallery",
-    "load_gallery",
     "retrieve",
     "write_sheet",
 ]

@@ -99,14 +99,6 @@ class EmbeddedGallery(SearchableGallery):
         """Whoever embedded it has the model at hand: nothing is checked."""
 
 
-def load_gallery(folder: str | Path) -> PictureFolder:
-    """List a gallery; every picture is opened, so that a damaged one is named before any work."""
-    gallery = PictureFolder.scan(folder)
-    for image_id in gallery.image_ids:
-        open_picture(gallery.path(image_id))
-    return gallery
-
-
 def as_gallery(given: Any) -> Gallery:
     """Whatever holds pictures or texts as a gallery.
 
@@ -123,7 +115,7 @@ def as_gallery(given: Any) -> Gallery:
         return given
     if isinstance(given, str | Path):
         path = Path(given)
-        given = TrialStore(path) if (path / STORE_FILE).is_file() else load_gallery(path)
+        given = TrialStore(path) if (path / STORE_FILE).is_file() else _opened(path)
     if isinstance(given, PictureFolder):
         folder = given
         return Gallery(folder.image_ids, lambda entry: open_picture(folder.path(entry)), names=folder)
@@ -139,6 +131,14 @@ def as_gallery(given: Any) -> Gallery:
     raise InputError(
         f"The gallery is a {type(given).__name__}: give a folder, a dataset, or a list of pictures, paths or texts."
     )
+
+
+def _opened(folder: Path) -> PictureFolder:
+    """Every picture of a folder is opened, so that a damaged one is named before any work."""
+    found = PictureFolder.scan(folder)
+    for image_id in found.image_ids:
+        open_picture(found.path(image_id))
+    return found
 
 
 def embed_gallery(

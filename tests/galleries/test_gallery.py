@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from neuroclip_hf.data.pictures import Target
+from neuroclip_hf.data.pictures import PictureFolder, Target
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.galleries import as_gallery, embed_gallery, load_gallery
+from neuroclip_hf.galleries import as_gallery, embed_gallery
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def pixels(gallery):
 def test_folders_lists_mappings_datasets_and_stores_are_alike(folder, store):
     import datasets
 
-    pictures = load_gallery(folder)
+    pictures = PictureFolder.scan(folder)
     paths = [folder / entry for entry in pictures.image_ids]
     opened = [Image.open(path) for path in paths]
     table = datasets.Dataset.from_dict({"image_id": list(pictures.image_ids), "image": [str(path) for path in paths]})
@@ -47,7 +47,7 @@ def test_folders_lists_mappings_datasets_and_stores_are_alike(folder, store):
 
 
 def test_what_an_event_names(folder):
-    pictures = load_gallery(folder)
+    pictures = PictureFolder.scan(folder)
     shown = pictures.image_ids[1]
     for given in (folder, [folder / entry for entry in pictures.image_ids]):
         gallery = as_gallery(given)

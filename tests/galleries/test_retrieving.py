@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from neuroclip_hf.data.pictures import PictureFolder
 from neuroclip_hf.data.recordings import find_recordings, open_recording
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.galleries import load_gallery, retrieve, write_sheet
+from neuroclip_hf.galleries import Gallery, as_gallery, retrieve, write_sheet
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +19,8 @@ def recording(simulated):
 
 
 @pytest.fixture(scope="module")
-def gallery(simulated) -> PictureFolder:
-    return load_gallery(simulated / "test_images")
+def gallery(simulated) -> Gallery:
+    return as_gallery(simulated / "test_images")
 
 
 def scores(found) -> list[list[float]]:
@@ -51,7 +50,7 @@ def test_single_trials_and_more_pictures_than_there_are(trained, recording, gall
 
 
 def test_names_that_the_gallery_lacks_are_not_judged(trained, recording, simulated):
-    found = retrieve(trained.model, trained.processor, recording, load_gallery(simulated / "training_images")).queries
+    found = retrieve(trained.model, trained.processor, recording, as_gallery(simulated / "training_images")).queries
     assert all(one.target is None for one in found)
     assert all(match.right is None for one in found for match in one.matches)
 
@@ -102,7 +101,7 @@ def test_a_damaged_picture_is_named_before_any_work(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "broken.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"broken\.png"):
-        load_gallery(tmp_path)
+        as_gallery(tmp_path)
 
 
 def test_the_sheet_is_a_picture(trained, recording, gallery, tmp_path):
@@ -111,3 +110,9 @@ def test_the_sheet_is_a_picture(trained, recording, gallery, tmp_path):
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.format == "PNG"
         assert np.asarray(sheet.convert("L")).std() > 10
+
+
+def test_a_sheet_is_of_pictures(trained, recording, gallery, tmp_path):
+    found = retrieve(trained.model, trained.processor, recording, gallery).queries
+    with pytest.raises(InputError, match="this gallery is of texts"):
+        write_sheet(found, as_gallery(["cat", "dog"]), tmp_path / "sheet.png")

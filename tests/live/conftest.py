@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuroclip_hf.data.recordings import NAME, find_recordings, open_recording
-from neuroclip_hf.galleries import embed_gallery, load_gallery, retrieve
+from neuroclip_hf.galleries import as_gallery, embed_gallery, retrieve
 from neuroclip_hf.live import Block, LiveSession, LiveSettings, Marker, RunningDecoder, StreamForm, StreamLost
 
 CLOCK = 5000.0  # what the clock of a stream says when it begins
@@ -84,7 +84,7 @@ def raw(simulated):
 
 @pytest.fixture(scope="session")
 def embedded(trained, simulated):
-    return embed_gallery(trained.model, trained.processor, load_gallery(simulated / "test_images"))
+    return embed_gallery(trained.model, trained.processor, as_gallery(simulated / "test_images"))
 
 
 @pytest.fixture
