@@ -139,6 +139,8 @@ def release(
         raise ReleaseError(f"the namespace is {namespace!r}: name a user or an organisation, without what follows it.")
     if out.exists():
         raise ReleaseError(f"{out} exists: remove it, or name another folder with --out.")
+    if demo is not None:
+        check_demo(demo)
     out = out.resolve()
     wheel = build_wheel(out)
     environment = make_environment(out, wheel, borrow)
@@ -151,6 +153,20 @@ def release(
     pushed.append(push_space(environment, demo, out / "space", f"{namespace}/{SPACE}", dry_run))
     back = None if dry_run else json.loads(environment.run("python", "-c", FOUND, model, data).splitlines()[-1])
     return {"wheel": str(wheel), "version": version, "dry_run": dry_run, "pushed": pushed, "loaded": back}
+
+
+def check_demo(demo: Path) -> None:
+    """Look at a demo before anything is built.
+
+    Raises:
+        ReleaseError: if it is not whole, or not simulated, which the card of the Space says it is.
+    """
+    report = demo / "run" / "report.json"
+    if not report.is_file() or not (demo / "store").is_dir():
+        raise ReleaseError(f"{demo} holds no run/report.json and store: name a folder that `neuroclip demo` left.")
+    data = json.loads(report.read_text(encoding="utf-8"))["data"]
+    if data != "simulated":
+        raise ReleaseError(f"{demo} is of {data} data, and the Space says that it is simulated: leave --demo out.")
 
 
 def build_wheel(out: Path) -> Path:

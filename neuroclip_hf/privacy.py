@@ -71,19 +71,6 @@ class _Finding:
         return f"{self.file} holds {self.what} ({self.value})"
 
 
-class CheckedPushes:
-    """What transformers pushes of a model or processor is searched before: of `push_to_hub`, and of `save_pretrained`.
-
-    It stands before transformers' own classes, whose pushes all end in the method below.
-    """
-
-    def _upload_modified_files(
-        self, working_dir: str | os.PathLike[str], repo_id: str, *others: Any, **more: Any
-    ) -> Any:
-        refuse_private(Path(working_dir), Path(repo_id))
-        return super()._upload_modified_files(working_dir, repo_id, *others, **more)  # type: ignore[misc]
-
-
 def shorten_paths(folder: Path) -> None:
     """Of paths in [`PATH_ENTRIES`] of a folder's settings keep the last part; the files are written anew."""
     for path in sorted(folder.rglob("*")):

@@ -69,10 +69,14 @@ def named_events(raw: mne.io.BaseRaw, ignore: Sequence[str] = ()) -> pd.DataFram
     """Events with `sample`, counted from the first stored one, and `name`.
 
     They are the annotations; where none is left after those of [`IGNORED_EVENTS`] and `ignore`, the codes of the
-    stimulus channel, as text.
+    stimulus channel, as text, without those of `ignore`.
     """
+
+    def kept(name: str) -> bool:
+        return not any(fnmatchcase(name, pattern) for pattern in ignore)
+
     found = sorted({str(name) for name in raw.annotations.description})
-    names = [name for name in found if not is_mark(name) and not any(fnmatchcase(name, one) for one in ignore)]
+    names = [name for name in found if not is_mark(name) and kept(name)]
     if names:
         # MNE takes every annotation that begins so for a mark, and would drop the epochs of a picture of a badger.
         raw.annotations.rename({name: _shield(name) for name in names if _shield(name) != name}, verbose="ERROR")
@@ -81,6 +85,7 @@ def named_events(raw: mne.io.BaseRaw, ignore: Sequence[str] = ()) -> pd.DataFram
         texts = [names[code - 1] for code in events[:, 2]]
     elif mne.pick_types(raw.info, meg=False, stim=True).size:
         events = mne.find_events(raw, shortest_event=1, verbose="ERROR")
+        events = events[np.array([kept(str(code)) for code in events[:, 2]], dtype=bool)]
         texts = [str(code) for code in events[:, 2]]
     else:
         events, texts = np.zeros((0, 3), dtype=int), []

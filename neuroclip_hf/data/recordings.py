@@ -103,7 +103,7 @@ def open_recording(file: RecordingFile, ignore: Sequence[str] = ()) -> Recording
 
     Args:
         file (`RecordingFile`): from [`find_recordings`].
-        ignore (sequence of patterns): annotations to leave out (`*` and `?` as in file names).
+        ignore (sequence of patterns): annotations, or codes, to leave out (`*` and `?` as in file names).
 
     Raises:
         InputError: if MNE cannot read the file or reads only a part of it, or it holds no event.
@@ -132,7 +132,7 @@ def recording_of_raw(raw: mne.io.BaseRaw, subject: str | None = None, ignore: Se
     Args:
         raw (`mne.io.BaseRaw`): the recording; it is not changed.
         subject (`str`, *optional*): who it is; without it the one that the file's name or folder says, or "".
-        ignore (sequence of patterns): annotations to leave out.
+        ignore (sequence of patterns): annotations, or codes, to leave out.
 
     Raises:
         InputError: if it holds no event.

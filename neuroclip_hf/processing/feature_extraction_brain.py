@@ -13,12 +13,12 @@ from neuroclip_hf.data.epochs import EpochSettings
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.whitening import whitening_matrix
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.privacy import CheckedPushes
 from neuroclip_hf.processing.moments import pattern_moments, recording_moments
 from neuroclip_hf.processing.trial_form import GivenTrials, bring_into_form
+from neuroclip_hf.pushes import Pushed
 
 
-class BrainFeatureExtractor(CheckedPushes, FeatureExtractionMixin):
+class BrainFeatureExtractor(Pushed, FeatureExtractionMixin):
     """Brings trials into the form that a checkpoint was trained on: channels by name, standardised.
 
     Args:

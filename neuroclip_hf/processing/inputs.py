@@ -74,7 +74,7 @@ def read_trials(
         window_start (`float`, *optional*): of an array, in seconds; see [`GivenTrials`].
         names (sequence of `str`, *optional*): of an array: what each trial shows.
         subject (`str`, *optional*): whose trials they are; by default what the name of the file says.
-        ignore (sequence of patterns): annotations of a recording to leave out.
+        ignore (sequence of patterns): annotations, or codes, of a recording to leave out.
         interpolate (`bool`): interpolate electrodes that are missing or cannot be used, as MNE does.
         whitened (`bool`): whiten, where the checkpoint's trials were.
 

@@ -25,16 +25,17 @@ from neuroclip_hf.columns import (
     PIXEL_VALUES,
 )
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.privacy import CheckedPushes
 from neuroclip_hf.processing.calibration import calibrated
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
 from neuroclip_hf.processing.inputs import Trials, read_trials
+from neuroclip_hf.pushes import Pushed
+from neuroclip_hf.run_files import PROCESSOR_FILE
 
 _NO_TOKENS = SimpleNamespace(eos_token_id=None, bos_token_id=None, pad_token_id=None)
 _ARGUMENTS = {EEG_VALUES: "eeg", FMRI_VALUES: "fmri"}  # what recordings are given as, by the batch key they become
 
 
-class BrainImageProcessor(CheckedPushes, ProcessorMixin):
+class BrainImageProcessor(Pushed, ProcessorMixin):
     """Trials and pictures -> what a model of recordings and pictures takes, whatever was recorded.
 
     A kind of model has a subclass, by whose name a checkpoint knows it.
@@ -72,6 +73,11 @@ class BrainImageProcessor(CheckedPushes, ProcessorMixin):
     def tokenizer(self) -> Any:
         """No tokens: transformers' Trainer asks the tokenizer of any processor for them, whether it has one or not."""
         return _NO_TOKENS
+
+    @property
+    def auto_maps(self) -> dict[str, dict[str, str]]:
+        """See [`Pushed.auto_maps`]."""
+        return {PROCESSOR_FILE: {"AutoProcessor": type(self).__name__}}
 
     @classmethod
     def register_for_auto_class(cls, auto_class: str = "AutoProcessor") -> None:

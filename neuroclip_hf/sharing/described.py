@@ -11,6 +11,7 @@ from neuroclip_hf.evaluation import read_report
 from neuroclip_hf.evaluation.task_report import read_task
 from neuroclip_hf.files import read_json
 from neuroclip_hf.kinds import Kind, find_kind
+from neuroclip_hf.pushes import remote_code_files
 from neuroclip_hf.run_files import (
     CONFIG_FILE,
     GENERATED_FOLDER,
@@ -22,7 +23,6 @@ from neuroclip_hf.run_files import (
     TASKS,
     VARIATIONS,
 )
-from neuroclip_hf.sharing.remote_code import remote_code_files
 
 _REPRODUCTION = "reproduction"  # what report.json of one says that it is
 _FIGURES = ("*.png", "figures/*.png", f"{GENERATED_FOLDER}/*.png")

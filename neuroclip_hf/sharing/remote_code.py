@@ -1,28 +1,15 @@
-"""What a repository needs so that Auto classes load it in a process that has not imported this package.
+"""What a run needs, when it goes up, so that Auto classes load it where nobody has imported this package.
 
-transformers looks into a repository's config for `auto_map`, and runs the file that it names if it may
-(`trust_remote_code=True`). That file lies in `hub/remote_code/`, and asks for this package: no model code is copied.
-Only what goes up has both; models and processors that were loaded from there save neither, since where a class is
-looked up is a fact of the repository.
+It is what `neuroclip_hf.pushes` describes. Only what goes up has it; models and processors that were loaded from there
+save none of it, since where a class is looked up is a fact of the repository.
 """
 
 from pathlib import Path
 
 from neuroclip_hf.files import read_json, write_json, write_text
 from neuroclip_hf.kinds import KINDS, find_kind
+from neuroclip_hf.pushes import REMOTE_CODE, remote_code_files
 from neuroclip_hf.run_files import CONFIG_FILE, PROCESSOR_FILE
-
-_MODULE = "from_neuroclip_hf"
-_PLACES = (
-    Path(__file__).with_name("remote_code_files"),  # of an installed package: pyproject.toml puts them there
-    Path(__file__).parents[2] / "hub" / "remote_code",  # of a clone
-)
-
-
-def remote_code_files() -> dict[str, str]:
-    """Files for the root of a repository: name -> text."""
-    folder = next(place for place in _PLACES if place.is_dir())
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))}
 
 
 def auto_map(kind: str) -> dict[str, dict[str, str]]:
@@ -39,7 +26,7 @@ def auto_map(kind: str) -> dict[str, dict[str, str]]:
     """
     found = find_kind(kind)
     config, model, processor = (
-        f"{_MODULE}.{one.__name__}" for one in (found.config_class, found.model_class, found.processor_class)
+        f"{REMOTE_CODE}.{one.__name__}" for one in (found.config_class, found.model_class, found.processor_class)
     )
     return {
         CONFIG_FILE: {"AutoConfig": config, "AutoModel": model, "AutoProcessor": processor},

@@ -11,6 +11,7 @@ from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, read_json, write_json
 from neuroclip_hf.galleries.gallery import EmbeddedGallery, as_gallery, embed_entries
+from neuroclip_hf.privacy import refuse_private, shorten_paths
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.space.examples import find_examples, write_examples
 
@@ -88,7 +89,8 @@ def write_shelf(run: Path, store: TrialStore, out: Path, *, overwrite: bool = Fa
         Name of each file -> its bytes.
 
     Raises:
-        InputError: if the pictures may not be shared, or a part cannot be made.
+        InputError: if the pictures may not be shared, a file holds a secret or an absolute path, or a part cannot be
+            made.
     """
     if not may_be_shared(store):
         raise InputError(
@@ -108,6 +110,8 @@ def write_shelf(run: Path, store: TrialStore, out: Path, *, overwrite: bool = Fa
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(store.path / file, target)
         write_json(folder / MARK, {"data": store.info.data})
+        shorten_paths(folder)
+        refuse_private(folder, run)
         read_shelf(folder)
         return {
             path.relative_to(folder).as_posix(): path.stat().st_size

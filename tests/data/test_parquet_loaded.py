@@ -105,6 +105,23 @@ def test_the_card_of_a_branch_loads_that_branch(array_store, revision):
     assert ("neuroclip pull user/data --dataset --revision v1 --out" in card) == bool(revision)
 
 
+@pytest.mark.parametrize(
+    ("source", "data", "said"),
+    [
+        ("arrays", "recorded", "nobody has stated it here: ask before you use them"),
+        ("things-eeg2", "recorded", "are under CC BY 4.0: cite the paper"),
+        ("god", "recorded", "The licence of its recordings is not known to neuroclip_hf: see https://"),
+        ("things-eeg2", "simulated", "nobody was recorded"),
+    ],
+)
+def test_the_card_says_whose_the_recordings_are(array_store, source, data, said):
+    store = array_store()
+    store.info = replace(store.info, source=source, data=data)
+    card = dataset_card(store, ExportInfo("", "", images=True, shards=SHARDS))
+    assert said in card
+    assert ("use them for what they agreed to" in card) == (data == "recorded")
+
+
 def test_the_card_says_where_the_scale_of_each_channel_stands(array_store):
     store = array_store()
     store.info = replace(store.info, scale=[1e-6, 2e-6, 1e-6])

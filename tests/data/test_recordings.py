@@ -130,6 +130,10 @@ def test_codes_of_the_stimulus_channel_where_no_annotation_is_left(make_raw, tmp
     assert open_one(tmp_path / "a_raw.fif").events["name"].tolist() == ["eyes closed"]
     events = open_one(tmp_path / "a_raw.fif", ignore=["eyes *"]).events
     assert events.to_numpy().tolist() == [[50, "7"], [120, "8"]]
+    events = open_one(tmp_path / "a_raw.fif", ignore=["eyes *", "8"]).events
+    assert events.to_numpy().tolist() == [[50, "7"]]
+    with pytest.raises(InputError, match="no event is left after --ignore"):
+        open_one(tmp_path / "a_raw.fif", ignore=["*"])
 
 
 def test_a_recording_without_events_is_refused(make_fif):

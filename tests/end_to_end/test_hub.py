@@ -180,6 +180,56 @@ def test_push_to_hub_pushes_no_secret(hub, run_folder, tmp_path):
     assert hub.state()["commits"]["models/user/name"] == {"main": ["initial commit"]}
 
 
+PUSH_PARTS = """
+import sys
+from neuroclip_hf.checkpoints import load_run
+model, processor = load_run(sys.argv[1])
+for part in (model, processor):
+    part.push_to_hub(sys.argv[2], tags=["mine"], **({"revision": sys.argv[3]} if sys.argv[3:] else {}))
+"""
+FIND = """
+import json, sys
+from transformers import AutoModel, AutoProcessor
+place = {"revision": sys.argv[2]} if sys.argv[2:] else {}
+found = [one.from_pretrained(sys.argv[1], trust_remote_code=True, **place) for one in (AutoModel, AutoProcessor)]
+print(json.dumps([type(one).__name__ for one in found]))
+"""
+READ_CARD = """
+import json, sys
+from huggingface_hub import ModelCard, hf_hub_download
+card = ModelCard.load(hf_hub_download(sys.argv[1], "README.md", revision=sys.argv[2]))
+print(json.dumps([card.data.to_dict(), card.text]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["neuroclip", "brainclip"])
+def test_push_to_hub_leaves_a_repository_that_strangers_can_load(hub, runs, kind):
+    run, _ = runs[kind]
+    assert hub.python(PUSH_PARTS, run, "user/name", "v1").code == 0
+    names = [one.__name__ for one in (find_kind(kind).model_class, find_kind(kind).processor_class)]
+    assert hub.python(FIND, "user/name", "v1", who=None, home="other").result == names
+    data, text = hub.python(READ_CARD, "user/name", "v1", who=None, home="other").result
+    assert data["library_name"] == "neuroclip_hf"
+    assert {"mine", "brain-decoding"} <= set(data["tags"])
+    (lines,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert lines.startswith("import neuroclip_hf")
+    assert hub.python(f"{lines}\nprint('true')", who=None, home="of the card").result is True
+
+
+def test_push_to_hub_keeps_the_card_of_a_run_and_the_way_for_auto_classes(hub, runs, snapshot, tmp_path):
+    run, _ = runs["neuroclip"]
+    before, after = (("pull", "user/name", "--out", tmp_path / name) for name in ("before", "after"))
+    hub.verbs(("push", run, "--repo-id", "user/name"), before)
+    assert hub.python(PUSH_PARTS, run, "user/name").code == 0
+    hub.verbs(after)
+    assert "Upload model" in hub.state()["commits"]["models/user/name"]["main"]
+    kept = snapshot(tmp_path / "before")
+    again = snapshot(tmp_path / "after")
+    assert again.keys() == kept.keys()
+    assert again["README.md"].split(b"\n---\n", 1)[1] == kept["README.md"].split(b"\n---\n", 1)[1]
+    assert hub.python(FIND, "user/name", who=None, home="other").result == ["NeuroCLIPModel", "NeuroCLIPProcessor"]
+
+
 def test_figures_of_a_pushed_run_hold_no_picture_that_may_not_go_up(hub, runs, tmp_path):
     run, store = runs["neuroclip"]
     done = hub.verbs(

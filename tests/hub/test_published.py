@@ -57,5 +57,5 @@ def test_the_wheel_pushes_and_loads_what_it_pushed(
     assert set(hub.state()["commits"]) == {f"models/{MODEL}", f"datasets/{DATA}", f"spaces/{SPACE}"}
     assert snapshot(demo) == before
     names = zipfile.ZipFile(result["wheel"]).namelist()
-    assert "neuroclip_hf/sharing/remote_code_files/from_neuroclip_hf.py" in names
+    assert "neuroclip_hf/remote_code_files/from_neuroclip_hf.py" in names
     assert not [name for name in names if name.startswith(("tests/", "hub/"))]

@@ -11,7 +11,8 @@ import neuroclip_hf
 from neuroclip_hf import NeuroCLIPConfig, NeuroCLIPModel, NeuroCLIPProcessor
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.kinds import KINDS
-from neuroclip_hf.sharing.remote_code import add_remote_code, auto_map, remote_code_files
+from neuroclip_hf.pushes import remote_code_files
+from neuroclip_hf.sharing.remote_code import add_remote_code, auto_map
 
 STRANGER = """
 import json, sys

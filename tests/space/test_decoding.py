@@ -1,5 +1,6 @@
 """What the page says of a recording agrees with what the package retrieves."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -124,6 +125,18 @@ def test_a_shelf_is_read_back(run_folder, store, shelf, trials, tmp_path):
         write_shelf(run_folder, store, tmp_path / "shelf")
     with pytest.raises(InputError, match=r"holds no space\.json"):
         read_shelf(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("note", "message"),
+    [("hf_" + "aB3dE6gH9j" * 4, "holds a Hugging Face token"), ("/home/somebody/eeg", "holds an absolute path")],
+)
+def test_a_shelf_holds_no_secret_and_no_path(run_copy, store, tmp_path, note, message):
+    config = json.loads((run_copy / "config.json").read_text())
+    (run_copy / "config.json").write_text(json.dumps({**config, "_name_or_path": note}))
+    with pytest.raises(InputError, match=f"run/config.json {message}"):
+        write_shelf(run_copy, store, tmp_path / "shelf")
+    assert not (tmp_path / "shelf").exists()
 
 
 def test_pictures_that_may_not_be_shared_stay(run_folder, store, store_folder, tmp_path):

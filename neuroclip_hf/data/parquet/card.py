@@ -9,6 +9,7 @@ from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.parquet.layout import ExportInfo
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.store_layout import CHANNELS_FILE, array_of
+from neuroclip_hf.data.terms import PUBLISHED
 
 
 def dataset_card(store: TrialStore, info: ExportInfo, repo_id: str | None = None, revision: str | None = None) -> str:
@@ -27,7 +28,7 @@ def dataset_card(store: TrialStore, info: ExportInfo, repo_id: str | None = None
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     values = _values_by_subject(store) if store.has_channel_table else _values(store)
     load, back = _load(store, info, repo_id, revision), _back(info, repo_id, revision)
-    parts = [_what(store), load, values, _pictures(store, info), back]
+    parts = [_what(store), load, values, _pictures(store, info), _rights(store), back]
     return f"---\n{head}---\n\n" + "\n\n".join(parts) + "\n"
 
 
@@ -147,6 +148,25 @@ def _pictures(store: TrialStore, info: ExportInfo) -> str:
     else:
         rights = "**The pictures may not be redistributed**: do not pass this folder on or upload it."
     return f"## Pictures\n\n{text} {rights}"
+
+
+def _rights(store: TrialStore) -> str:
+    """Whose recordings they are, and what a reader must know before using them."""
+    published = PUBLISHED.get(store.info.source)
+    if store.info.data == columns.SIMULATED:
+        return "## Rights\n\nEverything was made by neuroclip_hf's simulator, pictures included: nobody was recorded."
+    if published is None:
+        whose = (
+            "The licence of the recordings is for whoever shares them to state, and nobody has stated it here: ask "
+            "before you use them."
+        )
+    else:
+        unknown = f"The licence of its recordings is not known to neuroclip_hf: see {published.page}."
+        whose = f"{published.title} ({published.page}). {published.recordings or unknown} {published.pictures}"
+    return (
+        f"## Rights\n\n{whose}\n\nRecordings of a brain are personal data. Whoever shares them vouches that those who "
+        "were recorded agreed to that; use them for what they agreed to, and do not try to find out who they are."
+    )
 
 
 def _back(info: ExportInfo, repo_id: str | None, revision: str | None) -> str:

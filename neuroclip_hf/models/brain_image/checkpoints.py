@@ -242,7 +242,9 @@ class SmallCheckpoints(FrozenTowers):
                 self._hf_peft_config_loaded = True
 
     def push_to_hub(self, repo_id: str, *, include_backbone: bool = False, **options: Any) -> Any:
-        """Push a checkpoint to the Hub, as [`save_pretrained`] writes it; `neuroclip push` pushes a whole run.
+        """Push a checkpoint to the Hub, as [`save_pretrained`] writes it, and what Auto classes need to find it.
+
+        A repository without a card gets one that says how to load it; `neuroclip push` pushes a whole run.
 
         Args:
             repo_id (`str`): "user/name"; made if it is not there.

@@ -20,10 +20,11 @@ from neuroclip_hf.models.projections import ImageProjection, LogitScale, build_p
 from neuroclip_hf.models.registry import build_encoder
 from neuroclip_hf.models.tower_loading import StoredTower, tower_fingerprint
 from neuroclip_hf.models.tower_parts import VISION
-from neuroclip_hf.privacy import CheckedPushes
+from neuroclip_hf.pushes import Pushed
+from neuroclip_hf.run_files import CONFIG_FILE
 
 
-class BrainImageModel(CheckedPushes, RecordingSide, PictureSide, SmallCheckpoints):
+class BrainImageModel(Pushed, RecordingSide, PictureSide, SmallCheckpoints):
     """A brain encoder and a frozen, adapted vision tower, each with a projection into one space.
 
     Trained are the encoder, adapters, projections and logit scale. The tower is frozen, and in eval mode even while
@@ -86,6 +87,11 @@ class BrainImageModel(CheckedPushes, RecordingSide, PictureSide, SmallCheckpoint
         if stored_towers is not None:
             self.expect_towers(stored_towers)
         self.train(self.training)
+
+    @property
+    def auto_maps(self) -> dict[str, dict[str, str]]:
+        """See [`Pushed.auto_maps`]."""
+        return {CONFIG_FILE: {"AutoConfig": type(self.config).__name__, "AutoModel": type(self).__name__}}
 
     def _build_image_side(self, config: BrainImageConfig, vision_model: PreTrainedModel | None) -> None:
         if not config.vision:
