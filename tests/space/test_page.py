@@ -29,7 +29,7 @@ def trials(shelf):
 def opened(shelf):
     from neuroclip_hf.space.app import _friendly, _open_upload
 
-    return lambda files: _friendly(lambda given: _open_upload(shelf, given, False), 9)(files)
+    return lambda files: _friendly(lambda given: _open_upload(shelf, given, False), 10)(files)
 
 
 def test_the_picture_shown_is_marked_once(shelf, trials):
@@ -106,6 +106,21 @@ def test_a_bad_upload_is_said_and_nothing_of_before_stays(opened, tmp_path):
     assert found[1].visible is False
     assert 'role="alert"' in found[4]
     assert "bad.npy was not opened" in found[4]
+
+
+def test_a_recording_that_was_forgotten_is_said_and_no_upload_changes_nothing(opened, tmp_path):
+    assert "was forgotten after a while" in opened([str(tmp_path / "gone.fif")])[4]
+    assert opened(None) == opened([]) == [gradio.skip()] * 10
+
+
+def test_a_missing_channel_is_said_in_words_of_the_page(opened, shelf, tmp_path):
+    with np.load(next(iter(shelf.examples.values()))) as arrays:
+        found = dict(arrays)
+    found["channel_names"] = np.array(["Fp1", *found["channel_names"][1:]])
+    np.savez(tmp_path / "other.npz", **found)
+    said = opened([str(tmp_path / "other.npz")])[4]
+    assert "are missing" in said
+    assert "interpolate them (tick the box)" in said
 
 
 def test_a_defect_is_logged_and_not_shown(caplog, opened, monkeypatch, shelf):
