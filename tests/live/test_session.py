@@ -41,6 +41,14 @@ def test_the_mean_grows_by_each_repeat(raw, play, offline, scripts, decoder):
     assert [m.score for m in first.mean.matches] == pytest.approx([m.score for m in first.single.matches])
 
 
+def test_all_is_warm_before_the_stream_is_opened(raw, play, scripts, decoder, embedded, monkeypatch):
+    asked, found = [], type(embedded).search
+    monkeypatch.setattr(type(embedded), "search", lambda self, *given: asked.append(given) or found(self, *given))
+    session, answers, _ = play(scripts.form_of(raw))
+    assert (session.answers, answers, len(asked)) == (0, [], 1)
+    assert (decoder.latest, decoder.right_so_far()) == ({}, (0, 0))
+
+
 def test_nothing_after_an_epoch_is_looked_at(raw, play, scripts, decoder):
     """The answer comes with the block that brings the epoch's last sample, whatever follows."""
     onset = raw.time_as_index(raw.annotations.onset[:1], use_rounding=True)[0]
