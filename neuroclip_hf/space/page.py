@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from neuroclip_hf.figures.repeats import RepeatPoint, repeats_curve
+from neuroclip_hf.figures.scalp import why_no_map
 from neuroclip_hf.figures.style import to_png
 from neuroclip_hf.figures.tiles import tile
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
@@ -117,13 +118,15 @@ def verdict(answer: Answer) -> str:
 
 
 def epochs_html(form: BrainFeatureExtractor, answer: Answer) -> str:
-    """The averaged epoch as butterfly and scalps."""
+    """The averaged epoch as butterfly, and as scalps where enough channels have a place on one."""
     figure = epochs_figure(answer.mean, form.channel_names, form.sampling_rate or 1.0, form.window_start, form.unit)
-    words = f"Mean of {answer.retrieved.trials} trials: every channel over time, and scalps at the strongest moments"
-    return (
-        f"<p>{escape(words)} (red above zero, blue below, one scale).</p>"
-        f"<div class='drawn'>{_figure(figure, words)}</div>"
-    )
+    trials = answer.retrieved.trials
+    words = f"{'One trial' if trials == 1 else f'Mean of {trials} trials'}: every channel over time"
+    colours = ""
+    if why_no_map(form.channel_names) is None:
+        words += ", and scalps at the strongest moments"
+        colours = " (red above zero, blue below, one scale)"
+    return f"<p>{escape(words)}{colours}.</p><div class='drawn'>{_figure(figure, words)}</div>"
 
 
 def mattered_html(answer: Answer) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,6 +82,16 @@ def test_epochs_are_drawn_with_and_without_a_scalp():
     assert np.max(drawn) == pytest.approx(np.abs(mean).max() * 1e6, rel=1e-3)
     without = epochs_figure(mean[:3], ["a", "b", "c"], 50.0, 0.0, "sd")
     assert without.axes[0].get_ylabel() == "sd of the noise"
+
+
+def test_scalps_are_spoken_of_where_they_are_drawn(shelf, trials):
+    found = answer(shelf, trials, next(iter(events_of(trials))), 1)
+    said = page.epochs_html(shelf.processor.feature_extractor, found)  # of four channels
+    assert "<p>One trial: every channel over time.</p>" in said
+    names = ["P7", "P5", "P3", "P1", "Pz", "P2", "P4", "P6", "P8", "O1", "Oz", "O2"]
+    form = SimpleNamespace(channel_names=names, sampling_rate=50.0, window_start=0.0, unit="sd")
+    of_more = replace(found, mean=np.random.default_rng(0).standard_normal((len(names), 30)))
+    assert "and scalps at the strongest moments (red above zero" in page.epochs_html(form, of_more)
 
 
 def test_the_strongest_moments_are_peaks_in_order():
