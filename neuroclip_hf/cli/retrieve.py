@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from neuroclip_hf.cli.chosen_gallery import Approximate, Index, check_choice, open_index, open_pictures
 from neuroclip_hf.cli.options import as_list, as_mapping, print_result, table
 from neuroclip_hf.errors import InputError
 
@@ -18,13 +19,8 @@ def retrieve(
     run: Path = typer.Argument(..., help="Folder of a run, or of a checkpoint."),
     recording: Path = typer.Option(..., "--recording", help="A recording with events at picture onsets."),
     gallery: Path | None = typer.Option(None, "--gallery", help="Folder of pictures to choose from."),
-    index: str | None = typer.Option(
-        None,
-        help="An index of them, or qdrant://HOST:PORT/COLLECTION. --gallery only draws then.",
-    ),
-    approximate: bool = typer.Option(
-        False, "--approximate", help="Look through the nearest part of the index only; a picture may be missed."
-    ),
+    index: Index = None,
+    approximate: Approximate = False,
     sheet: Path | None = typer.Option(None, help="PNG with the pictures shown and found."),
     top_k: int = typer.Option(5, help="Pictures a query."),
     single_trials: bool = typer.Option(
@@ -47,16 +43,18 @@ def retrieve(
     if sheet is not None:
         _check_sheet(sheet)
         refuse_existing(sheet, overwrite)
-    _check_choice(gallery, index, approximate, sheet)
+    check_choice(gallery, index, approximate)
+    if gallery is None and sheet is not None:
+        raise InputError("--sheet shows pictures, and an index holds none: pass --gallery, their folder, too.")
     opened = _open(recording, "--recording", ignore, events)
     itself = calibrate is not None and calibrate.exists() and calibrate.samefile(recording)
     unlabelled = None if calibrate is None or itself else _open(calibrate, "--calibrate", ignore, None)
 
     from neuroclip_hf.checkpoints import load_run
-    from neuroclip_hf.galleries import as_gallery, retrieve, write_sheet
+    from neuroclip_hf.galleries import retrieve, write_sheet
 
-    pictures = None if gallery is None else as_gallery(gallery)
-    searched = pictures if index is None else _open_index(index, approximate)
+    pictures = open_pictures(gallery, index)
+    searched = pictures if index is None else open_index(index, approximate)
     model, processor = load_run(run)
     found = retrieve(
         model,
@@ -81,22 +79,6 @@ def retrieve(
             typer.echo(note)
     if sheet is not None and not as_json:
         typer.echo(f"Sheet: {sheet}")
-
-
-def _check_choice(gallery: Path | None, index: str | None, approximate: bool, sheet: Path | None) -> None:
-    if gallery is None and index is None:
-        raise InputError("There is nothing to choose from: pass --gallery, a folder of pictures, or --index.")
-    if gallery is None and sheet is not None:
-        raise InputError("--sheet shows pictures, and an index holds none: pass --gallery, their folder, too.")
-    if approximate and (index is None or "://" in index):
-        raise InputError("--approximate is for an index on this machine: pass --index, its folder, or leave it out.")
-
-
-def _open_index(index: str, approximate: bool) -> Any:
-    from neuroclip_hf.galleries.engines import EngineGallery, is_engine
-    from neuroclip_hf.galleries.index import GalleryIndex
-
-    return EngineGallery(index) if is_engine(index) else GalleryIndex(index, approximate=approximate)
 
 
 def _open(path: Path, option: str, ignore: str | None, events: str | None) -> "Recording":

@@ -6,19 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from neuroclip_hf.cli.chosen_gallery import Approximate, Index, check_choice, open_index, open_pictures
 from neuroclip_hf.cli.options import as_list, as_mapping
 from neuroclip_hf.errors import InputError
 
 if TYPE_CHECKING:
+    from neuroclip_hf.galleries import Gallery
+    from neuroclip_hf.live.decoding import RunningDecoder
     from neuroclip_hf.live.display import Display
     from neuroclip_hf.live.session import LiveSession
-    from neuroclip_hf.live.source import StreamSource
-    from neuroclip_hf.processing.processing_brain import BrainImageProcessor
+    from neuroclip_hf.live.source import StreamForm, StreamSource
 
 
 def stream(
     run: Path = typer.Argument(..., help="Folder of a run, or of a checkpoint."),
-    gallery: Path = typer.Option(..., "--gallery", help="Folder of pictures to choose from."),
+    gallery: Path | None = typer.Option(None, "--gallery", help="Folder of pictures to choose from."),
+    index: Index = None,
+    approximate: Approximate = False,
     name: str | None = typer.Option(None, "--stream", help="Name of the stream; else there must be one only."),
     markers: str | None = typer.Option(
         None, "--markers", help="Name of the stream of markers; else the one that there is, or a stimulus channel."
@@ -45,6 +49,7 @@ def stream(
     for option, value in (("--seconds", seconds), ("--answers", answers)):
         if value is not None and not value > 0:
             raise InputError(f"{option} {value}: give more than none.")
+    check_choice(gallery, index, approximate)
     from neuroclip_hf.live.settings import LiveSettings
 
     settings = LiveSettings(
@@ -58,31 +63,45 @@ def stream(
     )
     from neuroclip_hf.live.lsl import LSLSource
 
+    if calibrate is not None and not calibrate.exists():
+        raise InputError(f"--calibrate {calibrate} does not exist: correct the path.")
+    pictures = open_pictures(gallery, index)
+    searched: Any = pictures if index is None else open_index(index, approximate)
     source = LSLSource(name, markers)
-    _look_for(source, wait)  # before a gallery is embedded for minutes
+    found = _look_for(source, wait)
     from neuroclip_hf.checkpoints import load_run
-    from neuroclip_hf.galleries import as_gallery, embed_gallery
+    from neuroclip_hf.galleries import embed_gallery
     from neuroclip_hf.live import LiveSession, RunningDecoder
-    from neuroclip_hf.live.display import JsonLines, Screen, TextLines
+    from neuroclip_hf.live.reading_plan import ReadingPlan
 
-    pictures = as_gallery(gallery)
     model, processor = load_run(run)
-    processor = _calibrated(processor, calibrate)
-    decoder = RunningDecoder(model, processor, embed_gallery(model, processor, pictures), top_k=top_k, subject=subject)
-    display: Display = JsonLines() if as_json else Screen(decoder) if sys.stdout.isatty() else TextLines()
+    ReadingPlan.of(processor.feature_extractor, found, settings)  # before a gallery is embedded for minutes
+    if calibrate is not None:
+        processor = processor.calibrate(calibrate, ignore=settings.ignore, interpolate=interpolate)
+    decoder = RunningDecoder(model, processor, embed_gallery(model, processor, searched), top_k=top_k, subject=subject)
+    display = _display(decoder, None if index is None else pictures, as_json)
     session = LiveSession(source, decoder, settings)
     _follow(session, display, seconds, answers)
     _summarise(session, decoder, as_json)
 
 
-def _look_for(source: "StreamSource", wait: float) -> None:
+def _display(decoder: "RunningDecoder", pictures: "Gallery | None", as_json: bool) -> "Display":
+    from neuroclip_hf.live.display import JsonLines, Screen, TextLines
+
+    if as_json:
+        return JsonLines()
+    return Screen(decoder, pictures) if sys.stdout.isatty() else TextLines()
+
+
+def _look_for(source: "StreamSource", wait: float) -> "StreamForm":
     from neuroclip_hf.live.source import StreamLost
 
     try:
-        source.connect(wait)
+        return source.connect(wait)
     except StreamLost as error:
         raise InputError(f"{error}: start it, or name another (--stream).") from None
-    source.close()
+    finally:
+        source.close()
 
 
 def _follow(session: "LiveSession", display: "Display", seconds: float | None, answers: int | None) -> None:
@@ -112,12 +131,3 @@ def _summarise(session: "LiveSession", decoder: Any, as_json: bool) -> None:
         f"{session.answers} answers on {len(decoder.latest)} events, {session.left_out} epochs left out; the best "
         f"picture of the mean was right for {right} of {known} events that the gallery knows ({decoder.tier})."
     )
-
-
-def _calibrated(processor: "BrainImageProcessor", recording: Path | None) -> "BrainImageProcessor":
-    if recording is None:
-        return processor
-    if not recording.exists():
-        raise InputError(f"--calibrate {recording} does not exist: correct the path.")
-    calibrated: BrainImageProcessor = processor.calibrate(recording)
-    return calibrated

@@ -59,26 +59,37 @@ class RunningDecoder:
         calibrated = processor.feature_extractor.calibration is not None
         self.tier = columns.CALIBRATED if calibrated else columns.INDUCTIVE
 
+    def warm_up(self) -> None:
+        """Ask once about noise, and forget it: the first answer of a process takes many times as long as others."""
+        noise = np.random.default_rng(0).standard_normal((2, *self.processor.feature_extractor.trial_shape))
+        self.embedded.find("")  # an index of many entries sorts their names first
+        self._ask("", 1, noise.astype(np.float32), known=False)
+
     def add(self, trial: LiveTrial, arrived: float) -> Answer:
         """Take in an epoch that was complete at `arrived` (`time.perf_counter`), and answer."""
         before, count = self._sums.get(trial.name, (0.0, 0))
         total = before + trial.values.astype(np.float64)
         self._sums[trial.name] = total, count + 1
         both = [trial.values, (total / (count + 1)).astype(np.float32)]
+        known = self.embedded.find(trial.name) is not None
+        single, mean = self._ask(trial.name, count + 1, np.stack(both), known=known)
+        self.latest.pop(trial.name, None)  # the event that came last stands last
+        self.latest[trial.name] = mean
+        return Answer(single, mean, time.perf_counter() - arrived)
+
+    def _ask(self, name: str, count: int, values: NDArray[np.float32], *, known: bool) -> list[Retrieved]:
+        """What is found for an epoch and for a mean, `values` `(2, channels, samples)`."""
         queries = Queries(
-            names=[trial.name] * 2,
-            known=self.embedded.find(trial.name) is not None,
-            counts=[1, count + 1],
-            values=np.stack(both),
+            names=[name] * 2,
+            known=known,
+            counts=[1, count],
+            values=values,
             subject=self._subject,
             processor=self.processor,
             tier=self.tier,
             notes=[],
         )
-        single, mean = rank(queries, embed_read(self._model, queries), self.embedded, self._top_k).queries
-        self.latest.pop(trial.name, None)  # the event that came last stands last
-        self.latest[trial.name] = mean
-        return Answer(single, mean, time.perf_counter() - arrived)
+        return rank(queries, embed_read(self._model, queries), self.embedded, self._top_k).queries
 
     def right_so_far(self) -> tuple[int, int]:
         """Of how many events that the gallery knows the mean's best entry is right; and how many there are."""

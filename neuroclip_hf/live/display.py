@@ -3,18 +3,21 @@
 import json
 import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from PIL import Image
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from neuroclip_hf.galleries.gallery import EmbeddedGallery
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.galleries.gallery import EmbeddedGallery, Gallery
 from neuroclip_hf.galleries.retrieving import Retrieved
 from neuroclip_hf.live.decoding import Answer, RunningDecoder
 from neuroclip_hf.live.session import Notice
@@ -76,10 +79,13 @@ class Screen:
 
     Args:
         decoder (`RunningDecoder`): whose gallery and means are shown.
+        pictures (`Gallery`, *optional*): where the pictures of an index lie, which holds none itself.
         console (`rich.console.Console`, *optional*): by default of stdout.
     """
 
-    def __init__(self, decoder: RunningDecoder, console: Console | None = None) -> None:
+    def __init__(
+        self, decoder: RunningDecoder, pictures: Gallery | None = None, console: Console | None = None
+    ) -> None:
         # Names come from streams and files: [brackets] and :colons: in them are neither styles nor emoji.
         console = console or Console(file=sys.stdout, markup=False, emoji=False)
         self._decoder = decoder
@@ -87,8 +93,12 @@ class Screen:
         self._latest: Answer | None = None
         self._notices: deque[str] = deque(maxlen=NOTICES_SHOWN)
         self._pictures: dict[str, Text] = {}
-        embedded = decoder.embedded  # an index holds no pictures to show
-        self._open_picture = embedded.gallery.open_picture if isinstance(embedded, EmbeddedGallery) else None
+        embedded = decoder.embedded
+        self._open_picture: Callable[[str], Image.Image] | None = None
+        if pictures is not None:
+            self._open_picture = pictures.open_picture
+        elif isinstance(embedded, EmbeddedGallery):
+            self._open_picture = embedded.gallery.open_picture
 
     def __enter__(self) -> Self:
         """Begin to draw."""
@@ -138,7 +148,10 @@ class Screen:
 
     def _picture(self, image_id: str) -> Text:
         if image_id not in self._pictures and self._open_picture is not None:
-            self._pictures[image_id] = thumbnail(self._open_picture(image_id))
+            try:
+                self._pictures[image_id] = thumbnail(self._open_picture(image_id))
+            except InputError:  # the folder may have lost it since the index was made
+                self._pictures[image_id] = Text("no picture", style="yellow")
         return self._pictures[image_id]
 
 

@@ -67,6 +67,7 @@ class LiveSession:
             self._source.close()
 
     def _first(self) -> Epocher:
+        self._decoder.warm_up()  # before the stream is opened, whose samples would wait
         try:
             stream = self._source.connect(self._settings.wait)
         except StreamLost as error:

@@ -1,6 +1,7 @@
 """The page and what happens on it; the only file that knows Gradio."""
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ A recording with an event at every picture's onset, named after the picture: {",
 `channel_names`, `sampling_rate`, `unit`, and `image_files` with `image_id`, the picture of each trial.
 Nothing is kept, and nothing pickled is read.
 """
+_FORGOTTEN = "The recording was forgotten after a while: pick or upload it again."
 _DEFECT = "Something went wrong that should not have, and was logged. Try another recording, or load the page again."
 
 
@@ -65,11 +67,14 @@ def build(shelf: Shelf) -> "gr.Blocks":
         everything = [opened, result, event, averaging, *shown]
         settings: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
         open_example, open_upload = (functools.partial(one, shelf) for one in (_open_example, _open_upload))
-        example.input(_friendly(open_example, len(everything)), [example], everything, **settings)
-        upload.upload(_friendly(open_upload, len(everything)), [upload, interpolate], everything, **settings)
+        by_example, by_upload = (_friendly(one, len(everything) + 1) for one in (open_example, open_upload))
+        example.input(by_example, [example], [*everything, upload], **settings)
+        gr.on([upload.upload, interpolate.input], by_upload, [upload, interpolate], [*everything, example], **settings)
         show = functools.partial(_show, shelf)
         event.input(_friendly(functools.partial(show, None), len(shown), 0), [opened, event], shown, **settings)
-        count.release(_friendly(_reorder(show), len(shown), 0), [count, opened, event], shown, **settings)
+        # By key as by pointer; of the numbers on the way to the last only those are shown that there is time for.
+        again, settings["trigger_mode"] = _friendly(_reorder(show), len(shown), 0), "always_last"
+        count.input(again, [count, opened, event], shown, **settings)
     return blocks
 
 
@@ -103,6 +108,7 @@ def serve(shelf: Shelf, *, host: str | None = None, port: int | None = None, wai
         state_session_capacity=100,
         theme=theme,
         css=page.STYLE,
+        head=page.script(LARGEST_UPLOAD),
     )
     get_logger().info("the Space is at %s; Ctrl-C ends it", address)
     if wait:
@@ -126,8 +132,15 @@ def _open_example(shelf: Shelf, name: str) -> list[Any]:
 
 
 def _open_upload(shelf: Shelf, files: Sequence[str] | None, interpolate: bool) -> list[Any]:
-    names = [Path(file).name for file in files or ()]
-    trials = read_upload(files or (), shelf.processor.feature_extractor, interpolate=interpolate)
+    if not files:  # the box was ticked before anything was uploaded
+        return []
+    if not all(map(os.path.exists, files)):
+        raise InputError(_FORGOTTEN)
+    names = [Path(file).name for file in files]
+    try:
+        trials = read_upload(files, shelf.processor.feature_extractor, interpolate=interpolate)
+    except InputError as error:  # the words are those for programs and the command line
+        raise InputError(str(error).replace("(interpolate=True, --interpolate)", "(tick the box)")) from error
     return _open(shelf, ", ".join(names), trials)
 
 
@@ -140,7 +153,8 @@ def _open(shelf: Shelf, name: str, trials: TrialsInForm) -> list[Any]:
     choices = gr.Dropdown(choices=[(page.short(name), name) for name in events], value=first)
     _, *shown = _show(shelf, None, trials, first)
     status = page.said(page.opened_text(name, trials, len(events)))
-    return [trials, gr.Column(visible=True), choices, curve, status, *shown]
+    # Last, the other way to choose a recording is emptied, so that the same can be chosen there again.
+    return [trials, gr.Column(visible=True), choices, curve, status, *shown, None]
 
 
 def _show(shelf: Shelf, count: int | None, trials: TrialsInForm | None, event: str) -> list[Any]:
@@ -148,7 +162,7 @@ def _show(shelf: Shelf, count: int | None, trials: TrialsInForm | None, event: s
     import gradio as gr
 
     if trials is None:
-        raise InputError("The recording was forgotten after a while: pick or upload it again.")
+        raise InputError(_FORGOTTEN)
     most = len(events_of(trials).get(event, ()))
     found = answer(shelf, trials, event, int(count or most))
     slider = gr.Slider(minimum=1, maximum=max(2, most), value=int(count or most), interactive=most > 1)
@@ -158,19 +172,25 @@ def _show(shelf: Shelf, count: int | None, trials: TrialsInForm | None, event: s
 
 
 def _reorder(show: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    import gradio as gr
+
     def shown(count: int, trials: TrialsInForm | None, event: str) -> list[Any]:
-        return show(count, trials, event)
+        status, _, *rest = show(count, trials, event)
+        return [status, gr.skip(), *rest]  # the slider stays where the visitor has it
 
     return shown
 
 
 def _friendly(work: Callable[..., list[Any]], outputs: int, status: int = 4) -> Callable[..., list[Any]]:
-    """What can be said to a visitor stands at `status` of the outputs, and nothing stays of an earlier recording."""
+    """What can be said to a visitor stands at `status` of the outputs, and nothing stays of an earlier recording.
+
+    Work that gives an empty list changes nothing.
+    """
     import gradio as gr
 
     def safely(*given: Any) -> list[Any]:
         try:
-            return work(*given)
+            return work(*given) or [gr.skip()] * outputs
         except InputError as error:
             text = str(error)
         except Exception:  # a visitor can do nothing about a defect, and must not see its traceback
@@ -179,7 +199,7 @@ def _friendly(work: Callable[..., list[Any]], outputs: int, status: int = 4) -> 
         answers: list[Any] = [gr.skip()] * outputs
         answers[status] = page.refused(text)
         if status:
-            answers[:4] = [None, gr.Column(visible=False), gr.skip(), ""]
+            answers[:4], answers[-1] = [None, gr.Column(visible=False), gr.skip(), ""], None
         return answers
 
     return safely

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from neuroclip_hf.figures.repeats import RepeatPoint, repeats_curve
+from neuroclip_hf.figures.scalp import why_no_map
 from neuroclip_hf.figures.style import to_png
 from neuroclip_hf.figures.tiles import tile
 from neuroclip_hf.processing.feature_extraction_brain import BrainFeatureExtractor
@@ -37,6 +38,32 @@ STYLE = """
 .figures figure, .drawn figure {margin: 0}
 """
 
+_SCRIPT = """<script>
+function refuseLargeUploads(event) {
+  // A copy: the list itself is emptied with the input.
+  const files = [...((event.type === "drop" ? event.dataTransfer?.files : event.target.files) || [])];
+  if (!files.length || !event.target.closest?.("#upload")) return;
+  document.getElementById("too-large")?.remove();
+  const bytes = files.reduce((sum, file) => sum + file.size, 0);
+  if (bytes <= LIMIT) return;
+  event.stopImmediatePropagation();
+  event.preventDefault();
+  if (event.type !== "drop") event.target.value = "";
+  const said = document.createElement("div");
+  Object.assign(said, {id: "too-large", className: "said refused", role: "alert"});
+  const size = Math.ceil(bytes / 1048576);
+  said.textContent = `${files[0].name}: the upload has ${size} MB, and SIZE MB are taken: crop the recording, ` +
+    "or run neuroclip retrieve on your own machine.";
+  document.getElementById("upload").after(said);
+}
+for (const type of ["change", "drop"]) document.addEventListener(type, refuseLargeUploads, true);
+</script>"""
+
+
+def script(largest: int) -> str:
+    """What says in the browser that an upload has more than `largest` bytes: the server can only break it off."""
+    return _SCRIPT.replace("LIMIT", str(largest)).replace("SIZE", str(largest >> 20))
+
 
 def said(text: str) -> str:
     """What the page says of a recording that was opened."""
@@ -52,7 +79,11 @@ def opened_text(name: str, trials: TrialsInForm, num_events: int) -> str:
     """What was opened, in words."""
     count, channels, samples = trials.values.shape
     notes = "".join(f" {note[0].upper()}{note[1:]}." for note in trials.notes)
-    shown = f"{num_events} pictures" if trials.names is not None else "nothing says which pictures"
+    shown = (
+        f"{num_events} picture{'' if num_events == 1 else 's'}"
+        if trials.names is not None
+        else "nothing says which pictures"
+    )
     return f"{name}: {count} trials of {shown}, {channels} channels, {samples} samples each.{notes}"
 
 
@@ -87,13 +118,15 @@ def verdict(answer: Answer) -> str:
 
 
 def epochs_html(form: BrainFeatureExtractor, answer: Answer) -> str:
-    """The averaged epoch as butterfly and scalps."""
+    """The averaged epoch as butterfly, and as scalps where enough channels have a place on one."""
     figure = epochs_figure(answer.mean, form.channel_names, form.sampling_rate or 1.0, form.window_start, form.unit)
-    words = f"Mean of {answer.retrieved.trials} trials: every channel over time, and scalps at the strongest moments"
-    return (
-        f"<p>{escape(words)} (red above zero, blue below, one scale).</p>"
-        f"<div class='drawn'>{_figure(figure, words)}</div>"
-    )
+    trials = answer.retrieved.trials
+    words = f"{'One trial' if trials == 1 else f'Mean of {trials} trials'}: every channel over time"
+    colours = ""
+    if why_no_map(form.channel_names) is None:
+        words += ", and scalps at the strongest moments"
+        colours = " (red above zero, blue below, one scale)"
+    return f"<p>{escape(words)}{colours}.</p><div class='drawn'>{_figure(figure, words)}</div>"
 
 
 def mattered_html(answer: Answer) -> str:

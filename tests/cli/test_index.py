@@ -1,6 +1,7 @@
 """`index`, and `retrieve --index`: the same pictures as from the folder."""
 
 import json
+import shutil
 
 import pytest
 
@@ -34,6 +35,10 @@ def test_index_and_retrieve(neuroclip, refused, run_folder, recording, gallery, 
     sheet = tmp_path / "sheet.png"
     assert neuroclip(*words, "--index", index, "--gallery", gallery, "--sheet", sheet).code == 0
     assert sheet.is_file()
+    more = shutil.copytree(gallery, tmp_path / "more")
+    (more / "broken.jpg").write_bytes(b"")  # of a big gallery only what is drawn is opened
+    drawn = neuroclip(*words, "--index", index, "--gallery", more, "--sheet", tmp_path / "drawn.png")
+    assert drawn.code == 0, drawn.err
     assert "already exists" in refused("index", run_folder, "--gallery", gallery, "--out", index)
     assert neuroclip("index", run_folder, "--gallery", gallery, "--out", index, "--overwrite").code == 0
     (index / "index.json").write_text(json.dumps({**facts, "tower": "0" * 64}))

@@ -47,12 +47,43 @@ def test_answers_as_lines_of_json(neuroclip, run_folder, simulated, player):
     assert lines[0]["text"].startswith(f"Reading {player.name}: 5 channels at 100 Hz")
 
 
+def test_an_index_gives_what_its_folder_gives(neuroclip, run_folder, simulated, player, tmp_path):
+    gallery, index = simulated / "test_images", tmp_path / "index"
+    assert neuroclip("index", run_folder, "--gallery", gallery, "--out", index).code == 0
+    read = ("--stream", player.name, "--markers", f"{player.name}-annotations", "--answers", 12, "--json")
+    found = []
+    for where in (("--gallery", gallery), ("--index", index, "--approximate")):
+        outcome = neuroclip("stream", run_folder, *where, *read)
+        answers = [line for line in map(json.loads, outcome.out.splitlines()) if line["kind"] == "answer"]
+        found.append({(one["event"], *(match["image_id"] for match in one["single"])) for one in answers})
+    # The player repeats itself, and the reader begins anywhere: most of twelve answers are of events that both saw.
+    assert len(found[0] & found[1]) > 6
+
+
+def test_a_stream_that_does_not_fit_is_refused_before_the_gallery_is_embedded(
+    refused, run_folder, simulated, player, monkeypatch
+):
+    from neuroclip_hf import galleries
+
+    def embedded(*_):
+        raise AssertionError("the gallery was embedded")
+
+    monkeypatch.setattr(galleries, "embed_gallery", embedded)
+    words = ("stream", run_folder, "--gallery", simulated / "test_images", "--stream", player.name)
+    assert "is in fT, not in V" in refused(*words, "--markers", f"{player.name}-annotations", "--unit", "fT")
+
+
 def test_what_is_refused(refused, run_folder, simulated):
     pytest.importorskip("mne_lsl")
     words = ("stream", run_folder, "--gallery", simulated / "test_images")
     message = refused(*words, "--stream", "neuroclip-nobody", "--wait", 0.2)
     assert "No stream called neuroclip-nobody was found in 0.2 s" in message
     assert "--answers 0: give more than none" in refused(*words, "--answers", 0)
+    nobody = ("--stream", "neuroclip-nobody", "--wait", 30)  # what is wrong is said without looking for a stream
+    assert "nothing to choose from" in refused("stream", run_folder, *nobody)
+    assert "is no index" in refused("stream", run_folder, "--index", simulated, *nobody)
+    assert "holds no picture" in refused("stream", run_folder, "--gallery", run_folder, *nobody)
+    assert "--calibrate nowhere does not exist" in refused(*words, *nobody, "--calibrate", "nowhere")
     assert "jitter is -1.0" in refused(*words, "--jitter", -1)
 
 

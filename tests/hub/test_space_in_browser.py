@@ -105,3 +105,29 @@ def test_a_visit(address, browser, shelf_folder, tmp_path, width):
     assert browser.wait(ANSWERED) == 6
     assert f"{good.name}: 24 trials" in browser.run("document.querySelector('#status').innerText")
     look("uploaded")
+    trials = "document.querySelector('#found p')?.innerText.includes('From one trial')"
+    browser.run("document.querySelector('#count input[type=range]').focus()")
+    for kind in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key="Home", code="Home", windowsVirtualKeyCode=36)
+    assert browser.wait(trials)
+
+    # Each of the two ways to choose a recording empties the other, so that the same can be chosen again.
+    first = "document.querySelectorAll('#examples input')[0]"
+    answered = "document.querySelector('#status').innerText.includes('pictures 01 to 06: 24 trials')"
+    for _ in range(2):
+        browser.run(f"{first}.click()")
+        browser.wait(answered)
+        assert browser.wait("!!document.querySelector('#upload input[type=file]')")
+        browser.upload("#upload input[type=file]", good)
+        browser.wait(f"document.querySelector('#status').innerText.includes('{good.name}')")
+        assert not browser.run(f"{first}.checked")
+
+    browser.open(address, width)
+    browser.wait("document.querySelectorAll('#upload input[type=file]').length")
+    large = tmp_path / "large.edf"
+    with large.open("wb") as file:
+        file.truncate((100 << 20) + 1)
+    browser.upload("#upload input[type=file]", large)
+    said = browser.wait("document.querySelector('#too-large')?.innerText")
+    assert said.startswith("large.edf: the upload has 101 MB, and 100 MB are taken: crop the recording")
+    look("too-large")

@@ -2,12 +2,14 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
+from neuroclip_hf.data.pictures import PictureFolder
 from neuroclip_hf.galleries import EmbeddedGallery, as_gallery
 from neuroclip_hf.live import LiveTrial, Notice, RunningDecoder
 from neuroclip_hf.live.display import JsonLines, Screen, TextLines
@@ -47,7 +49,7 @@ def test_lines_of_text(answer, capsys):
 def test_a_terminal_shows_pictures_means_and_notices(answer, decoder):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, color_system="truecolor", width=100, markup=False)
-    with Screen(decoder, console) as screen:
+    with Screen(decoder, console=console) as screen:
         screen.show(Notice("Numbers come again from [O1]."))
         screen.show(answer)
     shown = out.getvalue()
@@ -63,11 +65,21 @@ def test_a_gallery_of_texts_has_no_pictures(answer, trained, embedded):
     shape = trained.processor.feature_extractor.trial_shape
     found = decoder.add(LiveTrial("who knows", np.ones(shape, dtype=np.float32)), 0.0)
     out = io.StringIO()
-    with Screen(decoder, Console(file=out, width=100)) as screen:
+    with Screen(decoder, console=Console(file=out, width=100)) as screen:
         screen.show(found)
     assert found.mean.matches[0].image_id in out.getvalue()
     assert "\u2580" not in out.getvalue()
     assert "is right for" not in out.getvalue()
+
+
+def test_pictures_of_an_index_are_taken_from_their_folder(answer, decoder, embedded, simulated, tmp_path):
+    decoder.embedded = SimpleNamespace()
+    names = embedded.gallery.ids
+    for folder, shown in ((simulated / "test_images", "\u2580"), (tmp_path, "no picture")):
+        out = io.StringIO()
+        with Screen(decoder, as_gallery(PictureFolder(folder, names)), Console(file=out, width=100)) as screen:
+            screen.show(answer)
+        assert shown in out.getvalue()
 
 
 def test_a_thumbnail_has_the_colours_of_the_middle():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.live import Block, Marker, StreamLost
+from neuroclip_hf.live import Block, Epocher, Marker, StreamLost
 
 
 def alike(found, wanted):
@@ -39,6 +39,16 @@ def test_the_mean_grows_by_each_repeat(raw, play, offline, scripts, decoder):
     assert list(decoder.latest)[-2:] == [answer.mean.name for answer in answers[-2:]]
     first = answers[0]
     assert [m.score for m in first.mean.matches] == pytest.approx([m.score for m in first.single.matches])
+
+
+def test_all_is_warm_before_the_stream_is_opened(raw, play, scripts, decoder, embedded, monkeypatch):
+    asked, found = [], type(embedded).search
+    monkeypatch.setattr(type(embedded), "search", lambda self, *given: asked.append(given) or found(self, *given))
+    cut = Epocher._finish
+    monkeypatch.setattr(Epocher, "_finish", lambda self, *given: asked.append(given) or cut(self, *given))
+    session, answers, _ = play(scripts.form_of(raw))
+    assert (session.answers, answers, len(asked)) == (0, [], 2)
+    assert (decoder.latest, decoder.right_so_far()) == ({}, (0, 0))
 
 
 def test_nothing_after_an_epoch_is_looked_at(raw, play, scripts, decoder):

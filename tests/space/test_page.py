@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def trials(shelf):
 def opened(shelf):
     from neuroclip_hf.space.app import _friendly, _open_upload
 
-    return lambda files: _friendly(lambda given: _open_upload(shelf, given, False), 9)(files)
+    return lambda files: _friendly(lambda given: _open_upload(shelf, given, False), 10)(files)
 
 
 def test_the_picture_shown_is_marked_once(shelf, trials):
@@ -83,6 +84,16 @@ def test_epochs_are_drawn_with_and_without_a_scalp():
     assert without.axes[0].get_ylabel() == "sd of the noise"
 
 
+def test_scalps_are_spoken_of_where_they_are_drawn(shelf, trials):
+    found = answer(shelf, trials, next(iter(events_of(trials))), 1)
+    said = page.epochs_html(shelf.processor.feature_extractor, found)  # of four channels
+    assert "<p>One trial: every channel over time.</p>" in said
+    names = ["P7", "P5", "P3", "P1", "Pz", "P2", "P4", "P6", "P8", "O1", "Oz", "O2"]
+    form = SimpleNamespace(channel_names=names, sampling_rate=50.0, window_start=0.0, unit="sd")
+    of_more = replace(found, mean=np.random.default_rng(0).standard_normal((len(names), 30)))
+    assert "and scalps at the strongest moments (red above zero" in page.epochs_html(form, of_more)
+
+
 def test_the_strongest_moments_are_peaks_in_order():
     values = np.zeros((2, 60))
     values[0, [10, 30, 50]] = [3.0, 5.0, 1.0]
@@ -106,6 +117,21 @@ def test_a_bad_upload_is_said_and_nothing_of_before_stays(opened, tmp_path):
     assert found[1].visible is False
     assert 'role="alert"' in found[4]
     assert "bad.npy was not opened" in found[4]
+
+
+def test_a_recording_that_was_forgotten_is_said_and_no_upload_changes_nothing(opened, tmp_path):
+    assert "was forgotten after a while" in opened([str(tmp_path / "gone.fif")])[4]
+    assert opened(None) == opened([]) == [gradio.skip()] * 10
+
+
+def test_a_missing_channel_is_said_in_words_of_the_page(opened, shelf, tmp_path):
+    with np.load(next(iter(shelf.examples.values()))) as arrays:
+        found = dict(arrays)
+    found["channel_names"] = np.array(["Fp1", *found["channel_names"][1:]])
+    np.savez(tmp_path / "other.npz", **found)
+    said = opened([str(tmp_path / "other.npz")])[4]
+    assert "are missing" in said
+    assert "interpolate them (tick the box)" in said
 
 
 def test_a_defect_is_logged_and_not_shown(caplog, opened, monkeypatch, shelf):

@@ -25,7 +25,15 @@ from torch.nn.functional import normalize
 from neuroclip_hf import columns
 from neuroclip_hf.data.pictures import PictureFolder, open_picture
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import locked_folder, new_file, new_folder, read_json, refuse_existing, write_json
+from neuroclip_hf.files import (
+    locked_folder,
+    new_file,
+    new_folder,
+    read_json,
+    refuse_existing,
+    temporary_folders,
+    write_json,
+)
 from neuroclip_hf.galleries.fingerprints import ids_digest, model_fingerprints
 from neuroclip_hf.galleries.gallery import Gallery, as_gallery
 from neuroclip_hf.galleries.index.approximate import choose_probes, require_faiss, train_lists, write_lists
@@ -166,8 +174,9 @@ def _begin(work: _Work, out: Path, fingerprints: dict[str, str], overwrite: bool
         shutil.rmtree(work.folder / _PARTS, ignore_errors=True)
     (work.folder / _PARTS).mkdir(exist_ok=True)
     write_json(path, job)
-    done = sum(_is_whole(work.part(number)) for number in work.parts)
-    if done:
+    for left in (one for one in temporary_folders(out) if one.suffix == ".tmp"):  # the lock is ours: nobody is at work
+        shutil.rmtree(left, ignore_errors=True)
+    if done := sum(_is_whole(work.part(number)) for number in work.parts):
         get_logger().info("Going on: %d of %d parts are embedded already.", done, len(work.parts))
 
 

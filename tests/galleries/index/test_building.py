@@ -81,6 +81,7 @@ def test_an_interrupted_one_goes_on(trained, pictures, index_folder, tmp_path, m
     with pytest.raises(InputError, match=r"unfinished index of something else \(entries differ\)"):
         build_index(trained.model, trained.processor, pictures.parent / "training_images", out)
     (tmp_path / ".index.unfinished" / "parts" / "000001.safetensors").write_bytes(b"cut off")
+    (tmp_path / ".index.0123abcd.tmp").mkdir()  # of a process that was killed at its very end
     build_index(trained.model, trained.processor, pictures, out)
     assert done == [0, 1, 2, 1, 2]
     torch.testing.assert_close(
