@@ -12,6 +12,8 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
 from neuroclip_hf.data.store_info import read_store_info, write_store_info
 from neuroclip_hf.data.store_layout import PICTURES_FOLDER
+from neuroclip_hf.errors import InputError
+from neuroclip_hf.sharing.hub import pulling
 
 LOAD = """
 import json, sys
@@ -133,6 +135,21 @@ def test_a_damaged_download_is_named_and_fetched_again(pushed, store_folder, tmp
     assert (tmp_path / "again" / "sub-01" / "test.npy").read_bytes() == (
         store_folder / "sub-01" / "test.npy"
     ).read_bytes()
+
+
+def test_damage_that_two_files_share_is_named_once_and_removed(tmp_path, monkeypatch):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot" / "control").mkdir(parents=True)
+    blob = tmp_path / "blobs" / ("0" * 40)
+    blob.write_bytes(b"damaged")
+    names = ("config.json", "control/config.json")
+    for name in names:
+        (tmp_path / "snapshot" / name).symlink_to(blob)
+    monkeypatch.setattr(pulling, "snapshot_download", lambda *_, **__: tmp_path / "snapshot")
+    with pytest.raises(InputError, match=r"user/name: config\.json, control/config\.json was damaged"):
+        pulling.pull_run("user/name", tmp_path / "out")
+    assert not blob.exists()
+    assert not [name for name in names if (tmp_path / "snapshot" / name).is_symlink()]
 
 
 def test_without_a_connection_a_warm_cache_is_enough_and_a_cold_one_says_what_is_missing(pushed, tmp_path):
