@@ -2,10 +2,14 @@
 
 import importlib.util
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import tomllib
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +25,9 @@ from neuroclip_hf.cli.main import main
 
 ENCODER = ["encoder_settings.hidden_size=16", "projection_dim=16", "epochs=1", "batch_size=32"]
 SMALL_MEG = ["--channels=MEG001,MEG040,MEG080", "--concepts=8", "--test-concepts=4", "--images-per-concept=2"]
+STREAM = f"neuroclip-docs-{os.getpid()}"  # others on this network send streams too
+PATIENCE = 300
+"""Seconds until a process that was started has to be ready: a busy machine is slow."""
 # What is appended to a command that is printed, so that it takes seconds: fewer numbers, and the tower at hand.
 SMALL = {
     ("simulate", "meg"): [*SMALL_MEG, "--image-size=16", "--sessions=2"],
@@ -33,6 +40,7 @@ SMALL = {
     ("reproduce", "neuroclip-intra"): [*ENCODER, "tower=small-clip", "--subjects=1"],
     ("ablate", "neuroclip-intra"): [*ENCODER, "tower=small-clip", "--subjects=1", "--seeds=1"],
     ("generate", "run"): ["--limit=1", "--steps=1"],
+    ("stream", "run"): [f"--stream={STREAM}", f"--markers={STREAM}-annotations", "--answers=3"],
 }
 
 
@@ -44,6 +52,7 @@ class Workplace:
     names: dict[str, Any] = field(default_factory=dict)
     hub: Any = None  # where there is one, Python, and verbs that talk to it, run in other processes
     said: list[str] = field(default_factory=list)
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def shell(self, text: str) -> None:
         """Run each command of a block; one that this shell does not know fails the test."""
@@ -54,7 +63,7 @@ class Workplace:
             )
             words = [word for word in printed.stdout.split("\0") if word]
             if words:
-                getattr(self, f"_{ {'.': 'source'}.get(words[0], words[0]) }")(words[1:])
+                getattr(self, f"_{ {'.': 'source'}.get(words[0], words[0]).replace('-', '_') }")(words[1:])
 
     def python(self, text: str, origin: str) -> None:
         """Run a block of Python, with the names of the blocks before it."""
@@ -74,8 +83,47 @@ class Workplace:
             done = self.hub.neuroclip(*words)
             assert done.code == 0, done.err
             return
+        if words[0] == "space" and "--out" not in words:
+            self._serve(words)
+            return
         small = SMALL.get(tuple(words[:2]), [])
         assert main([*words, *small]) == 0, " ".join(["neuroclip", *words, *small])
+
+    def _serve(self, words: list[str]) -> None:
+        """A page is served in a process of its own until Ctrl-C; it is there when its address is said."""
+        process, address = self._start([sys.executable, "-m", "neuroclip_hf.cli.main", *words], r"http://[\d.]+:\d+/")
+        with urllib.request.urlopen(address, timeout=60) as page:
+            assert page.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+    def _mne_lsl(self, words: list[str]) -> None:
+        """A player goes on until the test ends."""
+        player = Path(sys.executable).with_name("mne-lsl")
+        self._start([str(player), *words, f"--name={STREAM}"], "Press ENTER")
+
+    def _start(self, command: list[str], wanted: str) -> tuple[subprocess.Popen[str], str]:
+        """Start what goes on by itself; what it says first that is wanted."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **pipes)
+        self.running.append(process)
+        patience = threading.Timer(PATIENCE, process.kill)
+        patience.start()
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            found = re.search(wanted, line)
+            if found:
+                patience.cancel()
+                return process, found.group()
+        raise AssertionError("".join(lines))
+
+    def close(self) -> None:
+        """End what was started."""
+        for process in self.running:
+            process.kill()
+            process.communicate()
 
     def _pip(self, words: list[str]) -> None:
         """Nothing can be fetched here: what would be installed has to be ours, with these extras, or needed by us."""
@@ -207,6 +255,11 @@ def given(request, tmp_path):
             shutil.copy(request.getfixturevalue("store_folder") / file, path)
         np.save(tmp_path / "epochs.npy", 1e-5 * np.random.default_rng(0).standard_normal((40, 4, 90)))
 
+    def first_hour(place):
+        page = (PROJECT / "docs" / "first-hour.md").read_text(encoding="utf-8")
+        for block in re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[:3]:
+            place.shell(block)
+
     def brains(place):
         from neuroclip_hf.data.simulation.god import simulate_god
 
@@ -225,12 +278,13 @@ def given(request, tmp_path):
         "patterns": lambda place: make_patterns(tmp_path),
         "pipeline": pipeline,
         "brains": brains,
+        "first hour": first_hour,
         "hub": hub,
     }
 
 
 @pytest.fixture
-def workplace(given, tmp_path, monkeypatch):
+def workplace(given, tmp_path, monkeypatch, request):
     """Make a folder with these things in it, and work there."""
 
     def make(things) -> Workplace:
@@ -241,6 +295,7 @@ def workplace(given, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("COLUMNS", "200")
         place = Workplace(tmp_path)
+        request.addfinalizer(place.close)
         for thing in things:
             given[thing](place)
         return place

@@ -34,6 +34,7 @@ PLACES = {
     ("docs/install.md", ""): ([], False),
     ("docs/first-hour.md", ""): ([], False),
     ("docs/fmri.md", ""): ([], True),
+    ("docs/live.md", ""): (["first hour"], True),
     ("docs/python.md", ""): (["store", "run"], False),
     ("docs/sharing.md", ""): (["store", "run", "hub"], True),
 }
