@@ -135,7 +135,7 @@ def release(
     Raises:
         ReleaseError: if a step fails; those before it are done.
     """
-    if not re.fullmatch(r"[\w.-]+", namespace):
+    if not re.fullmatch(r"\w[\w.-]*", namespace):
         raise ReleaseError(f"the namespace is {namespace!r}: name a user or an organisation, without what follows it.")
     if out.exists():
         raise ReleaseError(f"{out} exists: remove it, or name another folder with --out.")

@@ -50,7 +50,7 @@ def test_a_package_that_is_not_the_wheels_is_refused(release, environment, proje
         release.check_wheel(environment, tmp_path / f"neuroclip_hf-{__version__}-py3-none-any.whl")
 
 
-@pytest.mark.parametrize("namespace", ["user/name", "", "a b"])
+@pytest.mark.parametrize("namespace", ["user/name", "", "a b", ".."])
 def test_a_namespace_is_one_name(release, tmp_path, capsys, namespace):
     assert release.main([namespace, "--out", str(tmp_path / "out")]) == 2
     assert f"the namespace is {namespace!r}" in capsys.readouterr().err
