@@ -54,7 +54,7 @@ def _run(folder: Path, out: Path, seed: int) -> dict[str, Any]:
     say("1/5 simulating recordings and pictures")
     simulate_things_eeg2(folder / "recordings", seed=seed, **SIMULATION)
     say("2/5 preparing the trial store")
-    prepare_things_eeg2(folder / "recordings", folder / "store")
+    prepare_things_eeg2(folder / "recordings", folder / "store", redistribute_pictures=True)  # a simulation drew them
     say("3/5 training the model, and a control on shuffled pairs")
 
     from neuroclip_hf.protocols.run import train_run

@@ -17,6 +17,7 @@ app.command("fmri")(fmri)
 
 OUT = typer.Option(..., "--out", help="The trial store to make.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Replace an existing store.")
+REDISTRIBUTE = typer.Option(False, "--pictures-may-be-shared", help="The pictures may be redistributed.")
 JSON = typer.Option(False, "--json", help="Print the result as one JSON line.")
 PROTOCOL = typer.Option(
     columns.NEW_CONCEPTS,
@@ -52,7 +53,7 @@ def recordings(
     ignore: str | None = typer.Option(None, help="Events to leave out: names or patterns with commas."),
     subject: str | None = typer.Option(None, help="Whose recordings they are, where file names do not say sub-XX."),
     seed: int = typer.Option(0, help="Chooses the held-out pictures."),
-    redistribute: bool = typer.Option(False, "--pictures-may-be-shared", help="The pictures may be redistributed."),
+    redistribute: bool = REDISTRIBUTE,
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,
 ) -> None:
@@ -177,6 +178,7 @@ def things_eeg2(
     allow_missing: bool = typer.Option(
         False, "--allow-missing", help="Warn of missing recordings and stimulus codes in store.json, and go on."
     ),
+    redistribute: bool = REDISTRIBUTE,
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,
 ) -> None:
@@ -200,6 +202,7 @@ def things_eeg2(
         epochs=choose_epochs(source, images, **given) if given else None,
         whitening=whitening,
         allow_missing=allow_missing,
+        redistribute_pictures=redistribute,
         overwrite=overwrite,
     )
     print_result(summarise_store(made), as_json)

@@ -99,7 +99,7 @@ def _look_for(source: "StreamSource", wait: float) -> "StreamForm":
     try:
         return source.connect(wait)
     except StreamLost as error:
-        raise InputError(f"{error}: start it, or name another (--stream).") from None
+        raise InputError(f"{error}: start it, or name another (--stream, --markers).") from None
     finally:
         source.close()
 

@@ -91,6 +91,7 @@ class LSLSource:
     def _open(self, info: Any) -> Any:
         inlet = self._lsl.StreamInlet(info, processing_flags=["clocksync"], recover=False)
         inlet.open_stream(OPEN)
+        inlet.time_correction(OPEN)  # else the first marker waits for it, and with it the samples of that block
         return inlet
 
     def _pull_markers(self) -> list[Marker]:

@@ -71,7 +71,7 @@ class LiveSession:
         try:
             stream = self._source.connect(self._settings.wait)
         except StreamLost as error:
-            raise InputError(f"{error}: start it, or name another (--stream).") from None
+            raise InputError(f"{error}: start it, or name another (--stream, --markers).") from None
         return Epocher(self._decoder.processor.feature_extractor, stream, self._settings)
 
     def _describe(self, epocher: Epocher) -> Iterator[Notice]:
@@ -112,7 +112,8 @@ class LiveSession:
         self.left_out += 1
         if found.reason != self._said:
             self._said = found.reason
-            yield Notice(f"An epoch of {found.name!r} was left out: {found.reason.rstrip('.')}.")
+            end = "" if found.reason.endswith(("?", ".")) else "."
+            yield Notice(f"An epoch of {found.name!r} was left out: {found.reason}{end}")
 
     def _finite(self, epocher: Epocher) -> Iterator[Notice]:
         now = epocher.not_finite
@@ -127,7 +128,8 @@ class LiveSession:
 
     def _lose(self, epocher: Epocher, reason: str) -> Iterator[Notice]:
         under_way = len(epocher.pending)
-        lost = f" {under_way} epochs under way are lost." if under_way else ""
+        epochs = "1 epoch under way is" if under_way == 1 else f"{under_way} epochs under way are"
+        lost = f" {epochs} lost." if under_way else ""
         yield Notice(f"{reason}: looking for it for {self._settings.wait:g} s.{lost}")
         self.left_out += under_way
         self._not_finite = []

@@ -31,6 +31,8 @@ def test_simulate_then_prepare(neuroclip, tmp_path):
     assert (store["channels"], store["num_timesteps"], store["subjects"]) == (1, 25, ["sub-02"])
     assert (store["train_trials"], store["test_trials"], store["data"]) == (4, 2, "simulated")
     assert {path.name for path in tmp_path.iterdir()} == {"sim", "store", "store.log"}
+    shared = neuroclip("prepare", "things-eeg2", *words, "--out", tmp_path / "b", "--pictures-may-be-shared", "--json")
+    assert (store["redistribute_pictures"], shared.result["redistribute_pictures"]) == (False, True)
 
 
 def test_prepare_arrays(neuroclip, npz, tmp_path):

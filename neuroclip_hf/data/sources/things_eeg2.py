@@ -39,6 +39,7 @@ def prepare_things_eeg2(
     epochs: EpochSettings | None = None,
     whitening: str | None = None,
     allow_missing: bool = False,
+    redistribute_pictures: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Make a trial store from THINGS-EEG2: recordings, or a container of epochs; which one is seen from the files.
@@ -67,6 +68,7 @@ def prepare_things_eeg2(
             session; "training-subjects" whitens every subject by the mean covariance of all other subjects of the
             store, as a subject is that nobody has recorded before; "none".
         allow_missing (`bool`): what is missing (a recording, stimulus codes) becomes a warning in store.json.
+        redistribute_pictures (`bool`): whether the pictures may be shared: THINGS' may not, simulated ones may.
         overwrite (`bool`): replace an existing store, also one that is the same.
 
     Raises:
@@ -81,7 +83,8 @@ def prepare_things_eeg2(
     _check_picture_folders(images)
     metadata = _read_metadata(layout, source, images)
     plan = _plan(layout, source, metadata, numbers, channels, epochs, whitening, allow_missing)
-    plan = replace(plan, warnings=(*empty, *plan.warnings))
+    info = replace(plan.info, redistribute_pictures=redistribute_pictures)
+    plan = replace(plan, info=info, warnings=(*empty, *plan.warnings))
     pictures = _list_pictures(images, metadata)
     tables = _tables(source, images)
     if out.exists() and not overwrite:

@@ -22,18 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
-from neuroclip_hf import columns
+from neuroclip_hf import columns, files
 from neuroclip_hf.data.pictures import PictureFolder, open_picture
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.files import (
-    locked_folder,
-    new_file,
-    new_folder,
-    read_json,
-    refuse_existing,
-    temporary_folders,
-    write_json,
-)
 from neuroclip_hf.galleries.fingerprints import ids_digest, model_fingerprints
 from neuroclip_hf.galleries.gallery import Gallery, as_gallery
 from neuroclip_hf.galleries.index.approximate import choose_probes, require_faiss, train_lists, write_lists
@@ -113,13 +104,13 @@ def build_index(
     out = Path(out)
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InputError(f"batch_size is {batch_size!r}: it must be a whole number, at least 1.")
-    refuse_existing(out, overwrite, INDEX_FILE)
+    files.refuse_existing(out, overwrite, INDEX_FILE)
     gallery = _listed(given)
     _check_kind(model, gallery, templates)
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
     folder = out.resolve().parent / f".{out.resolve().name}.unfinished"
     work = _Work(model, processor, gallery, tuple(templates or ["{}"]), batch_size, folder)
-    held = locked_folder(folder, out, (_JOB, _PARTS), "index") if state.is_main_process else nullcontext()
+    held = files.locked_folder(folder, out, (_JOB, _PARTS), "index") if state.is_main_process else nullcontext()
     fingerprints = model_fingerprints(model, processor)
     with held:
         if state.is_main_process:
@@ -160,10 +151,10 @@ def _check_kind(model: Any, gallery: Gallery, templates: Sequence[str] | None) -
 def _begin(work: _Work, out: Path, fingerprints: dict[str, str], overwrite: bool) -> None:
     root = work.gallery.names.root if work.gallery.names is not None else None
     listed = work.gallery.ids if work.gallery.open_picture is not None else work.gallery.texts
-    files = root if root is not None and all((root / name).is_file() for name in listed[:1]) else None
-    job = {**fingerprints, "entries": ids_digest(listed, files), "templates": list(work.templates), "part": PART}
+    below = root if root is not None and all((root / name).is_file() for name in listed[:1]) else None
+    job = {**fingerprints, "entries": ids_digest(listed, below), "templates": list(work.templates), "part": PART}
     path = work.folder / _JOB
-    known = read_json(path) if path.is_file() else None
+    known = files.read_json(path) if path.is_file() else None
     if known is not None and known != job:
         differing = ", ".join(name for name in job if not isinstance(known, dict) or known.get(name) != job[name])
         if not overwrite:
@@ -173,8 +164,8 @@ def _begin(work: _Work, out: Path, fingerprints: dict[str, str], overwrite: bool
             )
         shutil.rmtree(work.folder / _PARTS, ignore_errors=True)
     (work.folder / _PARTS).mkdir(exist_ok=True)
-    write_json(path, job)
-    for left in (one for one in temporary_folders(out) if one.suffix == ".tmp"):  # the lock is ours: nobody is at work
+    files.write_json(path, job)
+    for left in (one for one in files.temporary_folders(out) if one.suffix == ".tmp"):  # all dead: we have the lock
         shutil.rmtree(left, ignore_errors=True)
     if done := sum(_is_whole(work.part(number)) for number in work.parts):
         get_logger().info("Going on: %d of %d parts are embedded already.", done, len(work.parts))
@@ -188,7 +179,7 @@ def _embed(work: _Work, state: PartialState) -> None:
     shown = progress(total=count, desc="gallery", unit="entry") if state.is_main_process else None
     for number in left:
         tensors, skipped = _embed_part(work, number)
-        with new_file(work.part(number)) as temporary:
+        with files.new_file(work.part(number)) as temporary:
             save_file(tensors, temporary, metadata={_SKIPPED: json.dumps(skipped)})
         if shown is not None:
             shown.update(len(_ids(work, number)))
@@ -244,7 +235,7 @@ def _finish(work: _Work, out: Path, fingerprints: dict[str, str], overwrite: boo
     if len(skipped) == len(work.gallery.ids):
         raise InputError(f"Not one of the {len(skipped)} pictures of the gallery can be read: replace them.")
     names = work.gallery.names
-    with new_folder(out, overwrite, INDEX_FILE) as folder:
+    with files.new_folder(out, overwrite, INDEX_FILE) as folder:
         width = work.model.config.projection_dim
         facts = IndexFacts(
             schema=SCHEMA,
