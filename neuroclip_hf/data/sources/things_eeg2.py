@@ -83,16 +83,16 @@ def prepare_things_eeg2(
     _check_picture_folders(images)
     metadata = _read_metadata(layout, source, images)
     plan = _plan(layout, source, metadata, numbers, channels, epochs, whitening, allow_missing)
+    plan = replace(plan, warnings=(*empty, *plan.warnings))
     info = replace(plan.info, redistribute_pictures=redistribute_pictures)
-    plan = replace(plan, info=info, warnings=(*empty, *plan.warnings))
     pictures = _list_pictures(images, metadata)
     tables = _tables(source, images)
     if out.exists() and not overwrite:
         files = tables | {path.relative_to(source).as_posix(): path for path in plan.files}
-        _refuse_other(out, damage(out), lambda: difference(out, plan.info, files, pictures))
+        _refuse_other(out, damage(out), lambda: difference(out, info, files, pictures))
         return out
     _check_pictures(pictures, allow_missing)
-    info = replace(plan.info, sources={name: sha256(path) for name, path in tables.items()})
+    info = replace(info, sources={name: sha256(path) for name, path in tables.items()})
     with unfinished_store(out, info, source, overwrite, depends_on=asdict(metadata)) as store:
         plan.write(store)
         _write_pictures(store.writer, pictures)
