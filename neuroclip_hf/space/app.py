@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.galleries.retrieving import events_of
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.processing.inputs import TrialsInForm, read_trials
 from neuroclip_hf.space import page
-from neuroclip_hf.space.decoding import answer, averaging_curve, events_of
+from neuroclip_hf.space.decoding import answer, averaging_curve
 from neuroclip_hf.space.shelf import Shelf
 from neuroclip_hf.space.uploads import ALONE, HEADER, LARGEST_UPLOAD, read_upload
 

@@ -11,9 +11,9 @@ import torch
 from neuroclip_hf import InputError, columns
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.figures.inspection.one_query import MOMENT, query_importance
-from neuroclip_hf.galleries.retrieving import retrieve
+from neuroclip_hf.galleries.retrieving import events_of, retrieve
 from neuroclip_hf.processing.inputs import read_trials
-from neuroclip_hf.space.decoding import answer, averaging_curve, events_of
+from neuroclip_hf.space.decoding import answer, averaging_curve
 from neuroclip_hf.space.examples import find_examples, write_examples
 from neuroclip_hf.space.shelf import MARK, may_be_shared, read_shelf, shelf_of_store, write_shelf
 
@@ -75,7 +75,7 @@ def test_fewer_trials_are_the_first(shelf, trials):
 
 def test_an_event_that_is_not_known_has_no_place(shelf, trials):
     unnamed = replace(trials, names=None)
-    assert list(events_of(unnamed))[:2] == ["trial 1", "trial 2"]
+    assert list(events_of(unnamed))[:2] == ["trial 0", "trial 1"]
     assert answer(shelf, unnamed, "trial 1", 1).place is None
     assert averaging_curve(shelf, unnamed) == []
 
