@@ -139,6 +139,11 @@ def test_a_shelf_holds_no_secret_and_no_path(run_copy, store, tmp_path, note, me
     assert not (tmp_path / "shelf").exists()
 
 
+def test_a_shelf_of_no_run_is_refused(store, tmp_path):
+    with pytest.raises(InputError, match=r"no_run holds no config.json: name the folder"):
+        write_shelf(tmp_path / "no_run", store, tmp_path / "shelf")
+
+
 def test_pictures_that_may_not_be_shared_stay(run_folder, store, store_folder, tmp_path):
     assert may_be_shared(store)
     shutil.copytree(store_folder, tmp_path / "store")
