@@ -42,9 +42,9 @@ def load_run(folder: str | Path) -> tuple[BrainImageModel, BrainImageProcessor]:
     """
     folder = Path(folder)
     for name in (CONFIG_FILE, PROCESSOR_FILE):
-        if not isinstance(read_json(_present(folder, name)), dict):
+        if not isinstance(read_json(present(folder, name)), dict):
             raise InputError(f"{folder / name} holds no settings: train again, or copy the whole run.")
-    _present(folder, "model.safetensors")
+    present(folder, "model.safetensors")
     model_type = read_json(folder / CONFIG_FILE).get("model_type")
     if model_type not in KINDS:
         known = ", ".join(KINDS)
@@ -161,7 +161,12 @@ def protocol_held(folder: str | Path, store: TrialStore, rows: NDArray[np.int64]
     return max(held, store.info.protocol, key=columns.PROTOCOLS.index)
 
 
-def _present(folder: Path, name: str) -> Path:
+def present(folder: Path, name: str) -> Path:
+    """A file of a checkpoint's folder.
+
+    Raises:
+        InputError: if it is not there.
+    """
     if not (folder / name).is_file():
         raise InputError(f"{folder} holds no {name}: name the folder that `neuroclip train` wrote.")
     return folder / name

@@ -119,7 +119,7 @@ def _follow(session: "LiveSession", display: "Display", seconds: float | None, a
             running.close()
 
 
-def _summarise(session: "LiveSession", decoder: Any, as_json: bool) -> None:
+def _summarise(session: "LiveSession", decoder: "RunningDecoder", as_json: bool) -> None:
     from neuroclip_hf.live.display import print_line
 
     right, known = decoder.right_so_far()

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import torch
-from torch.nn.functional import normalize
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.pictures import PictureFolder, Target, picture_spellings, spellings
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.galleries.fingerprints import model_fingerprints, refuse_another
-from neuroclip_hf.galleries.searchable import SearchableGallery
+from neuroclip_hf.galleries.searchable import SearchableGallery, unit_queries
 from neuroclip_hf.logging import get_logger, progress
 
 if TYPE_CHECKING:
@@ -255,11 +254,7 @@ class EngineGallery(SearchableGallery):
         """Ids with cosines of the entries that fit best, see [`SearchableGallery.search`]."""
         from qdrant_client import models
 
-        if embeds.ndim != 2 or embeds.shape[1] != self._facts["width"]:
-            raise InputError(
-                f"queries are {tuple(embeds.shape)}: the index holds embeddings of {self._facts['width']}."
-            )
-        queries = normalize(embeds.detach().float().cpu(), dim=1).tolist()
+        queries = unit_queries(embeds, self._facts["width"]).tolist()
         asked = [models.QueryRequest(query=one, limit=top_k, with_payload=[columns.IMAGE_ID]) for one in queries]
         with _reaching(self._address):
             found = self._client.query_batch_points(self._address.collection, requests=asked)

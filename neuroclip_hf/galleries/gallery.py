@@ -178,21 +178,34 @@ def embed_entries(
     batch_size: int = BATCH,
 ) -> EmbeddedGallery:
     """Embed the entries of a gallery, see [`embed_gallery`]."""
+    used = checked_templates(model, gallery, templates)
     if gallery.open_picture is None:
-        why = why_no_texts(model)
-        if why is not None:
-            raise InputError(f"The gallery is of texts, and {why}: give pictures, or train brainclip on a whole CLIP.")
-        used = ["{}"] if templates is None else list(templates)
-        wrong = [one for one in used if not isinstance(one, str) or not _TEMPLATE.fullmatch(one)]
-        if wrong or not used:
-            said = f"hold {wrong[0]!r}" if wrong else "are none"
-            raise InputError(f"templates {said}: give a list of texts, each with {{}} for the name, once.")
         embeds = embed_prompts(model, processor, gallery.texts, used, batch_size=batch_size)
         return EmbeddedGallery(gallery, embeds)
-    if templates is not None:
-        raise InputError("templates are for texts, and the gallery is of pictures: leave them out.")
     pictures = PictureSet(gallery.open_picture, gallery.ids, processor)
     return EmbeddedGallery(gallery, embed_pictures(model, pictures, "gallery", batch_size=batch_size))
+
+
+def checked_templates(model: Any, gallery: Gallery, templates: Sequence[str] | None) -> list[str]:
+    """The templates that the texts of a gallery are put in, by default the text itself; none for pictures.
+
+    Raises:
+        InputError: for texts and a model in whose space none lie, for templates and pictures, and for a template that
+            is none.
+    """
+    if gallery.open_picture is not None:
+        if templates is not None:
+            raise InputError("templates are for texts, and the gallery is of pictures: leave them out.")
+        return []
+    why = why_no_texts(model)
+    if why is not None:
+        raise InputError(f"The gallery is of texts, and {why}: give pictures, or train brainclip on a whole CLIP.")
+    used = ["{}"] if templates is None else list(templates)
+    wrong = [one for one in used if not isinstance(one, str) or not _TEMPLATE.fullmatch(one)]
+    if wrong or not used:
+        said = f"hold {wrong[0]!r}" if wrong else "are none"
+        raise InputError(f"templates {said}: give a list of texts, each with {{}} for the name, once.")
+    return used
 
 
 def _of_entries(ids: list[str] | None, entries: list[Any]) -> Gallery:

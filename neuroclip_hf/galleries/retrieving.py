@@ -16,7 +16,7 @@ from neuroclip_hf.galleries.index.searching import as_searchable
 from neuroclip_hf.galleries.searchable import SearchableGallery
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.processing.embedding import BATCH, encode_trials
-from neuroclip_hf.processing.inputs import Trials, read_trials
+from neuroclip_hf.processing.inputs import Trials, TrialsInForm, read_trials
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
 
@@ -115,25 +115,39 @@ def read_queries(
     Raises:
         InputError: as [`read_trials`] and [`BrainImageProcessor.calibrate`].
     """
-    tier = columns.INDUCTIVE if processor.feature_extractor.calibration is None else columns.CALIBRATED
+    tier = tier_of(processor)
     if calibrate is not None and calibrate is not False:
         itself = calibrate is True
         unlabelled = {name: value for name, value in settings.items() if itself or name != "names"}
         processor = processor.calibrate(trials if itself else calibrate, **unlabelled)
         tier = columns.TRANSDUCTIVE if itself else columns.CALIBRATED
     found = read_trials(trials, processor.feature_extractor, **settings)
-    names = found.names or [f"trial {row}" for row in range(len(found.values))]
-    groups = [[row] for row in range(len(names))] if single_trials or found.names is None else _by_name(names)
+    groups = list(events_of(found).items())
+    if single_trials:
+        groups = sorted(((name, [row]) for name, rows in groups for row in rows), key=lambda group: group[1])
     return Queries(
-        names=[names[rows[0]] for rows in groups],
+        names=[name for name, _ in groups],
         known=found.names is not None,
-        counts=[len(rows) for rows in groups],
-        values=np.stack([found.values[rows].mean(axis=0) for rows in groups]),
+        counts=[len(rows) for _, rows in groups],
+        values=np.stack([found.values[rows].mean(axis=0) for _, rows in groups]),
         subject=found.subject,
         processor=processor,
         tier=tier,
         notes=found.notes,
     )
+
+
+def tier_of(processor: BrainImageProcessor) -> str:
+    """The tier of what a processor's trials find: "calibrated" where it was calibrated, "inductive" otherwise."""
+    return columns.INDUCTIVE if processor.feature_extractor.calibration is None else columns.CALIBRATED
+
+
+def events_of(trials: TrialsInForm) -> dict[str, list[int]]:
+    """Events by name, each with its trials in order of time; a trial without a name is an event of its own."""
+    found: dict[str, list[int]] = {}
+    for row, name in enumerate(trials.names or [f"trial {row}" for row in range(len(trials.values))]):
+        found.setdefault(name, []).append(row)
+    return found
 
 
 def retrieve(
@@ -216,10 +230,3 @@ def _warn_of_unknown(targets: Mapping[str, Target | None]) -> None:
             "The gallery knows nothing called %s; what is found for it cannot be checked.",
             ", ".join(map(repr, unknown[:5])),
         )
-
-
-def _by_name(names: Sequence[str]) -> list[list[int]]:
-    groups: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        groups.setdefault(name, []).append(row)
-    return list(groups.values())

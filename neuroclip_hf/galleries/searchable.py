@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
+from torch.nn.functional import normalize
 
 from neuroclip_hf.data.pictures import Target
+from neuroclip_hf.errors import InputError
 
 
 class SearchableGallery(ABC):
@@ -43,3 +45,16 @@ class SearchableGallery(ABC):
         Raises:
             InputError: naming what differs.
         """
+
+
+def unit_queries(embeds: torch.Tensor, width: int) -> torch.Tensor:
+    """Embedded queries `(queries, width)` at length one, in float32 on the CPU.
+
+    Raises:
+        InputError: if they are not as wide as the entries.
+    """
+    if embeds.ndim != 2 or embeds.shape[1] != width:
+        raise InputError(
+            f"queries are {tuple(embeds.shape)}: give (queries, {width}), of the model that made the index."
+        )
+    return normalize(embeds.detach().float().cpu(), dim=1)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroclip_hf import columns
-from neuroclip_hf.galleries.retrieving import Queries, Retrieved, check_sizes, embed_read, rank
+from neuroclip_hf.galleries.retrieving import Queries, Retrieved, check_sizes, embed_read, rank, tier_of
 from neuroclip_hf.galleries.searchable import SearchableGallery
 from neuroclip_hf.live.epoching import LiveTrial
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
@@ -56,8 +55,7 @@ class RunningDecoder:
         self.latest: dict[str, Retrieved] = {}
         self._model, self._top_k, self._subject = model, top_k, subject
         self._sums: dict[str, tuple[NDArray[np.float64], int]] = {}
-        calibrated = processor.feature_extractor.calibration is not None
-        self.tier = columns.CALIBRATED if calibrated else columns.INDUCTIVE
+        self.tier = tier_of(processor)
 
     def warm_up(self) -> None:
         """Ask once about noise, and forget it: the first answer of a process takes many times as long as others."""

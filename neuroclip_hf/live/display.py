@@ -18,13 +18,15 @@ from rich.text import Text
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.galleries.gallery import EmbeddedGallery, Gallery
-from neuroclip_hf.galleries.retrieving import Retrieved
+from neuroclip_hf.galleries.retrieving import Match, Retrieved
 from neuroclip_hf.live.decoding import Answer, RunningDecoder
 from neuroclip_hf.live.session import Notice
 from neuroclip_hf.live.thumbnails import side_by_side, thumbnail
 
 EVENTS_SHOWN, NOTICES_SHOWN = 8, 4
 """Lines of a terminal for the latest events and notices (ours)."""
+PICTURES_SHOWN = 5
+"""Thumbnails side by side (ours): so many fit into eighty columns."""
 
 
 class Display(Protocol):
@@ -126,7 +128,11 @@ class Screen:
             mean = self._latest.mean
             parts.append(Text(f"{mean.name}: mean of {mean.trials}, {1e3 * self._latest.latency:.1f} ms"))
             if self._open_picture is not None:
-                parts.append(side_by_side([(self._picture(one.image_id), _caption(one)) for one in mean.matches[:5]]))
+                parts.append(
+                    side_by_side(
+                        [(self._picture(one.image_id), _caption(one)) for one in mean.matches[:PICTURES_SHOWN]]
+                    )
+                )
             parts.append(self._table())
             right, known = self._decoder.right_so_far()
             if known:
@@ -180,7 +186,7 @@ def _short(name: str) -> str:
     return PurePath(name).stem or name
 
 
-def _caption(match: Any) -> str:
+def _caption(match: Match) -> str:
     return f"{match.score:.3f} {'right ' if match.right else ''}{_short(match.image_id)}"
 
 

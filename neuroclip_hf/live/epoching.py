@@ -60,7 +60,7 @@ class Epocher:
         kept = self.plan.history + span.count + round((LATE + settings.jitter) * span.rate)
         self._ring = RingBuffer(len(self.plan.names), kept)
         self._code: float | None = None
-        # What MNE loads when it is first used would keep the first answer waiting.
+        # What MNE loads when it is first used would keep the first answer waiting. 1e-9: below any limit on an epoch.
         noise = np.random.default_rng(0).standard_normal((len(self.plan.names), span.count))
         self._finish("", 1e-9 * noise)
 

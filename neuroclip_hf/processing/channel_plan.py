@@ -13,6 +13,8 @@ from neuroclip_hf.errors import InputError
 
 MOST_INTERPOLATED = 0.5
 """Share of a checkpoint's electrodes that may be interpolated (ours): beyond it there is more guess than recording."""
+HOW_TO_INTERPOLATE = "interpolate=True, --interpolate"
+"""What a refusal of missing electrodes tells programs and the command line to pass."""
 _MOST_NAMED = 400  # more channels than any cap or helmet has
 
 
@@ -104,7 +106,7 @@ def _refusal(
     electrodes: bool,
     unusable: Mapping[str, str],
 ) -> InputError:
-    remedy = "interpolate them (interpolate=True, --interpolate), or train" if electrodes else "train"
+    remedy = f"interpolate them ({HOW_TO_INTERPOLATE}), or train" if electrodes else "train"
     missing = [name for name in lacking if name not in matched]
     if missing:
         return InputError(

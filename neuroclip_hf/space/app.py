@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.galleries.retrieving import events_of
 from neuroclip_hf.logging import get_logger
+from neuroclip_hf.processing.channel_plan import HOW_TO_INTERPOLATE
 from neuroclip_hf.processing.inputs import TrialsInForm, read_trials
 from neuroclip_hf.space import page
-from neuroclip_hf.space.decoding import answer, averaging_curve, events_of
+from neuroclip_hf.space.decoding import answer, averaging_curve
 from neuroclip_hf.space.shelf import Shelf
 from neuroclip_hf.space.uploads import ALONE, HEADER, LARGEST_UPLOAD, read_upload
 
@@ -140,7 +142,7 @@ def _open_upload(shelf: Shelf, files: Sequence[str] | None, interpolate: bool) -
     try:
         trials = read_upload(files, shelf.processor.feature_extractor, interpolate=interpolate)
     except InputError as error:  # the words are those for programs and the command line
-        raise InputError(str(error).replace("(interpolate=True, --interpolate)", "(tick the box)")) from error
+        raise InputError(str(error).replace(HOW_TO_INTERPOLATE, "tick the box")) from error
     return _open(shelf, ", ".join(names), trials)
 
 

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neuroclip_hf import columns
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures.inspection.one_query import QueryImportance, query_importance
 from neuroclip_hf.figures.repeats import RepeatPoint
 from neuroclip_hf.figures.scores import Score
-from neuroclip_hf.galleries.retrieving import Queries, Retrieved, embed_read, rank
+from neuroclip_hf.galleries.retrieving import Queries, Retrieved, embed_read, events_of, rank, tier_of
 from neuroclip_hf.metrics.retrieval import similarity
 from neuroclip_hf.processing.inputs import TrialsInForm
 from neuroclip_hf.space.shelf import Shelf
@@ -41,15 +40,6 @@ class Answer:
     place: int | None
     gallery_size: int
     importance: QueryImportance
-
-
-def events_of(trials: TrialsInForm) -> dict[str, list[int]]:
-    """Events by name, each with its trials in order of time; a trial without a name is an event of its own."""
-    names = trials.names or [f"trial {row}" for row in range(1, len(trials.values) + 1)]
-    found: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        found.setdefault(name, []).append(row)
-    return found
 
 
 def answer(shelf: Shelf, trials: TrialsInForm, event: str, count: int) -> Answer:
@@ -129,7 +119,6 @@ def right_entries(shelf: Shelf, event: str) -> NDArray[np.bool_] | None:
 def _queries(
     shelf: Shelf, trials: TrialsInForm, names: list[str], counts: list[int], values: NDArray[np.floating]
 ) -> Queries:
-    calibrated = shelf.processor.feature_extractor.calibration is not None
     return Queries(
         names=names,
         known=trials.names is not None,
@@ -137,6 +126,6 @@ def _queries(
         values=values,
         subject=trials.subject,
         processor=shelf.processor,
-        tier=columns.CALIBRATED if calibrated else columns.INDUCTIVE,
+        tier=tier_of(shelf.processor),
         notes=trials.notes,
     )

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from neuroclip_hf import columns
-from neuroclip_hf.checkpoints import load_run
+from neuroclip_hf.checkpoints import load_run, present
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_folder, read_json, write_json
 from neuroclip_hf.galleries.gallery import EmbeddedGallery, as_gallery, embed_entries
 from neuroclip_hf.privacy import refuse_private, shorten_paths
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
+from neuroclip_hf.run_files import CONFIG_FILE, PROCESSOR_FILE
 from neuroclip_hf.space.examples import find_examples, write_examples
 
 MARK, RUN, EXAMPLES, GALLERY = "space.json", "run", "examples", "gallery"
-_RUN_FILES = ("config.json", "processor_config.json", "model.safetensors")
+_RUN_FILES = (CONFIG_FILE, PROCESSOR_FILE, "model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,12 @@ def write_shelf(run: Path, store: TrialStore, out: Path, *, overwrite: bool = Fa
             f"{store.path} does not say that its pictures may be redistributed, and a Space shows them to everybody: "
             "prepare it with --pictures-may-be-shared if they may be, or run the Space on this machine, without --out."
         )
+    checkpoint = {name: present(run, name) for name in _RUN_FILES}
     with new_folder(out, overwrite, MARK) as folder:
         for name in (RUN, EXAMPLES, GALLERY):
             (folder / name).mkdir()
-        for name in _RUN_FILES:
-            shutil.copyfile(run / name, folder / RUN / name)
+        for name, path in checkpoint.items():
+            shutil.copyfile(path, folder / RUN / name)
         write_examples(store, folder / EXAMPLES)
         gallery = store.gallery(columns.TEST)
         for image_id, file in zip(gallery[columns.IMAGE_ID], gallery[columns.PICTURE_FILE], strict=True):

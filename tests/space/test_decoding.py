@@ -11,9 +11,9 @@ import torch
 from neuroclip_hf import InputError, columns
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.figures.inspection.one_query import MOMENT, query_importance
-from neuroclip_hf.galleries.retrieving import retrieve
+from neuroclip_hf.galleries.retrieving import events_of, retrieve
 from neuroclip_hf.processing.inputs import read_trials
-from neuroclip_hf.space.decoding import answer, averaging_curve, events_of
+from neuroclip_hf.space.decoding import answer, averaging_curve
 from neuroclip_hf.space.examples import find_examples, write_examples
 from neuroclip_hf.space.shelf import MARK, may_be_shared, read_shelf, shelf_of_store, write_shelf
 
@@ -75,7 +75,7 @@ def test_fewer_trials_are_the_first(shelf, trials):
 
 def test_an_event_that_is_not_known_has_no_place(shelf, trials):
     unnamed = replace(trials, names=None)
-    assert list(events_of(unnamed))[:2] == ["trial 1", "trial 2"]
+    assert list(events_of(unnamed))[:2] == ["trial 0", "trial 1"]
     assert answer(shelf, unnamed, "trial 1", 1).place is None
     assert averaging_curve(shelf, unnamed) == []
 
@@ -137,6 +137,11 @@ def test_a_shelf_holds_no_secret_and_no_path(run_copy, store, tmp_path, note, me
     with pytest.raises(InputError, match=f"run/config.json {message}"):
         write_shelf(run_copy, store, tmp_path / "shelf")
     assert not (tmp_path / "shelf").exists()
+
+
+def test_a_shelf_of_no_run_is_refused(store, tmp_path):
+    with pytest.raises(InputError, match=r"no_run holds no config.json: name the folder"):
+        write_shelf(tmp_path / "no_run", store, tmp_path / "shelf")
 
 
 def test_pictures_that_may_not_be_shared_stay(run_folder, store, store_folder, tmp_path):

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from neuroclip_hf.galleries.retrieving import events_of
 from neuroclip_hf.processing.inputs import read_trials
 from neuroclip_hf.space import page
-from neuroclip_hf.space.decoding import answer, averaging_curve, events_of
+from neuroclip_hf.space.decoding import answer, averaging_curve
 from neuroclip_hf.space.drawing import epochs_figure, strongest_moments
 from neuroclip_hf.space.shelf import shelf_of_store
 

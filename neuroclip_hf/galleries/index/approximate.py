@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.galleries.index.exact import search_exact
@@ -158,12 +157,3 @@ def read_lists(path: Path, entries: int, width: int) -> Any:
     if (index.ntotal, index.d) != (entries, width):
         raise InputError(f"{path} holds {index.ntotal} vectors of {index.d}, not {entries} of {width}: {remedy}")
     return index
-
-
-def rows_of(scores: torch.Tensor, rows: torch.Tensor) -> list[list[tuple[int, float]]]:
-    """Rows with scores of each query, without those that were not found."""
-    numbers: NDArray[np.int64] = rows.numpy()
-    return [
-        [(int(row), float(score)) for row, score in zip(mine, each, strict=True) if row >= 0]
-        for mine, each in zip(numbers, scores.tolist(), strict=True)
-    ]

@@ -23,10 +23,11 @@ from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from neuroclip_hf import columns, files
-from neuroclip_hf.data.pictures import PictureFolder, open_picture
+from neuroclip_hf.data.pictures import PictureFolder
+from neuroclip_hf.data.store_layout import STORE_FILE
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.galleries.fingerprints import ids_digest, model_fingerprints
-from neuroclip_hf.galleries.gallery import Gallery, as_gallery
+from neuroclip_hf.galleries.gallery import Gallery, as_gallery, checked_templates
 from neuroclip_hf.galleries.index.approximate import choose_probes, require_faiss, train_lists, write_lists
 from neuroclip_hf.galleries.index.storing import (
     ENTRIES,
@@ -40,7 +41,6 @@ from neuroclip_hf.galleries.index.storing import (
     write_entries,
 )
 from neuroclip_hf.logging import get_logger, progress
-from neuroclip_hf.models.brainclip.clip_space import why_no_texts
 from neuroclip_hf.processing.embedding import BATCH, embed_prompts, inference
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 
@@ -98,7 +98,8 @@ def build_index(
 
     Raises:
         InputError: if FAISS is missing, `out` exists or cannot be written, the gallery is empty or nothing in it can
-            be read, it is of texts and the model knows none, or an unfinished index of something else lies there.
+            be read, templates do not fit it as in [`embed_gallery`], it is of texts and the model knows none, or an
+            unfinished index of something else lies there.
     """
     require_faiss()
     out = Path(out)
@@ -106,10 +107,10 @@ def build_index(
         raise InputError(f"batch_size is {batch_size!r}: it must be a whole number, at least 1.")
     files.refuse_existing(out, overwrite, INDEX_FILE)
     gallery = _listed(given)
-    _check_kind(model, gallery, templates)
+    used = tuple(checked_templates(model, gallery, templates))
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
     folder = out.resolve().parent / f".{out.resolve().name}.unfinished"
-    work = _Work(model, processor, gallery, tuple(templates or ["{}"]), batch_size, folder)
+    work = _Work(model, processor, gallery, used, batch_size, folder)
     held = files.locked_folder(folder, out, (_JOB, _PARTS), "index") if state.is_main_process else nullcontext()
     fingerprints = model_fingerprints(model, processor)
     with held:
@@ -130,22 +131,9 @@ def build_index(
 
 def _listed(given: Any) -> Gallery:
     """As [`as_gallery`], but without opening every picture of a folder: those that cannot be read are skipped."""
-    if isinstance(given, str | Path) and Path(given).is_dir() and not (Path(given) / "store.json").is_file():
+    if isinstance(given, str | Path) and Path(given).is_dir() and not (Path(given) / STORE_FILE).is_file():
         given = PictureFolder.scan(given)
-    if isinstance(given, PictureFolder):
-        folder = given
-        return Gallery(folder.image_ids, lambda entry: open_picture(folder.path(entry)), names=folder)
     return as_gallery(given)
-
-
-def _check_kind(model: Any, gallery: Gallery, templates: Sequence[str] | None) -> None:
-    if gallery.open_picture is not None:
-        if templates is not None:
-            raise InputError("templates are for texts, and the gallery is of pictures: leave them out.")
-        return
-    why = why_no_texts(model)
-    if why is not None:
-        raise InputError(f"The gallery is of texts, and {why}: give pictures, or train brainclip on a whole CLIP.")
 
 
 def _begin(work: _Work, out: Path, fingerprints: dict[str, str], overwrite: bool) -> None:

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import normalize
 
 from neuroclip_hf.data.pictures import PictureFolder, Target
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.galleries.engines import EngineGallery, is_engine
 from neuroclip_hf.galleries.fingerprints import model_fingerprints, refuse_another
 from neuroclip_hf.galleries.gallery import Gallery, as_gallery
-from neuroclip_hf.galleries.index.approximate import read_lists, rows_of, search_lists
+from neuroclip_hf.galleries.index.approximate import read_lists, search_lists
 from neuroclip_hf.galleries.index.exact import search_exact
 from neuroclip_hf.galleries.index.storing import FAISS_FILE, INDEX_FILE, Entries, IndexFacts
-from neuroclip_hf.galleries.searchable import SearchableGallery
+from neuroclip_hf.galleries.searchable import SearchableGallery, unit_queries
 
 
 class GalleryIndex(SearchableGallery):
@@ -74,9 +73,7 @@ class GalleryIndex(SearchableGallery):
         Raises:
             InputError: if the queries are not as wide as the entries.
         """
-        if embeds.ndim != 2 or embeds.shape[1] != self.facts.width:
-            raise InputError(f"queries are {tuple(embeds.shape)}: the index holds embeddings of {self.facts.width}.")
-        queries = normalize(embeds.detach().float().cpu(), dim=1)
+        queries = unit_queries(embeds, self.facts.width)
         top_k = min(top_k, self.size)
         if self.approximate:
             return search_lists(self._lists, self.entries.blocks, queries, top_k, self.probes)
@@ -85,7 +82,7 @@ class GalleryIndex(SearchableGallery):
     def search(self, embeds: torch.Tensor, top_k: int) -> list[list[tuple[str, float]]]:
         """Ids with cosines of the entries that fit best, see [`SearchableGallery.search`]."""
         found = []
-        for mine in rows_of(*self.rows(embeds, top_k)):
+        for mine in _found(*self.rows(embeds, top_k)):
             names = self.entries.ids([row for row, _ in mine])
             found.append([(name, score) for name, (_, score) in zip(names, mine, strict=True)])
         return found
@@ -93,10 +90,19 @@ class GalleryIndex(SearchableGallery):
     def check(self, model: Any, processor: Any) -> None:
         """Refuse another model than the one that embedded it."""
         if self._checked is None or self._checked() is not model:  # a large model takes seconds to be digested
-            known = {"checkpoint": self.facts.checkpoint, "tower": self.facts.tower}
             mine = model_fingerprints(model, processor)
-            refuse_another(str(self.folder), known, mine, "name the run that made it, or make an index with this one.")
+            refuse_another(
+                str(self.folder), vars(self.facts), mine, "name the run that made it, or make an index with this one."
+            )
             self._checked = weakref.ref(model)
+
+
+def _found(scores: torch.Tensor, rows: torch.Tensor) -> list[list[tuple[int, float]]]:
+    """Rows with scores of each query, without those that were not found."""
+    return [
+        [(row, score) for row, score in zip(mine, each, strict=True) if row >= 0]
+        for mine, each in zip(rows.tolist(), scores.tolist(), strict=True)
+    ]
 
 
 def as_searchable(given: Any) -> SearchableGallery | Gallery:

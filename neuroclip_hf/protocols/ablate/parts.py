@@ -28,8 +28,8 @@ OF_KINDS: Mapping[str, Mapping[str, Overrides]] = MappingProxyType(
 )
 """What only one kind of model has, by its name."""
 
-_PARTS = ("shared_prompts", "instance_prompts", "dual_stream", "dynamic_filter", "cross_attention")
-"""Of prompts."""
+_PROMPT_PARTS = ("shared_prompts", "instance_prompts", "dual_stream", "dynamic_filter", "cross_attention")
+"""Switches of [`NeuroPromptConfig`]."""
 _PERTURBATION = ("noise", "shift", "channel_dropout", "time_mask", "scaling", "smoothing")
 _STRENGTHS: Overrides = {"noise": 0.1, "shift": 0.02, "channel_dropout": 0.05, "time_mask": 0.1, "scaling": 0.1}
 """Of EEG perturbation where a recipe has it off (ours, as its comments say)."""
@@ -60,7 +60,7 @@ def _switched_on(recipe: Recipe) -> dict[str, Overrides]:
     found: dict[str, Overrides] = {}
     if (prompt := recipe.model.prompt) is not None:
         used = NeuroPromptConfig(**prompt)
-        off: Overrides = {f"prompt.{part}": True for part in _PARTS if not getattr(used, part)}
+        off: Overrides = {f"prompt.{part}": True for part in _PROMPT_PARTS if not getattr(used, part)}
         if not recipe.model.kind_settings["softening"]:
             off["softening"] = NeuroCLIPConfig.softening
             found["with softened targets"] = {"softening": off["softening"]}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.galleries import GalleryIndex, build_index, embed_gallery, retrieve
+from neuroclip_hf.galleries import GalleryIndex, build_index, embed_gallery, gallery, retrieve
 from neuroclip_hf.galleries.index import building, storing
 from neuroclip_hf.metrics.retrieval import similarity
 
@@ -180,6 +180,15 @@ def test_damaged_ones_are_refused(index_folder, tmp_path, damage, message):
         GalleryIndex(copy, approximate=True)
 
 
+def test_templates_are_looked_at_before_any_work(trained, pictures, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="templates are for texts"):
+        build_index(trained.model, trained.processor, pictures, tmp_path / "index", templates=["a {}"])
+    monkeypatch.setattr(gallery, "why_no_texts", lambda model: None)
+    for templates, said in ((["a cat"], "templates hold 'a cat'"), ([], "templates are none")):
+        with pytest.raises(InputError, match=said):
+            build_index(trained.model, trained.processor, ["cat"], tmp_path / "index", templates=templates)
+
+
 def test_what_cannot_be_done_is_refused(trained, index_folder, pictures, tmp_path):
     (tmp_path / "empty").mkdir()
     for given, message in ((tmp_path / "empty", "holds no picture"), (["cat"], "no texts lie"), ({}, "is empty")):
@@ -193,5 +202,5 @@ def test_what_cannot_be_done_is_refused(trained, index_folder, pictures, tmp_pat
         GalleryIndex(index_folder, probes=2)
     with pytest.raises(InputError, match="probes is 0"):
         GalleryIndex(index_folder, approximate=True, probes=0)
-    with pytest.raises(InputError, match=r"queries are \(1, 5\)"):
+    with pytest.raises(InputError, match=r"queries are \(1, 5\): give"):
         GalleryIndex(index_folder).search(torch.zeros(1, 5), 1)
