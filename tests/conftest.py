@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -20,6 +21,11 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 PROJECT = Path(__file__).resolve().parents[1]
 SEED = 20260
+# A busy machine is no slow function.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

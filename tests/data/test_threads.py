@@ -30,7 +30,7 @@ def test_as_many_threads_run_as_blas_was_allowed(allowed: int):
     together = threading.Barrier(allowed)  # broken unless so many are there at once
 
     def meet(_: int) -> tuple[int, frozenset[int]]:
-        together.wait(timeout=10)
+        together.wait(timeout=60)
         return threading.get_ident(), frozenset(blas_threads())
 
     with threadpoolctl.threadpool_limits(allowed, "blas"):
@@ -55,7 +55,7 @@ def test_blocks_keep_their_threads_where_blas_is_kept_to_one():
     with threadpoolctl.threadpool_limits(2, "blas"):
         with one_blas_thread():
             assert blas_threads() == {1}
-            map_blocks(lambda _: together.wait(timeout=10), range(2))
+            map_blocks(lambda _: together.wait(timeout=60), range(2))
             assert blas_threads() == {1}
         assert blas_threads() == {2}
 
@@ -77,7 +77,7 @@ def test_stores_are_equal_however_many_threads_there_are(tmp_path, snapshot):
     )
     for threads in ("1", "2"):
         command = [sys.executable, "-c", code, str(tmp_path / "data"), str(tmp_path / threads)]
-        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": threads}, timeout=120)
+        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": threads}, timeout=300)
     assert snapshot(tmp_path / "1") == snapshot(tmp_path / "2")
 
 
@@ -90,7 +90,7 @@ def test_blocks_are_taken_one_by_one_by_whoever_is_free():
         for block in blocks:
             mine.append(block)
             if block == 0:  # whoever has it leaves all others
-                others_are_done.wait(10)
+                others_are_done.wait(60)
             elif sum(map(len, taken.values())) == 20:
                 others_are_done.set()
 
@@ -107,18 +107,18 @@ def test_a_busy_helper_is_not_waited_for():
 
     def hold(blocks: Iterable[int]) -> None:
         for _ in blocks:
-            held.wait(10)
-            released.append(release.wait(10))
+            held.wait(60)
+            released.append(release.wait(60))
 
     with threadpoolctl.threadpool_limits(2, "blas"):
         other = threading.Thread(target=share_out, args=(hold, range(2)))  # keeps itself busy and the one helper
         other.start()
-        held.wait(10)
+        held.wait(60)
         done: list[int] = []
         share_out(done.extend, range(5))
         assert sorted(done) == [0, 1, 2, 3, 4]
         release.set()
-        other.join(10)
+        other.join(60)
     assert released == [True, True]
 
 
@@ -128,7 +128,7 @@ def test_an_error_in_a_thread_reaches_the_caller(fails_in_helper: bool):
 
     def work(blocks: Iterable[int]) -> None:
         for _ in blocks:
-            together.wait(10)
+            together.wait(60)
             if (threading.current_thread() is not threading.main_thread()) == fails_in_helper:
                 raise ZeroDivisionError
 
@@ -161,7 +161,7 @@ def test_a_forked_process_has_helpers_of_its_own():
 
     def meet(blocks: Iterable[int]) -> None:
         for _ in blocks:
-            together.wait(10)
+            together.wait(60)
 
     with threadpoolctl.threadpool_limits(2, "blas"):
         share_out(meet, range(2))
