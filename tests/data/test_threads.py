@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from types import ModuleType
 
 import pytest
 import threadpoolctl
 
+from neuroclip_hf.data import _threads
 from neuroclip_hf.data._threads import map_blocks, one_blas_thread, share_out
 from neuroclip_hf.data.simulation import simulate_things_eeg2
 
@@ -63,6 +65,15 @@ def test_blocks_keep_their_threads_where_blas_is_kept_to_one():
 def test_a_single_block_meets_one_blas_thread_too():
     with threadpoolctl.threadpool_limits(2, "blas"):
         assert map_blocks(lambda _: blas_threads(), range(1)) == [{1}]
+
+
+def test_a_blas_that_comes_later_is_found(monkeypatch):
+    map_blocks(str, range(2))
+    before = _threads._blas_of.cache_info().misses
+    monkeypatch.setitem(sys.modules, "brings_a_blas", ModuleType("brings_a_blas"))
+    for _ in range(3):
+        map_blocks(str, range(2))
+    assert _threads._blas_of.cache_info().misses == before + 1
 
 
 def test_stores_are_equal_however_many_threads_there_are(tmp_path, snapshot):
