@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything from a fresh clone, and may be repeated.
 
 PYTHON ?= python3
-PYTEST_OPTIONS ?= --numprocesses auto
+PYTEST_OPTIONS ?= --numprocesses auto --dist worksteal
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed

@@ -4,10 +4,10 @@ import importlib.util
 import os
 import random
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -21,6 +21,11 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 PROJECT = Path(__file__).resolve().parents[1]
 SEED = 20260
+# A busy machine is no slow function.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)
@@ -178,21 +183,34 @@ def pattern_stores():
     return module
 
 
-@pytest.fixture(scope="session")
-def hub_processes():
-    """The module `hub_processes.py`."""
+def helper_of_tests(name):
+    """A module that lies beside this file."""
     sys.path.insert(0, str(Path(__file__).parent))
     try:
-        return importlib.import_module("hub_processes")
+        return importlib.import_module(name)
     finally:
         sys.path.pop(0)
 
 
+@pytest.fixture(scope="session")
+def forks():
+    """Runs programs in processes of their own that start quickly, see `forks.py`."""
+    made = helper_of_tests("forks").Forks()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def hub_processes():
+    """The module `hub_processes.py`."""
+    return helper_of_tests("hub_processes")
+
+
 @pytest.fixture
-def hub(hub_processes, tmp_path):
+def hub(hub_processes, forks, tmp_path):
     """A stand-in of the Hub with nothing on it, see `hub_processes.py`."""
     (tmp_path / "hub").mkdir()
-    made = hub_processes.Hub(tmp_path / "hub")
+    made = hub_processes.Hub(tmp_path / "hub", forks.run)
     yield made
     made.close()
 
@@ -232,17 +250,17 @@ def snapshot():
 
 
 @pytest.fixture
-def on_ranks(tmp_path):
+def on_ranks(forks, tmp_path):
     """Call a function of a test file, `function(rank, world)`, on so many processes: {world: what each returned}."""
 
-    def run(function, worlds, timeout=120):
+    def run(function, worlds):
         import torch
 
         if not torch.distributed.is_gloo_available() or not hasattr(os, "fork"):
             pytest.skip("needs gloo and fork")
-        command = [sys.executable, str(PROJECT / "tests" / "ranks.py"), function.__code__.co_filename]
-        command += [function.__name__, str(tmp_path), *map(str, worlds)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        program = "import runpy, sys\nsys.argv.pop(0)\nrunpy.run_path(sys.argv[0], run_name='__main__')"
+        words = (PROJECT / "tests" / "ranks.py", function.__code__.co_filename, function.__name__, tmp_path, *worlds)
+        done = forks.run(program, *words, environment=os.environ, cwd=PROJECT)
         assert done.returncode == 0, done.stderr
         return {
             world: [torch.load(tmp_path / f"{world}-{rank}.pt", weights_only=True) for rank in range(world)]

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,21 +51,26 @@ class Done:
 
 
 class Hub:
-    """A stand-in in a process of its own, and a folder with the caches of those who talk to it."""
+    """A stand-in in a process of its own, and a folder with the caches of those who talk to it.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: where the caches are.
+        run: runs their programs, see `forks.py`.
+    """
+
+    def __init__(self, folder: Path, run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+        self.folder, self._run = folder, run
         command = [sys.executable, str(Path(__file__).with_name("hub_stand_in.py"))]
         self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.url = self._server.stdout.readline().strip()
 
     def close(self) -> None:
-        self._server.communicate(timeout=20)
+        self._server.communicate(timeout=60)
 
     def state(self, **faults: Any) -> dict[str, Any]:
         """Requests since the last change, commits and private repositories; `faults` set what goes wrong from now."""
         data = json.dumps(faults).encode() if faults else None
-        with urllib.request.urlopen(f"{self.url}/_stand_in", data, timeout=20) as answer:
+        with urllib.request.urlopen(f"{self.url}/_stand_in", data, timeout=60) as answer:
             return json.load(answer)
 
     def heal(self) -> None:
@@ -94,10 +99,7 @@ class Hub:
             **({"HF_TOKEN": TOKENS[who]} if who else {}),
             **({"HF_HUB_OFFLINE": "1"} if offline else {}),
         }
-        command = [sys.executable, "-c", IMPATIENT + program, *map(str, arguments)]
-        done = subprocess.run(
-            command, env=environment, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False
-        )
+        done = self._run(IMPATIENT + program, *arguments, environment=environment, cwd=self.folder)
         assert not [token for token in TOKENS.values() if token in done.stdout + done.stderr], "a token was printed"
         return Done(done.returncode, done.stdout, done.stderr)
 

@@ -152,12 +152,12 @@ def test_a_killed_process_leaves_the_old_under_the_name(tmp_path):
     program = (
         "import time; from neuroclip_hf.files import new_folder\n"
         f"with new_folder({str(tmp_path / 'out')!r}, overwrite=True) as folder:\n"
-        "    (folder / 'half').touch(); print('ready', flush=True); time.sleep(60)\n"
+        "    (folder / 'half').touch(); print('ready', flush=True); time.sleep(600)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "ready\n"
     os.kill(child.pid, signal.SIGKILL)
-    child.wait(timeout=10)
+    child.wait(timeout=60)
     child.stdout.close()
     assert read_folder(tmp_path / "out") == {"inside.txt": "old"}
     assert [name for name in names_in(tmp_path) if not name.startswith(".")] == ["out"]

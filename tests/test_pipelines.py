@@ -1,8 +1,7 @@
 """The pipeline: found by transformers, the same as the verb, for EEG and fMRI, pictures and texts."""
 
 import json
-import subprocess
-import sys
+import os
 
 import numpy as np
 import pytest
@@ -56,10 +55,14 @@ def patterns():
     return np.random.default_rng(0).standard_normal((6, 7)) + 2
 
 
-def run_python(*lines):
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+@pytest.fixture
+def run_python(forks, tmp_path):
+    def run(*lines):
+        done = forks.run("\n".join(lines), environment=os.environ, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
 
 
 REGISTERED = (
@@ -77,11 +80,11 @@ REGISTERED = (
         ("from neuroclip_hf import BrainImageRetrievalPipeline",),
     ],
 )
-def test_transformers_finds_it_whatever_is_imported_first(lines):
+def test_transformers_finds_it_whatever_is_imported_first(run_python, lines):
     assert run_python(*lines, *REGISTERED) == "BrainImageRetrievalPipeline"
 
 
-def test_registering_the_models_loads_no_pipelines():
+def test_registering_the_models_loads_no_pipelines(run_python):
     lines = ("import sys, neuroclip_hf", "neuroclip_hf.register()", "print('transformers.pipelines' in sys.modules)")
     assert run_python(*lines) == "False"
 

@@ -1,6 +1,7 @@
 """One function over many blocks of numbers, in as many threads as BLAS may use; BLAS itself then has one in each."""
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +90,10 @@ def _allowed() -> int:
     return before or max((one["num_threads"] for one in _blas().info()), default=1)
 
 
-@lru_cache(maxsize=1)  # looking for the libraries takes longer than a block
 def _blas() -> threadpoolctl.ThreadpoolController:
+    return _blas_of(len(sys.modules))  # SciPy, faiss and others bring a BLAS of their own, whenever they are imported
+
+
+@lru_cache(maxsize=1)  # looking for the libraries takes longer than a block
+def _blas_of(modules: int) -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController().select(user_api="blas")

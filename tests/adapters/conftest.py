@@ -48,6 +48,20 @@ def settings(request):
     return SMALL | request.param
 
 
+# Of what is compiled, these take every line of the method; the others only leave some out.
+COMPILED = ("everything", "everything, spectral", "shallow shared prompts", "one stream, filter alone")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(each, id=name, marks=[] if name in COMPILED else pytest.mark.slow) for name, each in PARTS.items()
+    ]
+)
+def settings_to_compile(request):
+    """As `settings`."""
+    return SMALL | request.param
+
+
 @pytest.fixture(params=TOWERS.values(), ids=TOWERS.keys())
 def any_tower(request):
     torch.manual_seed(1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neuroclip_hf.adapters.neuro_prompt.dynamic_filter import SpatialFilter, SpectralFilter
 
-FEW = settings(max_examples=25, deadline=None)
+FEW = settings(max_examples=25)
 sides = st.integers(min_value=1, max_value=19)
 
 

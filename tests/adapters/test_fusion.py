@@ -54,7 +54,7 @@ def by_hand(fusion, static, dynamic):
     return np.array(fused), maps
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     pictures=st.integers(1, 3),
     patches=st.integers(1, 6),

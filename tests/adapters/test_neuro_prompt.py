@@ -151,9 +151,9 @@ def test_sdpa_equals_eager(make_tower, settings, pixel_values, prompt, read):
     torch.testing.assert_close(*outputs, rtol=1e-5, atol=1e-5)
 
 
-def test_compiles_in_one_graph(make_tower, settings, pixel_values, prompt, gradients):
-    expected = gradients(prompt(make_tower(), settings), pixel_values)
-    model = prompt(make_tower(), settings)
+def test_compiles_in_one_graph(make_tower, settings_to_compile, pixel_values, prompt, gradients):
+    expected = gradients(prompt(make_tower(), settings_to_compile), pixel_values)
+    model = prompt(make_tower(), settings_to_compile)
     torch._dynamo.reset()
     compiled = torch.compile(model.base_model.model, fullgraph=True, backend="aot_eager")
     gradients(compiled, pixel_values)

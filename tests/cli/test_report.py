@@ -1,6 +1,7 @@
 """`report`: from a run that was trained and evaluated to a page."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,20 @@ def made():
     return module
 
 
-@pytest.fixture
-def evaluated(run_copy, store, made):
+@pytest.fixture(scope="module")
+def evaluated_once(run_folder, store, made, tmp_path_factory):
     """A run with its report, and a ranking of the store's own gallery."""
-    evaluate_run(run_copy, store)
+    run = shutil.copytree(run_folder, tmp_path_factory.mktemp("evaluated") / "run")
+    evaluate_run(run, store)
     gallery = store.gallery("test")
-    made.ranking(run_copy, list(gallery["concept"]), image_ids=list(gallery["image_id"]))
-    return run_copy
+    made.ranking(run, list(gallery["concept"]), image_ids=list(gallery["image_id"]))
+    return run
+
+
+@pytest.fixture
+def evaluated(evaluated_once, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(evaluated_once, tmp_path / "run")
 
 
 def test_a_run_becomes_a_page(neuroclip, evaluated):

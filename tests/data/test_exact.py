@@ -120,7 +120,7 @@ def test_merged_sessions_have_their_repeats_in_the_order_of_the_shuffle(sessions
         assert difference(merged, np.array([expected[code] for code in sorted(expected)])) < 1e-9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     data=st.data(),
     rate=st.sampled_from([100.0, 128.0, 250.0, 512.0, 1000.0, 1000 / 3]),
@@ -190,7 +190,7 @@ def test_numbers_do_not_depend_on_the_size_of_blocks(monkeypatch, block_bytes):
     np.testing.assert_array_equal(np.concatenate([part for _, part in chunks])[::-1], whole)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shape=st.tuples(st.integers(1, 40), st.integers(1, 9), st.integers(2, 60)),
     scales=st.sampled_from([(1e-6, 1e-5), (1.0, 1.0), (1e-13, 1e-9)]),

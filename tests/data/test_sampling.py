@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from neuroclip_hf import columns
@@ -48,7 +48,6 @@ def every(make, epochs=2):
 
 
 @given(st.integers(2, 100), SIZES, SEEDS)
-@settings(deadline=None)
 def test_shuffled_loses_at_most_a_last_one(items, batch_size, seed):
     batches, epochs = every(lambda: Shuffled(items, batch_size, seed))
     for epoch in epochs:
@@ -57,7 +56,6 @@ def test_shuffled_loses_at_most_a_last_one(items, batch_size, seed):
 
 
 @given(trials(), SIZES, SEEDS)
-@settings(deadline=None)
 def test_subjects_by_pictures_loses_at_most_a_last_one(drawn, batch_size, seed):
     batches, epochs = every(lambda: SubjectsByPictures(*drawn, batch_size, seed))
     for epoch in epochs:
@@ -67,7 +65,6 @@ def test_subjects_by_pictures_loses_at_most_a_last_one(drawn, batch_size, seed):
 
 
 @given(st.integers(2, 5), st.integers(1, 12), st.integers(1, 3), st.integers(16, 60), SEEDS)
-@settings(deadline=None)
 def test_every_subject_of_a_batch_sees_the_same_pictures(subjects, pictures, repeats, batch_size, seed):
     number = np.arange(subjects * pictures * repeats)
     subject, picture = number % subjects, number // subjects % pictures
@@ -114,7 +111,6 @@ def test_more_subjects_than_the_root_of_a_batch_take_turns():
 
 
 @given(st.lists(st.integers(1, 30), min_size=2, max_size=5), st.integers(5, 40), SEEDS)
-@settings(deadline=None)
 def test_class_balanced_shares_are_equal(counts, batch_size, seed):
     concept = np.repeat(np.arange(len(counts)), counts)
     batches, epochs = every(lambda: ClassBalanced(concept, batch_size, seed))

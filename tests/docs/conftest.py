@@ -245,7 +245,7 @@ def given(request, tmp_path):
         tiny.save(tiny.unclip(), tmp_path / "NAME")
 
     def hub(place):
-        place.hub = request.getfixturevalue("hub_processes").Hub(tmp_path)
+        place.hub = request.getfixturevalue("hub_processes").Hub(tmp_path, request.getfixturevalue("forks").run)
         request.addfinalizer(place.hub.close)
         store = request.getfixturevalue("store")
         pictures = store.pictures

@@ -12,6 +12,7 @@ import pytest
 
 from neuroclip_hf import InputError, TrialStore, columns
 from neuroclip_hf.data.sources.recordings import prepare_recordings
+from neuroclip_hf.training.settings import change_recipe, load_recipe
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,9 @@ def test_the_last_two_runs_test_and_the_gallery_was_never_trained_on(store):
     assert not seen & asked
 
 
-def test_one_training_tells_faces_from_houses(example, store):
+def test_one_training_tells_faces_from_houses(example, store, monkeypatch):
+    quick = load_recipe("concepts", {"epochs": 8, "learning_rate": 2e-3})
+    monkeypatch.setattr(example, "load_recipe", lambda name, settings: change_recipe(quick, settings))
     found = example._scores(store, 0, shuffled=False)
     assert found["mean16"] > 0.75
     assert found["single"] > 0.55

@@ -1,8 +1,7 @@
 """Recordings in, a checkpoint out: a planted signal is found, shuffled pairs find none, a reload changes no bit."""
 
 import json
-import subprocess
-import sys
+import os
 
 import numpy as np
 import pytest
@@ -19,9 +18,9 @@ from neuroclip_hf.training.settings import load_recipe
 SETTINGS = {
     "encoder_settings.hidden_size": 64,
     "projection_dim": 32,
-    "epochs": 30,
-    "batch_size": 64,
-    "learning_rate": 2e-3,
+    "epochs": 5,
+    "batch_size": 32,
+    "learning_rate": 4e-3,
 }
 
 
@@ -68,35 +67,26 @@ def test_a_planted_signal_is_found_and_shuffled_pairs_find_none(road):
     assert top1(control, store) <= 3 * chance
 
 
-def test_a_fresh_process_reports_the_same_to_the_bit(road, run):
-    store = road[0]
-    command = [
-        sys.executable,
-        "-m",
-        "neuroclip_hf.cli.main",
-        "evaluate",
-        str(run),
-        "--data",
-        str(store.path),
-        "--json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+FRESH = """
+import sys
+import numpy as np
+from neuroclip_hf import NeuroCLIPModel, NeuroCLIPProcessor, TrialStore
+from neuroclip_hf.cli.main import main
+from neuroclip_hf.evaluation import rank_test_split
+run, store, scores = sys.argv[1:]
+model, processor = (one.from_pretrained(run) for one in (NeuroCLIPModel, NeuroCLIPProcessor))
+np.save(scores, rank_test_split(model, processor, TrialStore(store)).scores.numpy())
+sys.exit(main(["evaluate", run, "--data", store, "--json"]))
+"""
+
+
+def test_a_fresh_process_finds_the_same_to_the_bit(road, run, forks, tmp_path):
+    store, _, trained, control = road
+    done = forks.run(FRESH, run, store.path, tmp_path / "scores.npy", environment=os.environ, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    mine = rank_test_split(trained.model, trained.processor, store).scores.numpy()
+    assert np.array_equal(np.load(tmp_path / "scores.npy"), mine)
     fresh = json.loads(done.stdout)
     assert fresh == evaluate_run(run, store, overwrite=True).to_dict()
-    assert fresh["top1"] == top1(road[2], store)
-    assert fresh["control_top1"] == top1(road[3], store)
-
-
-def test_a_fresh_process_embeds_the_same_to_the_bit(road, run, tmp_path):
-    store, _, trained, _ = road
-    code = (
-        "import sys, numpy as np\n"
-        "from neuroclip_hf import NeuroCLIPModel, NeuroCLIPProcessor, TrialStore\n"
-        "from neuroclip_hf.evaluation import rank_test_split\n"
-        "model, processor = (one.from_pretrained(sys.argv[1]) for one in (NeuroCLIPModel, NeuroCLIPProcessor))\n"
-        "np.save(sys.argv[3], rank_test_split(model, processor, TrialStore(sys.argv[2])).scores.numpy())\n"
-    )
-    file = tmp_path / "scores.npy"
-    subprocess.run([sys.executable, "-c", code, str(run), str(store.path), str(file)], check=True, capture_output=True)
-    mine = rank_test_split(trained.model, trained.processor, store).scores.numpy()
-    assert np.array_equal(np.load(file), mine)
+    assert fresh["top1"] == top1(trained, store)
+    assert fresh["control_top1"] == top1(control, store)

@@ -249,7 +249,7 @@ def test_a_page_of_files_alone_loads_no_torch(made, tmp_path):
         "import sys\nfrom neuroclip_hf.cli.main import main\n"
         f"assert main(['report', {str(run)!r}, '--json']) == 0\nassert 'torch' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["page"] == str(run / "report.html")
 

@@ -181,7 +181,7 @@ assert settings() == before
 assert matplotlib.get_backend(auto_select=False) is None
 assert "matplotlib.pyplot" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
 def test_the_frame_goes_all_around(tmp_path):

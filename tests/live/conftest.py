@@ -1,7 +1,7 @@
 """A recording as a stream: its blocks, and a source that plays them, loses them and brings others."""
 
-import time
 from dataclasses import replace
+from time import perf_counter
 
 import mne
 import numpy as np
@@ -15,13 +15,28 @@ CLOCK = 5000.0  # what the clock of a stream says when it begins
 QUICK = LiveSettings(silence=0.05, wait=0.2)
 
 
+class ScriptedTime:
+    """Stands for the module `time` in a session: waiting takes no time, and a busy machine is no silence."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        self.now += 1e-6  # to look takes time, too
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
 class ScriptedSource:
     """Plays a list: a form is a stream that can be connected to, blocks are read, and what is raised is raised.
 
     At its end, and before a form, nothing arrives.
     """
 
-    def __init__(self, *script):
+    def __init__(self, time, *script):
+        self.time = time
         self.script = list(script)
         self.connected = 0
 
@@ -29,19 +44,19 @@ class ScriptedSource:
         while self.script and not isinstance(self.script[0], StreamForm):
             self.script.pop(0)
         if not self.script:
-            time.sleep(timeout)
+            self.time.sleep(timeout)
             raise StreamLost(f"No stream was found in {timeout:g} s")
         self.connected += 1
         return self.script.pop(0)
 
     def read(self, timeout):
         if not self.script or isinstance(self.script[0], StreamForm):
-            time.sleep(min(timeout, 0.01))
-            return Block(np.empty((0, 0)), np.empty(0), time.perf_counter())
+            self.time.sleep(timeout)
+            return Block(np.empty((0, 0)), np.empty(0), perf_counter())
         item = self.script.pop(0)
         if isinstance(item, Exception):
             raise item
-        return replace(item, arrived=time.perf_counter())
+        return replace(item, arrived=perf_counter())
 
     def close(self):
         pass
@@ -104,11 +119,13 @@ def offline(trained, embedded):
 
 
 @pytest.fixture
-def play(decoder):
+def play(decoder, monkeypatch):
     """Run a session over a script; what came of it."""
+    clock = ScriptedTime()
+    monkeypatch.setattr("neuroclip_hf.live.session.time", clock)
 
     def run(*script, settings=QUICK, **options):
-        session = LiveSession(ScriptedSource(*script), decoder, settings)
+        session = LiveSession(ScriptedSource(clock, *script), decoder, settings)
         items = list(session.run(**options))
         answers = [item for item in items if hasattr(item, "mean")]
         notices = [item.text for item in items if hasattr(item, "text")]

@@ -1,7 +1,9 @@
-"""Streams of the Lab Streaming Layer itself, sent by MNE-LSL's player in this process."""
+"""Streams of the Lab Streaming Layer itself, sent in this process."""
 
 import itertools
 import os
+import time
+from contextlib import closing
 from dataclasses import replace
 
 import mne
@@ -12,11 +14,12 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.live import LiveSession, LiveSettings, StreamLost
 
 try:
-    from mne_lsl.lsl import StreamInfo, StreamOutlet
+    from mne_lsl.lsl import StreamInfo, StreamOutlet, local_clock
     from mne_lsl.player import PlayerLSL
 except (ImportError, OSError, RuntimeError) as error:
     pytest.skip(f"needs MNE-LSL and liblsl: {error}", allow_module_level=True)
 
+from neuroclip_hf.live.epoching import LATE
 from neuroclip_hf.live.lsl import MOST_MARKERS, LSLSource, _marker_name, _unit
 
 SETTINGS = LiveSettings(silence=1.0, wait=8.0)
@@ -54,21 +57,71 @@ def long(raw):
     return made.set_annotations(mne.Annotations(events.onset + 2.0, 0.0, events.description))
 
 
-def test_a_player_gives_what_its_recording_gives(name, send, long, decoder, offline):
-    # The player stamps an annotation one sample before the sample that it stands at.
-    settings = replace(SETTINGS, marker_delay=1 / long.info["sfreq"], wait=2.0)
-    send(long)
-    session = LiveSession(LSLSource(name, f"{name}-annotations"), decoder, settings)
-    answers = [item for item in session.run() if hasattr(item, "mean")]
-    assert (len(answers), session.left_out) == (12, 0)
-    latest = {answer.mean.name: answer.mean for answer in answers}
-    for event, count, matches in offline(long):
+@pytest.fixture
+def outlets(name):
+    """Streams of samples and of markers that are there until they are closed, and send when they are told."""
+    opened = []
+
+    def start(info):
+        samples = StreamInfo(name, "EEG", len(info.ch_names), info["sfreq"], "float64", name)
+        samples.set_channel_info(info)
+        markers = StreamInfo(f"{name}-annotations", "Markers", 1, 0, "string", f"{name}-annotations")
+        opened.extend(StreamOutlet(one) for one in (samples, markers))
+        return opened[-2:]
+
+    yield start
+    for outlet in opened:
+        outlet._del()
+
+
+def test_a_stream_gives_what_its_recording_gives(name, outlets, raw, decoder, offline):
+    """All of it is sent at once, so that it does not matter how fast this machine reads."""
+    raw = raw.copy().crop(0, LATE - 1)  # the first marker is then still heard, and the first sample still kept
+    wanted = offline(raw)
+    samples, markers = outlets(raw.info)
+    session = LiveSession(LSLSource(name, f"{name}-annotations"), decoder, replace(SETTINGS, silence=60.0))
+    running = session.run(seconds=120)
+    said = [next(running).text]  # it is connected
+    assert samples.wait_for_consumers(60)
+    assert markers.wait_for_consumers(60)
+    begin = local_clock()
+    for onset, text in zip(raw.annotations.onset, raw.annotations.description, strict=True):
+        markers.push_sample([str(text)], begin + onset)
+    samples.push_chunk(raw.get_data().T, begin + raw.times)
+    latest = {}
+    for item in running:
+        if hasattr(item, "text"):
+            said.append(item.text)
+            continue
+        latest[item.mean.name] = item.mean
+        if session.answers == sum(count for _, count, _ in wanted):
+            break
+    running.close()
+    assert session.left_out == 0, said
+    assert len(latest) == len(wanted) > 3
+    for event, count, matches in wanted:
         mine = latest[event]
         assert mine.trials == count
         assert [m.image_id for m in mine.matches] == [found for found, _, _ in matches]
         np.testing.assert_allclose([m.score for m in mine.matches], [score for _, score, _ in matches], atol=2e-6)
 
 
+def test_a_stream_that_ends_is_lost_and_is_found_again_as_it_is_then(name, outlets, raw):
+    source = LSLSource(name, f"{name}-annotations")
+    with closing(source):
+        for rate in (raw.info["sfreq"], 250.0):
+            sending = outlets(raw.copy().resample(rate, verbose="ERROR").info)
+            form = source.connect(60.0)
+            assert (form.sampling_rate, form.channel_names, form.units) == (rate, tuple(raw.ch_names), ("V",) * 5)
+            for outlet in sending:
+                outlet._del()
+            until = time.monotonic() + 60
+            with pytest.raises(StreamLost, match=f"The stream {name} has ended"):
+                while time.monotonic() < until:
+                    source.read(0.1)
+
+
+@pytest.mark.slow
 def test_a_player_that_changes_loses_a_channel_sends_nan_and_stops(name, send, long, decoder):
     """One after the other, as on a bad day: each is said, and then the stream is read as before."""
     broken = long.copy()

@@ -131,7 +131,8 @@ def test_a_whole_training_step_compiles(make_model, batch):
         name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.requires_grad
     }
     model.zero_grad(set_to_none=True)
-    torch.compile(model, backend="aot_eager")(**batch).loss.backward()
+    torch._dynamo.reset()
+    torch.compile(model, fullgraph=True, backend="aot_eager")(**batch).loss.backward()
     for name, gradient in expected.items():
         assert torch.allclose(model.get_parameter(name).grad, gradient, rtol=1e-4, atol=1e-6), name
 

@@ -19,8 +19,8 @@ VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "n
 VISION.update(image_size=16, patch_size=8)
 # Rows of each process: uneven, and fewer rows than processes.
 PARTS = {
-    "uneven": {1: [7], 2: [4, 3], 4: [2, 2, 2, 1]},
-    "few": {1: [3], 2: [2, 1], 4: [1, 1, 1, 0]},
+    "uneven": {1: [7], 4: [2, 2, 2, 1]},
+    "few": {1: [3], 4: [1, 1, 1, 0]},
 }
 
 
@@ -183,10 +183,10 @@ def test_every_kind_of_model_takes_a_step():
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this torch has no gloo")
 @pytest.mark.parametrize("taken", [steps, steps_of_kinds])
 def test_loss_gradients_and_statistics_equal_those_of_one_process(on_ranks, taken):
-    found = on_ranks(taken, (1, 2, 4))
+    found = on_ranks(taken, (1, 4))
     for name, alone in found[1][0].items():
         assert bool(alone["state"]) or "ts_conv" not in name
-        for rank in (*found[2], *found[4]):
+        for rank in found[4]:
             torch.testing.assert_close(rank[name]["loss"], alone["loss"], rtol=1e-12, atol=0)
             for kind, tolerance in (("gradients", 1e-10), ("state", 1e-12)):
                 assert rank[name][kind].keys() == alone[kind].keys()

@@ -1,12 +1,10 @@
 """Processes of their own, as somebody has who finds a repository on the Hub."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
-# A finder that comes first and has never heard of the package. Python runs sitecustomize.py when it starts.
+# A finder that comes first and has never heard of the package.
 HIDING = """
 import sys
 
@@ -20,24 +18,13 @@ sys.meta_path.insert(0, Hiding())
 
 
 @pytest.fixture
-def elsewhere(tmp_path, project):
+def elsewhere(forks, tmp_path):
     """Run lines of Python in a fresh process and an empty folder; `installed=False` hides the package from it."""
-    folder, hidden = tmp_path / "elsewhere", tmp_path / "hidden"
-    for each in (folder, hidden):
-        each.mkdir()
-    (hidden / "sitecustomize.py").write_text(HIDING)
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
 
     def run(code, installed=True, cwd=folder):
         caches = {"HF_HOME": str(tmp_path / "hf_home"), "HF_MODULES_CACHE": str(tmp_path / "hf_modules")}
-        path = {"PYTHONPATH": str(project if installed else hidden)}
-        return subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, **caches, **path},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return forks.run(code if installed else HIDING + code, environment={**os.environ, **caches}, cwd=cwd)
 
     return run

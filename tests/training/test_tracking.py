@@ -103,7 +103,7 @@ def test_trackio_gets_the_curves_of_a_training_and_prints_no_word(tmp_path):
     )
     environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")}
     command = [sys.executable, "-c", script, str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     with closing(sqlite3.connect(tmp_path / "trackio" / "neuroclip.db")) as database:
         rows = database.execute("select run_name, step, metrics from metrics order by step").fetchall()

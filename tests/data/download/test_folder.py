@@ -254,7 +254,7 @@ def test_two_processes_share_a_folder(recording, server, to, impatient):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert sorted(one.state for one in outcomes) == ["downloaded", "kept", "kept"]
     assert len(server.requests) == 1
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from neuroclip_hf.protocols.reproduce.claims import claim
 with claim(Path(sys.argv[1])) as mine:
     print(mine, flush=True)
-    time.sleep(100)
+    time.sleep(600)
 """
 
 
