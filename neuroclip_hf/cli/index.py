@@ -1,5 +1,6 @@
 """`neuroclip index`: a run and a folder of pictures -> an index that `neuroclip retrieve --index` searches."""
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ def index(
 
     from neuroclip_hf.galleries.engines import check_reachable
 
-    if to is not None:
+    if to is not None and os.environ.get("RANK", "0") == "0":  # an engine's folder is opened by one process only
         check_reachable(to)
 
     from accelerate import PartialState

@@ -221,6 +221,8 @@ def _finish(work: _Work, out: Path, fingerprints: dict[str, str], overwrite: boo
         with safe_open(work.part(number), framework="pt") as file:
             skipped += json.loads(file.metadata()[_SKIPPED])
     if len(skipped) == len(work.gallery.ids):
+        shutil.rmtree(work.folder / _PARTS)  # nothing to go on with: other pictures are another gallery
+        (work.folder / _JOB).unlink()
         raise InputError(f"Not one of the {len(skipped)} pictures of the gallery can be read: replace them.")
     names = work.gallery.names
     with files.new_folder(out, overwrite, INDEX_FILE) as folder:

@@ -55,11 +55,15 @@ def test_pictures_that_cannot_be_read_are_named_and_counted(trained, damaged, tm
     assert f"Skipped: {folder / name} cannot be read" in caplog.text
     assert "1 of 6 pictures could not be read" in caplog.text
     assert name not in GalleryIndex(tmp_path / "index").gallery.ids
-    for path in folder.rglob("*.*"):
+    whole = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    for path in whole:
         path.write_bytes(b"")
     with pytest.raises(InputError, match="Not one of the 6 pictures"):
         build_index(trained.model, trained.processor, folder, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+    for path, content in whole.items():
+        path.write_bytes(content)
+    assert build_index(trained.model, trained.processor, folder, tmp_path / "other").entries == 5
 
 
 def test_an_interrupted_one_goes_on(trained, pictures, index_folder, tmp_path, monkeypatch):
