@@ -68,13 +68,13 @@ def stream(
     pictures = open_pictures(gallery, index)
     searched: Any = pictures if index is None else open_index(index, approximate)
     source = LSLSource(name, markers)
-    found = _look_for(source, wait)
     from neuroclip_hf.checkpoints import load_run
     from neuroclip_hf.galleries import embed_gallery
     from neuroclip_hf.live import LiveSession, RunningDecoder
     from neuroclip_hf.live.reading_plan import ReadingPlan
 
     model, processor = load_run(run)
+    found = _look_for(source, wait)
     ReadingPlan.of(processor.feature_extractor, found, settings)  # before a gallery is embedded for minutes
     if calibrate is not None:
         processor = processor.calibrate(calibrate, ignore=settings.ignore, interpolate=interpolate)

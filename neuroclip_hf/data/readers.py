@@ -71,12 +71,8 @@ def named_events(raw: mne.io.BaseRaw, ignore: Sequence[str] = ()) -> pd.DataFram
     They are the annotations; where none is left after those of [`IGNORED_EVENTS`] and `ignore`, the codes of the
     stimulus channel, as text, without those of `ignore`.
     """
-
-    def kept(name: str) -> bool:
-        return not any(fnmatchcase(name, pattern) for pattern in ignore)
-
     found = sorted({str(name) for name in raw.annotations.description})
-    names = [name for name in found if not is_mark(name) and kept(name)]
+    names = [name for name in found if not is_mark(name) and not fits_any(name, ignore)]
     if names:
         # MNE takes every annotation that begins so for a mark, and would drop the epochs of a picture of a badger.
         raw.annotations.rename({name: _shield(name) for name in names if _shield(name) != name}, verbose="ERROR")
@@ -85,7 +81,7 @@ def named_events(raw: mne.io.BaseRaw, ignore: Sequence[str] = ()) -> pd.DataFram
         texts = [names[code - 1] for code in events[:, 2]]
     elif mne.pick_types(raw.info, meg=False, stim=True).size:
         events = mne.find_events(raw, shortest_event=1, verbose="ERROR")
-        events = events[np.array([kept(str(code)) for code in events[:, 2]], dtype=bool)]
+        events = events[np.array([not fits_any(str(code), ignore) for code in events[:, 2]], dtype=bool)]
         texts = [str(code) for code in events[:, 2]]
     else:
         events, texts = np.zeros((0, 3), dtype=int), []
@@ -94,7 +90,12 @@ def named_events(raw: mne.io.BaseRaw, ignore: Sequence[str] = ()) -> pd.DataFram
 
 def is_mark(name: str) -> bool:
     """Whether an annotation is one of [`IGNORED_EVENTS`]."""
-    return any(fnmatchcase(name.lower(), pattern) for pattern in IGNORED_EVENTS)
+    return fits_any(name.lower(), IGNORED_EVENTS)
+
+
+def fits_any(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name fits one of some patterns (`*` and `?` as in file names; capitals count)."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def read_things_eeg2(path: Path) -> tuple[mne.io.BaseRaw, pd.DataFrame]:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import mne
@@ -14,6 +13,7 @@ from neuroclip_hf.columns import SAMPLE
 from neuroclip_hf.data.readers import (
     IGNORED_EVENTS,
     NAME,
+    fits_any,
     may_be_taken_for_mark,
     named_events,
     read_things_eeg2,
@@ -156,7 +156,7 @@ def rename_events(recording: Recording, names: dict[str, str], ignore: Sequence[
         InputError: if two events with different names are left at one sample.
     """
     events = recording.events
-    dropped = events[NAME].map(lambda name: any(fnmatchcase(name, pattern) for pattern in ignore)).astype(bool)
+    dropped = events[NAME].map(lambda name: fits_any(name, ignore)).astype(bool)
     events = events[~dropped]
     events = events.assign(**{NAME: events[NAME].map(lambda name: names.get(name, name))})
     events = events.drop_duplicates().reset_index(drop=True)

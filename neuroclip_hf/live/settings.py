@@ -1,11 +1,10 @@
 """How a stream is read."""
 
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 import numpy as np
 
-from neuroclip_hf.data.readers import is_mark
+from neuroclip_hf.data.readers import fits_any, is_mark
 from neuroclip_hf.errors import InputError
 
 
@@ -44,5 +43,5 @@ class LiveSettings:
 
     def meaning(self, marker: str) -> str | None:
         """What a marker means; None for one that is left out, as those are that name no picture in any recording."""
-        left_out = is_mark(marker) or any(fnmatchcase(marker, pattern) for pattern in self.ignore)
+        left_out = is_mark(marker) or fits_any(marker, self.ignore)
         return None if left_out else self.rename.get(marker, marker)

@@ -61,7 +61,7 @@ def test_an_index_gives_what_its_folder_gives(neuroclip, run_folder, simulated, 
 
 
 def test_a_stream_that_does_not_fit_is_refused_before_the_gallery_is_embedded(
-    refused, run_folder, simulated, player, monkeypatch
+    neuroclip, run_folder, simulated, player, monkeypatch
 ):
     from neuroclip_hf import galleries
 
@@ -70,7 +70,11 @@ def test_a_stream_that_does_not_fit_is_refused_before_the_gallery_is_embedded(
 
     monkeypatch.setattr(galleries, "embed_gallery", embedded)
     words = ("stream", run_folder, "--gallery", simulated / "test_images", "--stream", player.name)
-    assert "is in fT, not in V" in refused(*words, "--markers", f"{player.name}-annotations", "--unit", "fT")
+    outcome = neuroclip(*words, "--markers", f"{player.name}-annotations", "--unit", "fT")
+    assert (outcome.code, outcome.out) == (2, "")
+    # Its line is the last, and perhaps not the only one: a liblsl that cannot be quietened speaks of streams it lost.
+    assert outcome.err.splitlines()[-1].startswith(f"Error: The stream {player.name}: ")
+    assert "is in fT, not in V" in outcome.err
 
 
 def test_what_is_refused(refused, run_folder, simulated):
@@ -83,6 +87,7 @@ def test_what_is_refused(refused, run_folder, simulated):
     assert "nothing to choose from" in refused("stream", run_folder, *nobody)
     assert "is no index" in refused("stream", run_folder, "--index", simulated, *nobody)
     assert "holds no picture" in refused("stream", run_folder, "--gallery", run_folder, *nobody)
+    assert "holds no config.json" in refused("stream", simulated, *words[2:], *nobody)
     assert "--calibrate nowhere does not exist" in refused(*words, *nobody, "--calibrate", "nowhere")
     assert "jitter is -1.0" in refused(*words, "--jitter", -1)
 

@@ -1,11 +1,8 @@
 """A release against a stand-in of the Hub: the wheel is whole, and what it pushes can be loaded."""
 
-import importlib.util
 import json
 import shutil
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -14,16 +11,6 @@ from neuroclip_hf.protocols.evaluating import evaluate_run
 
 MODEL, DATA = "user/neuroclip-hf-demo", "user/neuroclip-hf-demo-data"
 SPACE = "user/neuroclip-hf-demo-space"
-
-
-@pytest.fixture
-def release():
-    """hub/release.py, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("release", Path(__file__).parents[2] / "hub" / "release.py")
-    sys.modules["release"] = module = importlib.util.module_from_spec(spec)  # dataclasses look it up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["release"]
 
 
 @pytest.fixture
