@@ -164,7 +164,10 @@ def check_demo(demo: Path) -> None:
     report = demo / "run" / "report.json"
     if not report.is_file() or not (demo / "store").is_dir():
         raise ReleaseError(f"{demo} holds no run/report.json and store: name a folder that `neuroclip demo` left.")
-    data = json.loads(report.read_text(encoding="utf-8"))["data"]
+    try:
+        data = json.loads(report.read_text(encoding="utf-8"))["data"]
+    except (ValueError, KeyError, TypeError):
+        raise ReleaseError(f"{report} is damaged: run `neuroclip demo` again.") from None
     if data != "simulated":
         raise ReleaseError(f"{demo} is of {data} data, and the Space says that it is simulated: leave --demo out.")
 

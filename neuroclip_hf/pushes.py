@@ -6,7 +6,6 @@ transformers looks into a repository's config for `auto_map`, and runs the file 
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ _PLACES = (
     Path(__file__).with_name("remote_code_files"),  # of an installed package: pyproject.toml puts them there
     Path(__file__).parents[1] / "hub" / "remote_code",  # of a clone
 )
+_PACKAGE = __name__.partition(".")[0]
 _CARD = "README.md"
 _TAGS = ("brain-decoding", "image-retrieval")
 _EMPTY_CARD = "This model card has been automatically generated."  # as transformers says in those that it makes
@@ -64,7 +64,7 @@ class Pushed:
         self, working_dir: str | os.PathLike[str], repo_id: str, *others: Any, revision: str | None = None, **more: Any
     ) -> Any:
         folder = Path(working_dir)
-        if type(self).__name__ in sys.modules[__name__.partition(".")[0]].__all__:  # else nothing could load it
+        if type(self).__module__.partition(".")[0] == _PACKAGE:  # nothing could load others
             _point_to_package(folder, self.auto_maps)
             _write_card(folder, self, repo_id, revision)
         refuse_private(folder, Path(repo_id))

@@ -74,6 +74,8 @@ def stream(
     from neuroclip_hf.live.reading_plan import ReadingPlan
 
     model, processor = load_run(run)
+    if index is not None:
+        searched.check(model, processor)
     found = _look_for(source, wait)
     ReadingPlan.of(processor.feature_extractor, found, settings)  # before a gallery is embedded for minutes
     if calibrate is not None:

@@ -55,14 +55,16 @@ def test_an_earlier_release_stays(release, tmp_path, capsys):
     ("made", "message"),
     [
         (None, "holds no run/report.json and store"),
-        ("recorded", "is of recorded data, and the Space says that it is simulated"),
+        ('{"data": "recorded"}', "is of recorded data, and the Space says that it is simulated"),
+        ('{"da', "report.json is damaged"),
+        ("[]", "report.json is damaged"),
     ],
 )
 def test_a_demo_that_is_none_is_refused_before_anything_is_built(release, tmp_path, capsys, made, message):
     if made is not None:
         (tmp_path / "demo" / "run").mkdir(parents=True)
         (tmp_path / "demo" / "store").mkdir()
-        (tmp_path / "demo" / "run" / "report.json").write_text(json.dumps({"data": made}))
+        (tmp_path / "demo" / "run" / "report.json").write_text(made)
     assert release.main(["user", "--out", str(tmp_path / "out"), "--demo", str(tmp_path / "demo")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
