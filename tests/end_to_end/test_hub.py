@@ -111,9 +111,8 @@ def test_from_pretrained_finds_what_was_pushed_at_its_commit(hub, runs, kind, tm
     assert hub.state()["private"] == ["user/small"]
 
 
-def test_offline_a_warm_cache_is_enough_and_a_cold_one_says_what_is_missing(hub, runs, tmp_path):
-    run, _ = runs["neuroclip"]
-    hub.verbs(("push", run, "--repo-id", "user/name"))
+def test_offline_a_warm_cache_is_enough_and_a_cold_one_says_what_is_missing(hub, run_folder, tmp_path):
+    hub.verbs(("push", run_folder, "--repo-id", "user/name"))
     load = "import sys\nfrom neuroclip_hf import NeuroCLIPModel\nNeuroCLIPModel.from_pretrained('user/name')"
     cold = hub.python(load, offline=True)
     assert cold.code == 1
@@ -121,9 +120,8 @@ def test_offline_a_warm_cache_is_enough_and_a_cold_one_says_what_is_missing(hub,
     assert [hub.python(load, offline=offline).code for offline in (False, True)] == [0, 0]
 
 
-def test_a_run_is_pushed_with_its_backbone_to_a_branch_and_pulled_by_its_commit(hub, runs, tmp_path):
-    run, _ = runs["neuroclip"]
-    words = ("push", run, "--repo-id", "user/name", "--json")
+def test_a_run_is_pushed_with_its_backbone_to_a_branch_and_pulled_by_its_commit(hub, run_folder, tmp_path):
+    words = ("push", run_folder, "--repo-id", "user/name", "--json")
     small, first, whole = (
         done.result
         for done in hub.verbs(
@@ -216,11 +214,10 @@ def test_push_to_hub_leaves_a_repository_that_strangers_can_load(hub, runs, kind
     assert hub.python(f"{lines}\nprint('true')", who=None, home="of the card").result is True
 
 
-def test_push_to_hub_keeps_the_card_of_a_run_and_the_way_for_auto_classes(hub, runs, snapshot, tmp_path):
-    run, _ = runs["neuroclip"]
+def test_push_to_hub_keeps_the_card_of_a_run_and_the_way_for_auto_classes(hub, run_folder, snapshot, tmp_path):
     before, after = (("pull", "user/name", "--out", tmp_path / name) for name in ("before", "after"))
-    hub.verbs(("push", run, "--repo-id", "user/name"), before)
-    assert hub.python(PUSH_PARTS, run, "user/name").code == 0
+    hub.verbs(("push", run_folder, "--repo-id", "user/name"), before)
+    assert hub.python(PUSH_PARTS, run_folder, "user/name").code == 0
     hub.verbs(after)
     assert "Upload model" in hub.state()["commits"]["models/user/name"]["main"]
     kept = snapshot(tmp_path / "before")
