@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import threading
+from contextlib import contextmanager
 
 import mne
 import numpy as np
@@ -17,21 +19,72 @@ _numbers = itertools.count()
 
 
 @pytest.fixture
-def player(simulated):
-    """A recording of twelve events, after two seconds in which a reader may find it."""
+def lsl():
+    """The Lab Streaming Layer, and its player."""
     try:
-        from mne_lsl.player import PlayerLSL
+        import mne_lsl.lsl
+        import mne_lsl.player
     except (ImportError, OSError, RuntimeError) as error:
         pytest.skip(f"needs MNE-LSL and liblsl: {error}")
+    return mne_lsl
+
+
+@pytest.fixture
+def name():
+    """Others on this network, and other tests, send streams too."""
+    return f"neuroclip-verb-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def raw(simulated):
+    """Twelve events in six seconds."""
     recording = open_recording(find_recordings([simulated / "sub-01" / "ses-01" / "raw_eeg_test.npy"])[0], ())
     raw, events = recording.raw.copy().pick("eeg"), recording.events
-    values, rate = raw.get_data(), raw.info["sfreq"]
+    return raw.set_annotations(mne.Annotations(events["sample"] / raw.info["sfreq"], 0.0, list(events[NAME])))
+
+
+@pytest.fixture
+def player(lsl, name, raw):
+    """The recording, after two seconds in which a reader may find it."""
+    values, events = raw.get_data(), raw.annotations
     made = mne.io.RawArray(np.concatenate([values[:, :200], values], axis=1), raw.info, verbose="ERROR")
-    made.set_annotations(mne.Annotations(events["sample"] / rate + 2.0, 0.0, list(events[NAME])))
-    name = f"neuroclip-verb-{os.getpid()}-{next(_numbers)}"
-    player = PlayerLSL(made, chunk_size=5, name=name, annotations=True, annotations_encoding="string").start()
+    made.set_annotations(mne.Annotations(events.onset + 2.0, 0.0, events.description))
+    options = {"chunk_size": 5, "annotations": True, "annotations_encoding": "string"}
+    player = lsl.player.PlayerLSL(made, name=name, **options).start()
     yield player
     player.stop()
+
+
+@pytest.fixture
+def sent(lsl, name, raw):
+    """While a context lasts, send the first whole events again and again, all of them at once; says how many."""
+    raw = raw.crop(0, 4.0)  # what comes at once has to fit what a session keeps
+    info = lsl.lsl.StreamInfo(name, "EEG", len(raw.ch_names), raw.info["sfreq"], "float64", name)
+    info.set_channel_info(raw.info)
+    markers = lsl.lsl.StreamInfo(f"{name}-annotations", "Markers", 1, 0, "string", f"{name}-annotations")
+    events = zip(raw.annotations.onset, raw.annotations.description, strict=True)
+    whole = [(onset, str(text)) for onset, text in events if onset + 0.7 < raw.times[-1]]
+
+    def send(outlets, stop):
+        begin = lsl.lsl.local_clock()
+        while not stop.wait(0.5):
+            for onset, text in whole:
+                outlets[1].push_sample([text], begin + onset)
+            outlets[0].push_chunk(raw.get_data().T, begin + raw.times)
+            begin += 5.0
+
+    @contextmanager
+    def sending():
+        outlets, stop = [lsl.lsl.StreamOutlet(one) for one in (info, markers)], threading.Event()
+        thread = threading.Thread(target=send, args=(outlets, stop))
+        thread.start()
+        yield len(whole)
+        stop.set()
+        thread.join()
+        for outlet in outlets:
+            outlet._del()
+
+    return sending
 
 
 def test_answers_as_lines_of_json(neuroclip, run_folder, simulated, player):
@@ -47,17 +100,20 @@ def test_answers_as_lines_of_json(neuroclip, run_folder, simulated, player):
     assert lines[0]["text"].startswith(f"Reading {player.name}: 5 channels at 100 Hz")
 
 
-def test_an_index_gives_what_its_folder_gives(neuroclip, run_folder, simulated, player, tmp_path):
+def test_an_index_gives_what_its_folder_gives(neuroclip, run_folder, simulated, name, sent, tmp_path):
     gallery, index = simulated / "test_images", tmp_path / "index"
     assert neuroclip("index", run_folder, "--gallery", gallery, "--out", index).code == 0
-    read = ("--stream", player.name, "--markers", f"{player.name}-annotations", "--answers", 12, "--json")
     found = []
     for where in (("--gallery", gallery), ("--index", index, "--approximate")):
-        outcome = neuroclip("stream", run_folder, *where, *read)
+        with sent() as count:
+            read = ("--stream", name, "--markers", f"{name}-annotations", "--answers", 2 * count)
+            outcome = neuroclip("stream", run_folder, *where, *read, "--seconds", 60, "--json")
+        assert outcome.code == 0, outcome.out + outcome.err
         answers = [line for line in map(json.loads, outcome.out.splitlines()) if line["kind"] == "answer"]
         found.append({(one["event"], *(match["image_id"] for match in one["single"])) for one in answers})
-    # The player repeats itself, and the reader begins anywhere: most of twelve answers are of events that both saw.
-    assert len(found[0] & found[1]) > 6
+        assert len(answers) == 2 * count
+    assert found[0] == found[1]
+    assert len(found[0]) > 3
 
 
 def test_a_stream_that_does_not_fit_is_refused_before_the_gallery_is_embedded(
