@@ -11,8 +11,8 @@ recorded EEG, faces against houses: single test trials, for the most part with t
 logistic regression on the same trials beside them.
 
 All is made by what `neuroclip reproduce` is made of: stopped at any point, the same command goes on, and several such
-commands at once share the work. A difference is top-1 of NeuroCLIP less that of the row: hits are averaged over seeds
-first, and its interval resamples queries, with the gallery fixed.
+commands at once share the work. A difference is top-1, or log-loss (lower is better), of NeuroCLIP less that of the
+row: answers are averaged over seeds first, and its interval resamples queries, with the gallery fixed.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def simulated_store(folder: Path, settings: SimulationSettings) -> TrialStore:
 def _with_recorded_baseline(made: list[Made], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ours = next(one for one in made if one.method.name == OURS)
     hits, facts = logistic_regression(list(ours.works))
-    compared = {f"{OURS}_minus_this": difference(ours, hits, ours.hits("top1")[1])}
+    compared = {f"{OURS}_minus_this": difference(ours, hits, ours.answers()[1])}
     shared = {name: rows[0][name] for name in ("queries", "chance", "averaged_repeats")}
     of_runs = [row | {"mean16": mean_of_16(one.runs())} for row, one in zip(rows, made, strict=True)]
     return [*of_runs, {"row": "logistic regression", "adapted": False} | facts | compared | shared]
@@ -104,7 +104,7 @@ def _table(rows: list[dict[str, Any]], made: list[Made]) -> Any:
         f"{report.data} data, {subjects} subjects, each alone, {len(report.seeds)} seeds, epoch: validation, "
         f"gallery of {report.gallery_size}, {report.averaged_repeats:g} trials a query, tower: {report.tower}"
     )
-    header = ("", "tower", "top-1", "95 %", "top-5", f"{OURS} minus this (95 %)", "seconds")
+    header = ("", "tower", "top-1", "95 %", "top-5", f"{OURS} minus this (95 %)", "log-loss, and minus it", "seconds")
     lines = [
         (
             row["row"],
@@ -113,12 +113,22 @@ def _table(rows: list[dict[str, Any]], made: list[Made]) -> Any:
             interval_text(row["top1"]) if "low" in row["top1"] else "",
             spread(row["top5"]) if "top5" in row else "",
             _difference(row[f"{OURS}_minus_this"]),
+            _log_loss(row),
             str(row.get("seconds", "")),
         )
         for row in rows
     ]
-    chance = ("chance", "", f"{report.chance:.3f}", "", f"{report.chance_top5:.3f}", "", "")
+    blind = f"{report.chance_log_loss:.3f}"
+    chance = ("chance", "", f"{report.chance:.3f}", "", f"{report.chance_top5:.3f}", "", blind, "")
     return table(header, [*lines, chance], title)
+
+
+def _log_loss(row: dict[str, Any]) -> str:
+    if "log_loss" not in row:
+        return ""
+    found = row[f"log_loss_{OURS}_minus_this"]
+    minus = "" if found is None else f", {found['difference']:+.3f} ({interval_text(found, '+')})"
+    return f"{row['log_loss']['mean']:.3f}{minus}"
 
 
 def _difference(found: dict[str, float] | None) -> str:

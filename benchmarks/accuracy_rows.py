@@ -17,12 +17,12 @@ from neuroclip_hf.protocols.reproduce.summary import (
     BY_VALIDATION,
     FIXED_EPOCH,
     ReproductionReport,
-    seed_averaged_hits,
+    seed_averaged,
     summarise,
 )
 from neuroclip_hf.protocols.reproduce.work import Work
 
-MEASURES = ("top1", "top5")
+MEASURES = ("top1", "top5", "log_loss")
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,11 @@ class Made:
     works: Mapping[TrialStore, Work]
     reports: tuple[ReproductionReport, ...]
 
-    def hits(self, measure: str) -> tuple[torch.Tensor, list[str]]:
-        """How often each query was answered rightly over the seeds, and whose it is."""
-        parts = [seed_averaged_hits(work.plan, work.folder, BY_VALIDATION, measure) for work in self.works.values()]
-        return torch.cat([hits for hits, _ in parts]), [subject for _, mine in parts for subject in mine]
+    def answers(self) -> tuple[dict[str, torch.Tensor], list[str]]:
+        """How each query was answered over the seeds, measure by measure, and whose it is."""
+        parts = [seed_averaged(work.plan, work.folder, BY_VALIDATION) for work in self.works.values()]
+        subjects = [subject for _, mine in parts for subject in mine]
+        return {name: torch.cat([found[name] for found, _ in parts]) for name in MEASURES}, subjects
 
     def accuracy(self, selection: str, measure: str) -> dict[str, list[float]]:
         """Of each subject, seed by seed."""
@@ -97,12 +98,12 @@ def rows_of(made: Sequence[Made]) -> list[dict[str, Any]]:
     return [_row(one, ours) for one in made]
 
 
-def difference(ours: Made, hits: torch.Tensor, groups: Sequence[str]) -> dict[str, float]:
-    """Mean top-1 over seeds of `ours` less that of another row, on the same queries."""
-    mine, whose = ours.hits("top1")
+def difference(ours: Made, answers: torch.Tensor, groups: Sequence[str], measure: str = "top1") -> dict[str, float]:
+    """Mean over seeds of `ours` less that of another row, on the same queries."""
+    mine, whose = ours.answers()
     if list(whose) != list(groups):
         raise ValueError("the rows were asked different queries.")
-    found = compare_paired(mine, hits, groups=whose)
+    found = compare_paired(mine[measure], answers, groups=whose)
     return {name: round(getattr(found, name), 4) for name in ("difference", "low", "high", "p")}
 
 
@@ -127,21 +128,26 @@ def _row(one: Made, ours: Made) -> dict[str, Any]:
         "tower": report.tower,
         "adapted": recipe.model.prompt is not None or recipe.model.lora is not None,
     }
-    for measure in MEASURES:
-        hits, groups = one.hits(measure)
-        interval = bootstrap_interval(hits, groups=groups)
+    answers, groups = one.answers()
+    for measure, values in answers.items():
+        interval = bootstrap_interval(values, groups=groups)
         ends = {"low": round(interval.low, 4), "high": round(interval.high, 4)}
         row[measure] = spread_of(one.accuracy(BY_VALIDATION, measure), groups) | ends
-    hits, groups = one.hits("top1")
+    minus = {
+        measure: None if one is ours else difference(ours, answers[measure], groups, measure)
+        for measure in ("top1", "log_loss")
+    }
     return row | {
         "top1_fixed_epoch": spread_of(one.accuracy(FIXED_EPOCH, "top1"), groups)["mean"],
         "subjects": {
             name: spread_of({name: values}, groups) for name, values in one.accuracy(BY_VALIDATION, "top1").items()
         },
-        f"{OURS}_minus_this": None if one is ours else difference(ours, hits, groups),
-        "queries": len(hits),
+        f"{OURS}_minus_this": minus["top1"],
+        f"log_loss_{OURS}_minus_this": minus["log_loss"],
+        "queries": len(groups),
         "gallery_size": report.gallery_size,
         "chance": round(report.chance, 4),
+        "chance_log_loss": round(report.chance_log_loss, 4),
         "averaged_repeats": report.averaged_repeats,
         "seeds": len(report.seeds),
         "epochs": recipe.training.epochs,

@@ -52,7 +52,7 @@ def judge(made: Made) -> dict[str, Any]:
     found = [cross_entropy(one.scores, one.mask.int().argmax(dim=1)) for one in rankings]
     return {
         "cross_entropy": round(sum(found) / len(found), 4),
-        "top1": round(float(made.hits("top1")[0].mean()), 4),
+        "top1": round(float(made.answers()[0]["top1"].mean()), 4),
         "best_epochs": [run["best_epoch"] for run in made.reports[0].runs],
     }
 

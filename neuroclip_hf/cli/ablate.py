@@ -89,7 +89,21 @@ def ablation_table(report: dict[str, Any]) -> Any:
         f"{report['tower']}"
     )
     made = table(("", "top-1", "top-5", "top-1 minus the first (95 %)", "seconds"), rows, title)
-    return Group(made, *(f"Note: {flag}" for flag in report["flags"]))
+    return Group(made, _log_loss_table(report), *(f"Note: {flag}" for flag in report["flags"]))
+
+
+def _log_loss_table(report: dict[str, Any]) -> Any:
+    """A table of its own: beside the accuracies it would not fit a terminal."""
+    rows = [
+        (row["name"], spread(row["log_loss"]), _difference(row["log_loss_difference"]))
+        for row in report["rows"]
+        if row["log_loss"] is not None
+    ]
+    if not rows:
+        return ""
+    rows.append(("blind guessing", f"{report['chance_log_loss']:.3f}", ""))
+    title = "log-loss of the right picture at each model's own scale: lower is better"
+    return table(("", "log-loss", "log-loss minus the first (95 %)"), rows, title)
 
 
 def _difference(found: dict[str, float] | None) -> str:

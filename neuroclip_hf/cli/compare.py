@@ -23,7 +23,8 @@ def compare(
 def _table(found: dict[str, Any], first: Path, second: Path) -> Any:
     from rich.console import Group
 
-    both = [found["top1"], found["top5"]]
+    words = {name: label for name, label in _MEASURES.items() if name in found}
+    both = [found[name] for name in words]
     rows = [
         (str(first), *(f"{one['first']:.3f}" for one in both)),
         (str(second), *(f"{one['second']:.3f}" for one in both)),
@@ -36,4 +37,7 @@ def _table(found: dict[str, Any], first: Path, second: Path) -> Any:
         f"{found['tier']}"
     )
     notes = [f"intervals over {both[0]['over']}", *(f"Note: {flag}" for flag in found["flags"])]
-    return Group(table(("", "top-1", "top-5"), rows, title), *notes)
+    return Group(table(("", *words.values()), rows, title), *notes)
+
+
+_MEASURES = {"top1": "top-1", "top5": "top-5", "log_loss": "log-loss (lower is better)"}

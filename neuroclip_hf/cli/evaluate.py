@@ -84,7 +84,9 @@ def _lines(report: dict[str, Any]) -> list[str]:
     found = report["permutation"]
     ways = "  ".join(f"{n}: {accuracy['top1']:.3f}" for n, accuracy in report["n_way"].items())
     curve = "  ".join(f"{entry['repeats']:g}: {entry['top1']:.3f}" for entry in report["repeats"])
+    losses = (report["log_loss"], report["chance_log_loss"])
     return [
+        *([] if losses[0] is None else ["log-loss {:.3f}, blind guessing {:.3f}".format(*losses)]),
         f"p = {found['p']:.3g} (top-1, {found['permutations']} permutations of the targets of {found['over']})",
         f"top-1 in random galleries of  {ways}",
         f"top-1 with means of so many trials  {curve}",

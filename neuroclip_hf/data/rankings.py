@@ -5,6 +5,7 @@ the model nor the recordings.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -34,6 +35,7 @@ class SavedRanking:
         concepts (sequence of `str`): what they show.
         repeats (sequence of `tuple[int, ...]`): of each query's trials, how many times the target had been shown
             before.
+        scale (`float`, *optional*): the factor that the model learned for its cosines; None where it learned none.
 
     Raises:
         InputError: if the parts do not fit each other, or a query has no right picture.
@@ -45,6 +47,7 @@ class SavedRanking:
     image_ids: Sequence[str]
     concepts: Sequence[str]
     repeats: Sequence[tuple[int, ...]]
+    scale: float | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.queries), len(self.image_ids))
@@ -59,6 +62,8 @@ class SavedRanking:
             raise InputError(f"scores are {self.scores.dtype} and mask is {self.mask.dtype}")
         if not self.mask.any(axis=1).all():
             raise InputError("a query has no right picture")
+        if self.scale is not None and not 0 < self.scale < math.inf:
+            raise InputError(f"the scale of its cosines is {self.scale}")
 
     def found(self, number: int) -> NDArray[np.int64]:
         """Columns of the first pictures found, (queries, number), best first; see [`found_first`]."""
@@ -85,8 +90,8 @@ def write_ranking(ranking: SavedRanking, folder: str | Path, name: str = RANKING
 
     Its tensors are `scores` (queries, gallery) float32, `mask` (queries, gallery) bool, and the rows of the trial
     table and the repeats of all queries one after the other, `trials` and `repeats`, int32. Its metadata are JSON
-    texts: `image_ids` and `concepts` of the gallery, and `queries`, each with `subject`, `image_id`, `concept` and the
-    number of its `trials`.
+    texts: `image_ids` and `concepts` of the gallery, the `scale` of the cosines, and `queries`, each with `subject`,
+    `image_id`, `concept` and the number of its `trials`.
     """
     tensors = {
         "scores": np.ascontiguousarray(ranking.scores, dtype=np.float32),
@@ -103,7 +108,12 @@ def write_ranking(ranking: SavedRanking, folder: str | Path, name: str = RANKING
         }
         for query in ranking.queries
     ]
-    words = {"image_ids": list(ranking.image_ids), "concepts": list(ranking.concepts), "queries": queries}
+    words = {
+        "image_ids": list(ranking.image_ids),
+        "concepts": list(ranking.concepts),
+        "scale": ranking.scale,
+        "queries": queries,
+    }
     path = Path(folder) / name
     with new_file(path) as temporary:
         # `save_file` would make it readable for its owner alone.
@@ -131,7 +141,8 @@ def read_ranking(folder: str | Path, name: str = RANKING_FILE) -> SavedRanking |
             for rows, one in zip(_parted(trials, counts), words["queries"], strict=True)
         ]
         image_ids, concepts = (list(map(str, words[name])) for name in ("image_ids", "concepts"))
-        return SavedRanking(scores, mask, queries, image_ids, concepts, _parted(repeats, counts))
+        scale = None if words["scale"] is None else float(words["scale"])
+        return SavedRanking(scores, mask, queries, image_ids, concepts, _parted(repeats, counts), scale)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, InputError) as error:
         raise InputError(f"{path} cannot be read ({error}): evaluate the run again with --overwrite.") from None
 

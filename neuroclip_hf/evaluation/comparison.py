@@ -75,15 +75,15 @@ def compare_rankings(first: Ranking, second: Ranking, names: tuple[str, str] = (
         names (`tuple` of `str`): what messages call them.
 
     Returns:
-        `num_queries`, `gallery_size`, `subjects`, and for `top1` and `top5` the accuracies `first` and `second` beside
-        what [`compare_paired`] says: `difference` (first less second), `low`, `high`, `p`, `level`, `resamples`,
-        `over`.
+        `num_queries`, `gallery_size`, `subjects`, and for `top1`, `top5` and, where both models learned a scale,
+        `log_loss` (lower is better) the means `first` and `second` beside what [`compare_paired`] says: `difference`
+        (first less second), `low`, `high`, `p`, `level`, `resamples`, `over`.
 
     Raises:
         InputError: if queries, the trials averaged into them, or the galleries differ.
     """
     check_same_queries(first, second, names)
-    mine, theirs = first.hits(), second.hits()
+    mine, theirs = first.answers(), second.answers()
     return {
         "num_queries": len(first.queries),
         "gallery_size": len(first.image_ids),
@@ -95,6 +95,7 @@ def compare_rankings(first: Ranking, second: Ranking, names: tuple[str, str] = (
                 **_compared(first, mine[name], theirs[name]),
             }
             for name in mine
+            if name in theirs
         },
     }
 

@@ -12,12 +12,17 @@ from neuroclip_hf.data.queries import Query, make_queries, target_mask
 from neuroclip_hf.data.rankings import SavedRanking, read_ranking, write_ranking
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.metrics.retrieval import hits_from_scores, similarity
+from neuroclip_hf.metrics.retrieval import hits_from_scores, log_loss_from_scores, similarity
+from neuroclip_hf.models.registry import solved_for
 from neuroclip_hf.processing.collator import PictureSet
 from neuroclip_hf.processing.embedding import embed_pictures, embed_queries
 from neuroclip_hf.processing.fitting import fitting_part
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.run_files import PLAN_FILE, RANKING_FILE, REPORT_FILE, VARIATIONS
+
+LOG_LOSS = "log_loss"
+COMPARED = ("top1", "top5", LOG_LOSS)
+"""What two models are compared by."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Ranking:
             with the query's subject and target they name the trials in any store of the same recordings.
         query_embeds (`torch.Tensor` of shape `(queries, projection_dim)`, *optional*): not normalised; not saved.
         gallery_embeds (`torch.Tensor` of shape `(gallery, projection_dim)`, *optional*): not normalised; not saved.
+        scale (`float`, *optional*): the factor that the model learned for its cosines; None where it learned none.
     """
 
     queries: list[Query]
@@ -44,11 +50,12 @@ class Ranking:
     repeats: list[tuple[int, ...]] = field(default_factory=list)
     query_embeds: torch.Tensor | None = None
     gallery_embeds: torch.Tensor | None = None
+    scale: float | None = None
 
     def saved(self) -> SavedRanking:
         """What is kept of it beside the report: all but the embeddings."""
         scores, mask = self.scores.float().cpu().numpy(), self.mask.cpu().numpy()
-        return SavedRanking(scores, mask, self.queries, self.image_ids, self.concepts, self.repeats)
+        return SavedRanking(scores, mask, self.queries, self.image_ids, self.concepts, self.repeats, self.scale)
 
     @property
     def subjects(self) -> list[str]:
@@ -58,6 +65,21 @@ class Ranking:
     def hits(self, ks: Sequence[int] = (1, 5)) -> dict[str, torch.Tensor]:
         """Which queries are found among the first k: `{"top1": (queries,) bool, "top5": ...}`."""
         return hits_from_scores(self.scores, self.mask, ks)
+
+    def log_loss(self) -> torch.Tensor | None:
+        """Of each query at the model's own scale, (queries,) float64; see [`log_loss_from_scores`].
+
+        None where the model has no scale, or a loss is not finite.
+        """
+        if self.scale is None:
+            return None
+        found = log_loss_from_scores(self.scores.double(), self.mask, self.scale).cpu()
+        return found if found.isfinite().all() else None
+
+    def answers(self) -> dict[str, torch.Tensor]:
+        """What models are compared by, one value a query: the hits, and `log_loss` where there is one."""
+        found, losses = self.hits(), self.log_loss()
+        return found if losses is None else {**found, LOG_LOSS: losses}
 
     def by_picture(self, values: torch.Tensor) -> tuple[torch.Tensor, list[str], bool]:
         """One value for each picture that a subject saw: what can be resampled as if it stood alone.
@@ -128,6 +150,7 @@ def rank_test_split(
         _repeats(store, queries),
         query_embeds,
         gallery_embeds,
+        None if solved_for(model.config.encoder_config.model_type) else float(model.scale().detach()),
     )
 
 
@@ -160,7 +183,15 @@ def load_ranking(folder: str | Path, name: str = RANKING_FILE) -> Ranking:
         )
         raise InputError(f"{folder} holds no {name}: evaluate the run first{again}.")
     scores, mask = torch.from_numpy(saved.scores), torch.from_numpy(saved.mask)
-    return Ranking(list(saved.queries), list(saved.image_ids), scores, mask, list(saved.concepts), list(saved.repeats))
+    return Ranking(
+        list(saved.queries),
+        list(saved.image_ids),
+        scores,
+        mask,
+        list(saved.concepts),
+        list(saved.repeats),
+        scale=saved.scale,
+    )
 
 
 def _repeats(store: TrialStore, queries: Sequence[Query]) -> list[tuple[int, ...]]:

@@ -18,6 +18,9 @@ class Report:
         gallery_size, num_queries (`int`): how many pictures are ranked, how many queries are asked.
         control_top1 (`float` or None): `top1` of the same model trained on shuffled pairs; None if none was trained.
         pairwise (`float`): mean part of all pairs of a right and a wrong picture in which the right one scores higher.
+        log_loss (`float` or None): mean over queries of [`log_loss_from_scores`], at the scale that the model learned;
+            no accuracy, and lower is better. None where it learned no scale.
+        chance_log_loss (`float`): the same where all pictures are given the same score.
         data (`str`): "recorded" or "simulated".
         tower (`str`): the vision tower; "small-clip" ships with the package, "random" is one with random weights.
         seed (`int` or None): of the training; None where run.json is missing.
@@ -59,6 +62,8 @@ class Report:
     num_queries: int
     control_top1: float | None
     pairwise: float
+    log_loss: float | None
+    chance_log_loss: float
     data: str
     tower: str
     seed: int | None

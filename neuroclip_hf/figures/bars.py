@@ -130,7 +130,7 @@ class Difference:
 
     Args:
         label (`str`): what was changed.
-        score (`Score`): difference of the accuracies, from -1 to 1, with its interval.
+        score (`Score`): difference of the accuracies, from -1 to 1, or of log-losses, with its interval.
         p (`float` or None): of the paired comparison.
     """
 
@@ -140,12 +140,13 @@ class Difference:
 
 
 @styled
-def difference_plot(differences: Sequence[Difference], reference: str) -> Figure:
-    """Paired differences in top-1 from a reference, with intervals; filled where the interval leaves zero out.
+def difference_plot(differences: Sequence[Difference], reference: str, measure: str = "top-1") -> Figure:
+    """Paired differences from a reference, with intervals; filled where the interval leaves zero out.
 
     Args:
         differences (sequence of `Difference`): from top to bottom.
         reference (`str`): what they are differences from.
+        measure (`str`): what differs, "top-1" or "log-loss".
 
     Raises:
         InputError: if there are none.
@@ -174,8 +175,10 @@ def difference_plot(differences: Sequence[Difference], reference: str) -> Figure
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_yticks(range(len(differences)), names)
     axes.set_ylim(len(differences) - 0.5, -0.5)
-    axes.set_xlabel("difference in top-1 (percentage points)")
+    is_accuracy = measure != "log-loss"
+    axes.set_xlabel(f"difference in {measure} ({'percentage points' if is_accuracy else 'lower is better'})")
     axes.set_title(title)
-    in_percent(axes.xaxis)
+    if is_accuracy:
+        in_percent(axes.xaxis)
     grid(axes, "x")
     return figure

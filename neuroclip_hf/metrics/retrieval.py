@@ -167,8 +167,7 @@ def retrieval_scores(
 ) -> dict[str, float]:
     """What a validation looks at: a smooth `loss` beside `top1`, which moves in steps of one query.
 
-    The loss is the mean over queries of -log of the probability that softmax(scale * cosine) over the gallery gives to
-    the right entries together (ours; with one right entry it is the brain-to-image half of CLIP's loss).
+    The loss is the mean over queries of [`log_loss_from_scores`].
 
     Args:
         query: (Q, D), need not be normalised.
@@ -181,10 +180,37 @@ def retrieval_scores(
     """
     scores = similarity(query, gallery)
     right = target_mask(scores, target)
-    logits = scores * scale
-    right_logits = logits.masked_fill(~right, -math.inf)
-    loss = (logits.logsumexp(dim=1) - right_logits.logsumexp(dim=1)).mean()
+    loss = log_loss_from_scores(scores, right, scale).mean()
     return {"loss": float(loss), **accuracy_from_scores(scores, right, ks=(1,))}
+
+
+def log_loss_from_scores(scores: torch.Tensor, target: torch.Tensor, scale: float | torch.Tensor) -> torch.Tensor:
+    """-log of the probability that softmax(scale * scores) over the gallery gives to the right entries together.
+
+    A proper scoring rule, the natural logarithm of it (ours; with one right entry its mean is the brain-to-image half
+    of CLIP's loss). It judges the whole ranking and moves with every score, where a hit moves in steps of one: two
+    models on the same queries are told apart by far fewer queries. It also judges `scale`, so that only models of
+    about one scale compare by what they rank.
+
+    Args:
+        scores: (Q, G), higher is more similar.
+        target: (Q,) rows or (Q, G) mask.
+        scale: the factor on the scores, already exponentiated.
+
+    Returns:
+        (Q,) in the precision of `scores`, on its device, 0 at best; guessing blindly gives log(G / right entries), and
+        NaN stays NaN.
+
+    Raises:
+        TypeError, ValueError: as [`accuracy_from_scores`].
+
+    Example:
+        >>> log_loss_from_scores(torch.zeros(1, 4), torch.tensor([2]), scale=10.0).exp()
+        tensor([4.])
+    """
+    right = target_mask(scores, target)
+    logits = scores * scale
+    return logits.logsumexp(dim=1) - logits.masked_fill(~right, -math.inf).logsumexp(dim=1)
 
 
 def pairwise_identification(scores: torch.Tensor, target: torch.Tensor) -> float:

@@ -121,7 +121,8 @@ def _retrieval(
     chance = {"top1": report["chance"], "top5": report["chance_top5"], "pairwise": _PAIRWISE_CHANCE}
     asked = {name: report[name] for name in ("protocol", "gallery", "gallery_size", "averaged_repeats")}
     question = _Question("retrieval", report, source, asked)
-    for name, (value, interval) in values.items():
+    for name in [name for name in values if name in _MEASURES]:
+        value, interval = values[name]
         yield question.answer(name, value, interval, {**said, "chance": chance[name]})
 
 

@@ -26,6 +26,8 @@ def test_a_ranking_is_saved_and_loaded(ranked, tmp_path):
     assert torch.equal(found.scores, ranked.scores)
     assert torch.equal(found.mask, ranked.mask)
     assert accuracy_of(found) == accuracy_of(ranked)
+    assert found.scale == ranked.scale
+    assert torch.equal(found.log_loss(), ranked.log_loss())
     assert (found.query_embeds, found.gallery_embeds) == (None, None)
 
 
@@ -59,9 +61,23 @@ def test_hits_are_per_query(ranked):
     assert float(hits["top1"].double().mean()) == accuracy_of(ranked)["top1"]
 
 
+def test_log_losses_are_at_the_scale_of_the_model(ranked, trained):
+    assert ranked.scale == float(trained.model.scale())
+    losses = ranked.log_loss()
+    probabilities = (ranked.scores.double() * ranked.scale).softmax(dim=1)
+    assert torch.allclose((-losses).exp(), (probabilities * ranked.mask).sum(dim=1))
+    assert list(ranked.answers()) == ["top1", "top5", "log_loss"]
+
+
+def test_without_a_scale_or_with_nan_there_is_no_log_loss(ranked):
+    assert list(replace(ranked, scale=None).answers()) == ["top1", "top5"]
+    assert replace(ranked, scores=ranked.scores * float("nan")).log_loss() is None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda one: {"scale": float("inf")}, "the scale of its cosines is inf"),
         (lambda one: {"scores": one.scores[:, :5]}, r"scores \(12, 5\)"),
         (lambda one: {"mask": one.mask[:3]}, r"mask \(3, 6\)"),
         (lambda one: {"mask": one.mask.float()}, "mask is float32"),

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-CHANCE = {"chance": 0.005, "chance_top5": 0.025, "gallery": "the 200 pictures of the test split", "gallery_size": 200}
+CHANCE = {
+    "chance": 0.005, "chance_top5": 0.025, "chance_log_loss": 5.298, "gallery": "the 200 pictures of the test split",
+    "gallery_size": 200,
+}  # fmt: skip
 COMMON = {**CHANCE, "data": "simulated", "store": "0123456789abcdef", "tower": "small-clip", "schema": 2}
 WHO = {**COMMON, "protocol": "new-concepts", "averaged_repeats": 80}  # of a reproduction or an ablation
 VERSIONS = {"python": "3.11", "torch": "2.13"}
@@ -65,8 +68,8 @@ def run_report(subjects=("sub-01", "sub-02"), top1=0.5, **changes):
     ]
     return {
         **COMMON,
-        "top1": top1, "top5": 0.8, "pairwise": 0.95, "control_top1": 0.004, "num_queries": 400, "seed": 0,
-        "protocol": "new-concepts", "split": "pooled", "tested_subjects": "trained", "averaged_repeats": 80,
+        "top1": top1, "top5": 0.8, "pairwise": 0.95, "log_loss": 2.5, "control_top1": 0.004, "num_queries": 400,
+        "seed": 0, "protocol": "new-concepts", "split": "pooled", "tested_subjects": "trained", "averaged_repeats": 80,
         "target": "image", "tier": "inductive", "selection": "loss", "subjects": by_subject,
         "n_way": {str(n): {"top1": 0.99 - 0.002 * n} | ({"top5": 0.99} if n > 5 else {}) for n in (2, 4, 10, 200)},
         "repeats": repeats, "intervals": {"top1": interval(top1), "top5": interval(0.8)},
@@ -102,6 +105,7 @@ def ranking(folder: Path, concepts, subjects=("sub-01",), noise=0.3, seed=0, ima
     words = {
         "image_ids": image_ids,
         "concepts": list(concepts),
+        "scale": 10.0,
         "queries": [
             {"subject": subject, "image_id": image_id, "concept": concept, "trials": 2}
             for subject in subjects
@@ -140,6 +144,7 @@ def reproduction_report(recipe="neuroclip-intra", protocol="intra", subjects=10,
             "mean": {
                 "top1": {**spread(top1 + 0.04 * place), "interval": interval(top1 + 0.04 * place, over="subjects")},
                 "top5": {**spread(0.8), "interval": interval(0.8, over="subjects")},
+                "log_loss": spread(2.5),
             },
             "n_way": {str(n): {"top1": spread(0.99 - 0.002 * n)} for n in (2, 4, 10, 50, 100, 200)},
             "repeats": [
@@ -179,10 +184,14 @@ def ablation_report(over="parts", names=("everything", "without filter", "withou
     for place, name in enumerate(names):
         top1 = 0.5 - 0.03 * place + 0.02 * (place % 3)
         gap = {"difference": top1 - 0.5, **interval(top1 - 0.5), "low": top1 - 0.53, "high": top1 - 0.47, "p": 0.01}
+        loss, worse = 2 + 0.1 * place, 0.1 * place
+        of_loss = {"difference": worse, "low": worse - 0.02, "high": worse + 0.02, "level": 0.95, "over": "queries"}
         rows.append(
             {
                 "name": name, "overrides": names[name] if isinstance(names, dict) else {}, "seconds": 60.0,
                 "difference": gap if place else None,
+                "log_loss": {**spread(loss), "interval": {**of_loss, "low": loss - 0.1, "high": loss + 0.1}},
+                "log_loss_difference": {**of_loss, "p": 0.01} if place else None,
                 "top1": {**spread(top1), "interval": interval(top1)},
                 "top5": {**spread(0.8), "interval": interval(0.8)},
             }

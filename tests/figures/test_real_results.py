@@ -79,6 +79,6 @@ def test_across_subjects_both_whitenings_are_told_apart(quick, store, tmp_path):
 def test_an_ablation_over_segments_is_drawn_over_time(quick, store, tmp_path):
     report = ablate(quick, store, tmp_path / "out", over="segments", seeds=1, subjects=["1"])
     made, said = page(tmp_path / "out", tmp_path)
-    assert made["figures"] == ["Temporal segments", "Paired differences"]
+    assert made["figures"] == ["Temporal segments", "Paired differences in top-1", "Paired differences in log-loss"]
     assert "windows of 0.12 s at different places, and windows that grow" in said
     assert all(row["name"] in said for row in report.rows)

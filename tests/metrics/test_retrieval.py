@@ -9,6 +9,7 @@ import torch
 from neuroclip_hf.metrics import (
     accuracy_from_scores,
     chance_level,
+    log_loss_from_scores,
     pairwise_identification,
     retrieval,
     retrieval_accuracy,
@@ -130,6 +131,20 @@ def test_validation_scores_by_hand():
 def test_validation_loss_of_a_collapsed_model_is_that_of_guessing():
     scores = retrieval_scores(torch.ones(4, 2), torch.ones(8, 2), torch.arange(4), scale=14.0)
     assert scores == {"loss": pytest.approx(math.log(8), rel=1e-6), "top1": 0.0}
+
+
+def test_log_loss_query_by_query():
+    scores = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], dtype=torch.float64)
+    target = torch.tensor([0, 0])
+    found = log_loss_from_scores(scores, target, math.log(2))
+    assert found.tolist() == pytest.approx([math.log(2), math.log(5)])
+    # A sharper softmax rewards the query that is right and punishes the other.
+    sharp = log_loss_from_scores(scores, target, 10.0)
+    assert sharp[0] < found[0]
+    assert sharp[1] > found[1]
+    assert log_loss_from_scores(torch.tensor([[0.5, NAN]]), torch.tensor([0]), 1.0).isnan().all()
+    with pytest.raises(ValueError, match="row 3 in a gallery of 3"):
+        log_loss_from_scores(scores, torch.tensor([0, 3]), 1.0)
 
 
 def test_pairwise_by_hand():

@@ -31,7 +31,15 @@ from neuroclip_hf.figures.page.shared import (
     n_way_table,
     recorded_words,
 )
-from neuroclip_hf.figures.page.tables import both, by_subject_table, results_table, rows_table, run_table, tiers_table
+from neuroclip_hf.figures.page.tables import (
+    both,
+    by_subject_table,
+    log_loss_table,
+    results_table,
+    rows_table,
+    run_table,
+    tiers_table,
+)
 from neuroclip_hf.figures.page.tasks import task_tables
 from neuroclip_hf.figures.page.unfinished import cells_flag, last_good_flag
 from neuroclip_hf.figures.scores import Accuracies
@@ -202,7 +210,6 @@ def _reproduction(result: Result, report: dict[str, Any], families: Families) ->
 def _ablation(result: Result, report: dict[str, Any]) -> Section:
     over, rows = report["over"], report["rows"]
     scores = [accuracies(str(row["name"]), row) for row in rows]
-    differences = [one for one in map(difference, rows) if one is not None]
     recipe = report.get("recipe") or "a recipe"
     lead = caption(
         recorded_words(report["data"]), f"{counted(len(rows), 'variant')} of {recipe}.", chance_words(report)
@@ -210,6 +217,8 @@ def _ablation(result: Result, report: dict[str, Any]) -> Section:
     section = Section(f"Ablation over {over} ({result.name})", lead, report["data"] == columns.SIMULATED)
     section.flags += [*map(str, report.get("flags") or ()), *cells_flag(result.folder)]
     section.tables.append(rows_table(rows, scores))
+    losses = log_loss_table(rows, number(report["chance_log_loss"]))
+    section.tables += [] if losses is None else [losses]
     facts = (
         "recipe",
         "over",
@@ -228,8 +237,10 @@ def _ablation(result: Result, report: dict[str, Any]) -> Section:
         section.figures.append(_segments_figure(found, report))
     else:
         section.figures.append(_rows_figure(scores, report))
-    if differences:
-        section.figures.append(_differences_figure(differences, str(rows[0]["name"]), report))
+    for name, measure in (("difference", "top-1"), ("log_loss_difference", "log-loss")):
+        differences = [one for row in rows if (one := difference(row, name)) is not None]
+        if differences:
+            section.figures.append(_differences_figure(differences, str(rows[0]["name"]), report, measure))
     return section
 
 
@@ -265,11 +276,15 @@ def _rows_figure(scores: Sequence[Accuracies], report: dict[str, Any]) -> PageFi
     return PageFigure(over, title, text, to_png(accuracy_bars([panel])))
 
 
-def _differences_figure(differences: Sequence[Difference], reference: str, report: dict[str, Any]) -> PageFigure:
+def _differences_figure(
+    differences: Sequence[Difference], reference: str, report: dict[str, Any], measure: str
+) -> PageFigure:
+    better = " Lower is better." if measure == "log-loss" else ""
     text = caption(
-        f"Paired difference in top-1 from {reference!r}, the first row, on the same queries. Filled: the interval "
-        "leaves zero out.",
+        f"Paired difference in {measure} from {reference!r}, the first row, on the same queries.{better} Filled: the "
+        "interval leaves zero out.",
         spreads([one.score for one in differences]),
         recorded_words(report["data"]),
     )
-    return PageFigure("differences", "Paired differences", text, to_png(difference_plot(differences, reference)))
+    figure = to_png(difference_plot(differences, reference, measure))
+    return PageFigure(f"differences-{measure}", f"Paired differences in {measure}", text, figure)

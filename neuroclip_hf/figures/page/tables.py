@@ -81,6 +81,26 @@ def rows_table(rows: Sequence[dict[str, Any]], scores: Sequence[Accuracies]) -> 
     return PageTable("Variants", header, cells, caption(words, notation([*both(scores), *gaps])))
 
 
+def log_loss_table(rows: Sequence[dict[str, Any]], blind: float) -> PageTable | None:
+    """Log-losses of the variants of an ablation; None where no model learned a scale."""
+    cells, scores = [], []
+    for row in rows:
+        if row.get("log_loss") is None:
+            continue
+        mine, found = score(row["log_loss"]), difference(row, "log_loss_difference")
+        scores += [mine, None if found is None else found.score]
+        p = "" if found is None or found.p is None else p_value(found.p)
+        cells.append((str(row["name"]), str(mine), "" if found is None else str(found.score), p))
+    if not cells:
+        return None
+    header = ("variant", "log-loss", "difference in log-loss", "p")
+    words = (
+        "Log-loss of the right picture at the scale that each model learned: lower is better; blind guessing gives "
+        f"{blind:.3f}. Differences are paired, on the same queries, against the first row."
+    )
+    return PageTable("Log-loss", header, cells, caption(words, notation(scores)))
+
+
 def _word(entry: Mapping[str, Any], name: str) -> str:
     return "" if entry.get(name) is None else str(entry[name])
 

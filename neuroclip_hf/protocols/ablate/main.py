@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.evaluation.ranking import LOG_LOSS
 from neuroclip_hf.files import write_json
 from neuroclip_hf.metrics.significance import compare_paired
 from neuroclip_hf.protocols.ablate.variations import Variation, variations
@@ -17,7 +18,7 @@ from neuroclip_hf.protocols.reproduce.summary import (
     FIXED_EPOCH,
     SHARED,
     ReproductionReport,
-    seed_averaged_hits,
+    seed_averaged,
     selections_of,
     summarise,
 )
@@ -31,15 +32,16 @@ _SHARED = ("recipe", "subject_protocol", "seeds", "store", *SHARED)
 
 @dataclass(frozen=True)
 class AblationReport:
-    """What every variation gave. Accuracies are fractions in [0, 1].
+    """What every variation gave. Accuracies are fractions in [0, 1], a log-loss is lower for a better ranking.
 
     Args:
         over (`str`): what was varied.
-        recipe, subject_protocol, seeds, store, data, tower, protocol, chance, chance_top5, gallery, gallery_size,
-            averaged_repeats, target, whitening_fit: as in a `ReproductionReport`, of the recipe itself.
+        recipe, subject_protocol, seeds, store, data, tower, protocol, chance, chance_top5, chance_log_loss, gallery,
+            gallery_size, averaged_repeats, target, whitening_fit: as in a `ReproductionReport`, of the recipe itself.
         selection (`str`): how the epoch of every row was chosen.
-        rows (`list[dict]`): the recipe itself first; each with `name`, `overrides`, `top1` and `top5` (`mean`, `std`
-            over seeds, `values`, `interval`), `difference` (of top-1 from the first row, on the same queries: what
+        rows (`list[dict]`): the recipe itself first; each with `name`, `overrides`, `top1`, `top5` and `log_loss`
+            (`mean`, `std` over seeds, `values`, `interval`; the last is None where a model learned no scale),
+            `difference` and `log_loss_difference` (of top-1 and log-loss from the first row, on the same queries: what
             `compare_paired` says), `trainable_parameters`, `seconds` and `folder`.
         seconds (`float`): wall time of all runs, one after the other.
         flags (`list[str]`): what a reader must know.
@@ -55,6 +57,7 @@ class AblationReport:
     protocol: str
     chance: float
     chance_top5: float
+    chance_log_loss: float
     gallery: str
     gallery_size: int
     averaged_repeats: float
@@ -160,12 +163,15 @@ def _row(
 ) -> dict[str, Any]:
     chosen = _selection_of(work, selection)
     found = next(row for row in report.results if row["selection"] == chosen and row["tier"] == "inductive")
+    differences = _differences(work, reference, selection) if one.overrides else {}
     return {
         "name": one.name,
         "overrides": one.overrides,
         "top1": found["mean"]["top1"],
         "top5": found["mean"]["top5"],
-        "difference": None if one.overrides == {} else _difference(work, reference, selection),
+        LOG_LOSS: found["mean"].get(LOG_LOSS),
+        "difference": differences.get("top1"),
+        "log_loss_difference": differences.get(LOG_LOSS),
         "trainable_parameters": report.trainable_parameters,
         "seconds": report.seconds,
         "folder": work.folder.relative_to(folder).as_posix(),
@@ -178,8 +184,13 @@ def _selection_of(work: Work, selection: str) -> str:
     return selection if selection in possible else possible[0]
 
 
-def _difference(work: Work, reference: Work, selection: str) -> dict[str, Any]:
-    """Of the mean top-1 over seeds, on the same queries of the same subjects."""
-    mine, groups = seed_averaged_hits(work.plan, work.folder, _selection_of(work, selection), "top1")
-    theirs, _ = seed_averaged_hits(reference.plan, reference.folder, _selection_of(reference, selection), "top1")
-    return compare_paired(mine, theirs, groups=groups)._asdict()
+def _differences(work: Work, reference: Work, selection: str) -> dict[str, dict[str, Any]]:
+    """Of the means over seeds, on the same queries of the same subjects, by measure."""
+    (mine, groups), (theirs, _) = (
+        seed_averaged(each.plan, each.folder, _selection_of(each, selection)) for each in (work, reference)
+    )
+    return {
+        name: compare_paired(values, theirs[name], groups=groups)._asdict()
+        for name, values in mine.items()
+        if name in theirs
+    }

@@ -11,6 +11,7 @@ import torch
 from neuroclip_hf.columns import INDUCTIVE
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import load_ranking, read_report
+from neuroclip_hf.evaluation.ranking import COMPARED, LOG_LOSS
 from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
 from neuroclip_hf.models.registry import solved_for
@@ -24,13 +25,14 @@ SELECTIONS = {FIXED_EPOCH: LAST_EPOCH, BY_VALIDATION: "."}
 SOLVED = "in closed form"
 """In place of both, where there is no epoch to choose."""
 _PLACES = {**SELECTIONS, SOLVED: "."}
-_MEASURES = ("top1", "top5", "pairwise")
+_MEASURES = ("top1", "top5", "pairwise", LOG_LOSS)
 SHARED = (
     "data",
     "tower",
     "protocol",
     "chance",
     "chance_top5",
+    "chance_log_loss",
     "gallery",
     "gallery_size",
     "averaged_repeats",
@@ -49,13 +51,13 @@ class ReproductionReport:
         subject_protocol (`str`): "intra" or "inter": who trains and who is tested.
         seeds (`list[int]`): of the trainings.
         store (`str`): fingerprint of the trial store.
-        data, tower, protocol, chance, chance_top5, gallery, gallery_size, averaged_repeats, target, whitening_fit: as
-            in a run's `Report`.
+        data, tower, protocol, chance, chance_top5, chance_log_loss, gallery, gallery_size, averaged_repeats, target,
+            whitening_fit: as in a run's `Report`.
         results (`list[dict]`): a row for each way of choosing the epoch and each tier, inductive ones first, with
             `selection`, `tier`, `method`, `whitening`, `fitted_on` and `num_trials` (unlabelled ones that it used, of
             all subjects together); `subjects`: subject -> measure -> `mean`, `std` over seeds and `values`; `mean`:
-            the same of the mean over subjects. Inductive rows also have an `interval` of their mean, `n_way` and
-            `repeats`.
+            the same of the mean over subjects. Inductive rows also have an `interval` of their mean, `log_loss` where
+            the model learned a scale, `n_way` and `repeats`.
         runs (`list[dict]`): subject, seed, folder, seconds, processes that trained together, best epoch, what
             validation held out, and p of the permutation test of each.
         hardware (`list[dict]`), versions (`dict`): what it ran on; each kind of machine once.
@@ -73,6 +75,7 @@ class ReproductionReport:
     protocol: str
     chance: float
     chance_top5: float
+    chance_log_loss: float
     gallery: str
     gallery_size: int
     averaged_repeats: float
@@ -162,9 +165,9 @@ def _rows(plan: Plan, folder: Path, selection: str) -> list[dict[str, Any]]:
         # The first row is that of the report itself, which says the rest of it.
         whole = mine if rows else {run: {**reports[run], **found} for run, found in mine.items()}
         row |= _measured(whole)
-        for measure in ("top1", "top5"):
-            hits, groups = seed_averaged_hits(plan, folder, selection, measure, other_whitening=bool(rows))
-            row["mean"][measure]["interval"] = bootstrap_interval(hits, groups=groups)._asdict()
+        answers, groups = seed_averaged(plan, folder, selection, other_whitening=bool(rows))
+        for measure, values in answers.items():
+            row["mean"][measure]["interval"] = bootstrap_interval(values, groups=groups)._asdict()
         rows.append(row | {"n_way": _n_way(whole), "repeats": _repeats(whole)})
     return rows
 
@@ -196,10 +199,10 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": float(np.mean(values)), "std": deviation, "values": [float(value) for value in values]}
 
 
-def seed_averaged_hits(
-    plan: Plan, folder: Path, selection: str, measure: str, *, other_whitening: bool = False
-) -> tuple[torch.Tensor, list[str]]:
-    """How often each query was answered rightly over the seeds, and whose it is.
+def seed_averaged(
+    plan: Plan, folder: Path, selection: str, *, other_whitening: bool = False
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """How each query was answered, over the seeds, and whose it is.
 
     The same queries are asked with every seed, so a statistic draws each with all its answers.
 
@@ -207,19 +210,24 @@ def seed_averaged_hits(
         plan (`Plan`): whose runs are made and evaluated.
         folder (`Path`): of the reproduction.
         selection (`str`): one of [`selections_of`] its plan.
-        measure (`str`): "top1" or "top5".
         other_whitening (`bool`): of the second inductive row, not of the first.
 
     Returns:
-        `torch.Tensor` of shape `(queries,)`, float64 in [0, 1], subject by subject, and a subject for each.
+        "top1", "top5" and, where every model learned a scale, "log_loss" -> `torch.Tensor` of shape `(queries,)`,
+        float64, subject by subject; and a subject for each query.
     """
-    hits: dict[str, list[torch.Tensor]] = {}
+    answers: dict[str, list[dict[str, torch.Tensor]]] = {}
     for run in plan.runs:
         place = run_folder(folder, run) / _PLACES[selection]
         ranking = load_ranking(place, OTHER_RANKING_FILE if other_whitening else RANKING_FILE)
-        hits.setdefault(run.subject, []).append(ranking.hits()[measure].double())
-    means = {subject: torch.stack(mine).mean(dim=0) for subject, mine in hits.items()}
-    return torch.cat(list(means.values())), [subject for subject, mine in means.items() for _ in mine]
+        answers.setdefault(run.subject, []).append(ranking.answers())
+    measures = [name for name in COMPARED if all(name in one for mine in answers.values() for one in mine)]
+    means = {
+        name: [torch.stack([one[name].double() for one in mine]).mean(dim=0) for mine in answers.values()]
+        for name in measures
+    }
+    subjects = [subject for subject, mine in answers.items() for _ in mine[0]["top1"]]
+    return {name: torch.cat(parts) for name, parts in means.items()}, subjects
 
 
 def _n_way(reports: dict[PlannedRun, dict[str, Any]]) -> dict[str, Any]:

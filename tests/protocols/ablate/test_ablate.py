@@ -12,7 +12,7 @@ from neuroclip_hf.metrics.significance import compare_paired
 from neuroclip_hf.protocols.ablate.main import ablate
 from neuroclip_hf.protocols.reproduce import work as working
 from neuroclip_hf.protocols.reproduce.plan import make_plan
-from neuroclip_hf.protocols.reproduce.summary import BY_VALIDATION, seed_averaged_hits
+from neuroclip_hf.protocols.reproduce.summary import BY_VALIDATION, seed_averaged
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,12 @@ def test_a_row_a_variation_with_its_difference_from_the_recipe(segments, quick, 
         own = read_json(folder / row["folder"] / "runs" / "sub-01" / "seed-0" / "report.json")
         assert row["top1"]["mean"] == own["top1"]
     plan = make_plan(quick, store, "intra", 1, ["1"])
-    mine, groups = seed_averaged_hits(plan, folder / report.rows[3]["folder"], BY_VALIDATION, "top1")
-    theirs, _ = seed_averaged_hits(plan, folder / report.rows[0]["folder"], BY_VALIDATION, "top1")
-    assert report.rows[3]["difference"] == compare_paired(mine, theirs, groups=groups)._asdict()
+    mine, groups = seed_averaged(plan, folder / report.rows[3]["folder"], BY_VALIDATION)
+    theirs, _ = seed_averaged(plan, folder / report.rows[0]["folder"], BY_VALIDATION)
+    for measure, name in (("top1", "difference"), ("log_loss", "log_loss_difference")):
+        assert report.rows[3][name] == compare_paired(mine[measure], theirs[measure], groups=groups)._asdict()
+    assert report.rows[0]["log_loss_difference"] is None
+    assert report.rows[3]["log_loss"]["mean"] == pytest.approx(float(mine["log_loss"].mean()))
 
 
 def test_the_report_is_written_and_says_what_it_is(segments, store):

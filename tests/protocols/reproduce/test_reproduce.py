@@ -1,6 +1,7 @@
 """One report over subjects and seeds: its numbers are those of the runs, however and in whatever order they came."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from neuroclip_hf.files import read_json
 from neuroclip_hf.protocols.reproduce import work as working
 from neuroclip_hf.protocols.reproduce.main import flags_of_subjects, reproduce
 from neuroclip_hf.protocols.reproduce.plan import make_plan, open_folder, run_folder
-from neuroclip_hf.protocols.reproduce.summary import BY_VALIDATION, FIXED_EPOCH, SELECTIONS, seed_averaged_hits
+from neuroclip_hf.protocols.reproduce.summary import BY_VALIDATION, FIXED_EPOCH, SELECTIONS, seed_averaged
 from neuroclip_hf.protocols.reproduce.work import Work, make_missing
 from neuroclip_hf.protocols.run import train_run
 
@@ -89,10 +90,19 @@ def test_the_report_says_what_it_is_made_of(intra, store):
 
 def test_a_query_counts_once_however_many_seeds_answer_it(intra):
     folder, _, plan = intra
-    hits, subjects = seed_averaged_hits(plan, folder, FIXED_EPOCH, "top1")
-    assert len(hits) == len(subjects) == 12
+    answers, subjects = seed_averaged(plan, folder, FIXED_EPOCH)
+    assert {len(values) for values in answers.values()} == {len(subjects)} == {12}
     assert subjects == ["sub-01"] * 6 + ["sub-02"] * 6
-    assert set(hits.tolist()) <= {0.0, 0.5, 1.0}
+    assert set(answers["top1"].tolist()) <= {0.0, 0.5, 1.0}
+
+
+def test_log_losses_come_beside_the_accuracies(intra):
+    folder, report, plan = intra
+    answers, _ = seed_averaged(plan, folder, FIXED_EPOCH)
+    found = inductive(report, FIXED_EPOCH)["mean"]["log_loss"]
+    assert found["mean"] == pytest.approx(float(answers["log_loss"].mean()))
+    assert found["interval"]["low"] <= found["mean"] <= found["interval"]["high"]
+    assert report.chance_log_loss == pytest.approx(math.log(6))
 
 
 def test_another_order_gives_the_same_numbers(intra, store, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from neuroclip_hf.data.subjects import SubjectSplit
 from neuroclip_hf.protocols.reproduce import summary
 from neuroclip_hf.protocols.reproduce.plan import PlannedRun
-from neuroclip_hf.protocols.reproduce.summary import BY_VALIDATION, _over_subjects, _spread, seed_averaged_hits
+from neuroclip_hf.protocols.reproduce.summary import BY_VALIDATION, _over_subjects, _spread, seed_averaged
 
 
 def test_the_deviation_is_that_of_a_sample():
@@ -33,9 +33,12 @@ def test_a_query_is_as_right_as_its_seeds_were_on_average(monkeypatch, tmp_path)
     def ranked(folder, name):
         assert name == "ranking.safetensors"
         found = hits["/".join(folder.relative_to(tmp_path / "runs").parts)]
-        return SimpleNamespace(hits=lambda: {"top1": torch.tensor(found, dtype=torch.bool)})
+        right = torch.tensor(found, dtype=torch.bool)
+        losses = {} if folder.parent.name == "b" else {"log_loss": torch.tensor([0.5, 1.0])}
+        return SimpleNamespace(answers=lambda: {"top1": right, "top5": right, **losses})
 
     monkeypatch.setattr(summary, "load_ranking", ranked)
-    means, subjects = seed_averaged_hits(SimpleNamespace(runs=runs), tmp_path, BY_VALIDATION, "top1")
-    assert means.tolist() == [1.0, 0.5, 0.0, 0.5]
+    means, subjects = seed_averaged(SimpleNamespace(runs=runs), tmp_path, BY_VALIDATION)
+    assert list(means) == ["top1", "top5"]  # no log-loss, which some models do not have
+    assert means["top1"].tolist() == [1.0, 0.5, 0.0, 0.5]
     assert subjects == ["a", "a", "b", "b"]
