@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from neuroclip_hf.cli.push import DryRun, Private, RepoId, Revision, print_push
+from neuroclip_hf.cli.push import DryRun, License, Private, RepoId, Revision, print_push
 
 
 def push_data(
@@ -12,6 +12,7 @@ def push_data(
     repo_id: RepoId = ...,  # type: ignore[assignment]
     private: Private = False,
     revision: Revision = None,
+    licence: License = None,
     dry_run: DryRun = False,
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:
@@ -21,4 +22,5 @@ def push_data(
     """
     from neuroclip_hf.sharing.hub import push_data as push
 
-    print_push(push(store, repo_id, private=private, revision=revision, dry_run=dry_run), as_json)
+    pushed = push(store, repo_id, private=private, revision=revision, licence=licence, dry_run=dry_run)
+    print_push(pushed, as_json)

@@ -27,7 +27,9 @@ _PROTOCOLS = {
 _VERSIONS = ("neuroclip-hf", "transformers", "peft", "torch")
 
 
-def write_card(folder: str | Path, place: str = "RUN", revision: str | None = None) -> Path:
+def write_card(
+    folder: str | Path, place: str = "RUN", revision: str | None = None, licence: str | None = None
+) -> Path:
     """Write README.md into the folder of a run or a reproduction, from its files.
 
     Args:
@@ -35,6 +37,7 @@ def write_card(folder: str | Path, place: str = "RUN", revision: str | None = No
         place (`str`): what the card calls it in the lines that load it: the repository that it goes to, or the
             folder's name. Of an absolute path only the last part, since a card is made to be shared.
         revision (`str`, *optional*): branch of that repository, where it is not the one that is loaded by default.
+        licence (`str`, *optional*): of these weights, as the Hub spells it: "cc-by-4.0".
 
     Raises:
         InputError: if a file is damaged.
@@ -42,7 +45,7 @@ def write_card(folder: str | Path, place: str = "RUN", revision: str | None = No
     folder = Path(folder)
     place = Path(place).name if Path(place).is_absolute() else place
     try:
-        text = _render(describe(folder, place, revision))
+        text = _render(describe(folder, place, revision), licence)
     except (KeyError, TypeError, IndexError, jinja2.UndefinedError) as error:
         raise InputError(
             f"{folder}: no card can be written, since config.json, processor_config.json, run.json, report.json or a "
@@ -66,7 +69,7 @@ def refresh_card(folder: str | Path) -> None:
         write_card(folder, str(folder))
 
 
-def _render(found: Described) -> str:
+def _render(found: Described, licence: str | None) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -83,7 +86,8 @@ def _render(found: Described) -> str:
     }
     text = environment.get_template("card.md").render(
         **vars(found),
-        front=_front(found).to_yaml().rstrip(),
+        front=_front(found, licence).to_yaml().rstrip(),
+        licence=licence,
         simulated=found.simulated,
         flags=found.flags,
         **_of_trials(found),
@@ -99,7 +103,7 @@ def _render(found: Described) -> str:
     return text.rstrip() + "\n"
 
 
-def _front(found: Described) -> ModelCardData:
+def _front(found: Described, licence: str | None) -> ModelCardData:
     """What the Hub reads of the card."""
     source, report = found.facts.get("source"), found.report
     results = [] if report is None else (reproduction_results if found.reproduction else run_results)(report, source)
@@ -108,6 +112,7 @@ def _front(found: Described) -> ModelCardData:
     tags = ["brain-decoding", found.modality, "image-retrieval", found.kind.name]
     tags += [columns.SIMULATED] if found.simulated else []
     return ModelCardData(
+        license=licence,
         library_name=__name__.partition(".")[0],
         tags=[tag for tag in tags if tag],
         base_model=tower if on_the_hub else None,

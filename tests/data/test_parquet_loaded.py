@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from huggingface_hub import DatasetCard
 
 from neuroclip_hf import columns
 from neuroclip_hf.data.parquet import layout
@@ -103,6 +104,16 @@ def test_the_card_of_a_branch_loads_that_branch(array_store, revision):
     card = dataset_card(array_store(), ExportInfo("", "", images=True, shards=SHARDS), "user/data", revision)
     assert card.count('revision="v1"') == (card.count("load_dataset(here") if revision else 0)
     assert ("neuroclip pull user/data --dataset --revision v1 --out" in card) == bool(revision)
+
+
+def test_a_licence_is_stated_where_the_hub_and_a_reader_look(array_store):
+    store, info = array_store(), ExportInfo("", "", images=True, shards=SHARDS)
+    stated = dataset_card(store, info, "user/data", licence="cc-by-4.0")
+    assert DatasetCard(stated).data.license == "cc-by-4.0"
+    assert "states their licence: cc-by-4.0." in stated
+    silent = dataset_card(store, info, "user/data")
+    assert DatasetCard(silent).data.license is None
+    assert "nobody has stated it here" in silent
 
 
 @pytest.mark.parametrize(

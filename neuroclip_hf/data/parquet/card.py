@@ -12,7 +12,13 @@ from neuroclip_hf.data.store_layout import CHANNELS_FILE, array_of
 from neuroclip_hf.data.terms import PUBLISHED
 
 
-def dataset_card(store: TrialStore, info: ExportInfo, repo_id: str | None = None, revision: str | None = None) -> str:
+def dataset_card(
+    store: TrialStore,
+    info: ExportInfo,
+    repo_id: str | None = None,
+    revision: str | None = None,
+    licence: str | None = None,
+) -> str:
     """The card of an export, or of a dataset on the Hub.
 
     Args:
@@ -20,15 +26,17 @@ def dataset_card(store: TrialStore, info: ExportInfo, repo_id: str | None = None
         info (`ExportInfo`): what the export says of itself.
         repo_id (`str`, *optional*): its name on the Hub, where it goes there.
         revision (`str`, *optional*): its branch there, where that is not the one that is loaded by default.
+        licence (`str`, *optional*): of the recordings, as the Hub spells it: "cc-by-4.0".
     """
     front = {
+        **({"license": licence} if licence else {}),
         "tags": ["neuroclip_hf", store.info.modality, store.info.data],
         "configs": configs(info, store.has_channel_table),
     }
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     values = _values_by_subject(store) if store.has_channel_table else _values(store)
     load, back = _load(store, info, repo_id, revision), _back(info, repo_id, revision)
-    parts = [_what(store), load, values, _pictures(store, info), _rights(store), back]
+    parts = [_what(store), load, values, _pictures(store, info), _rights(store, licence), back]
     return f"---\n{head}---\n\n" + "\n\n".join(parts) + "\n"
 
 
@@ -150,19 +158,21 @@ def _pictures(store: TrialStore, info: ExportInfo) -> str:
     return f"## Pictures\n\n{text} {rights}"
 
 
-def _rights(store: TrialStore) -> str:
+def _rights(store: TrialStore, licence: str | None) -> str:
     """Whose recordings they are, and what a reader must know before using them."""
     published = PUBLISHED.get(store.info.source)
     if store.info.data == columns.SIMULATED:
         return "## Rights\n\nEverything was made by neuroclip_hf's simulator, pictures included: nobody was recorded."
-    if published is None:
+    if published is not None:
+        unknown = f"The licence of its recordings is not known to neuroclip_hf: see {published.page}."
+        whose = f"{published.title} ({published.page}). {published.recordings or unknown} {published.pictures}"
+    elif licence is None:
         whose = (
             "The licence of the recordings is for whoever shares them to state, and nobody has stated it here: ask "
             "before you use them."
         )
     else:
-        unknown = f"The licence of its recordings is not known to neuroclip_hf: see {published.page}."
-        whose = f"{published.title} ({published.page}). {published.recordings or unknown} {published.pictures}"
+        whose = f"Whoever shares these recordings states their licence: {licence}."
     return (
         f"## Rights\n\n{whose}\n\nRecordings of a brain are personal data. Whoever shares them vouches that those who "
         "were recorded agreed to that; use them for what they agreed to, and do not try to find out who they are."

@@ -18,13 +18,16 @@ _REPLACED = tuple(f"{name}/*" for name in (layout.TRIALS, layout.PICTURES, layou
 
 
 @contextmanager
-def data_contents(path: Path, repo_id: str, *, revision: str | None = None) -> Iterator[Contents]:
+def data_contents(
+    path: Path, repo_id: str, *, revision: str | None = None, licence: str | None = None
+) -> Iterator[Contents]:
     """Export a store into a folder that is gone afterwards.
 
     Args:
         path (`Path`): the store.
         repo_id (`str`): where it goes; the card says so.
         revision (`str`, *optional*): its branch, where that is not the one that is loaded by default.
+        licence (`str`, *optional*): of what is published, as the Hub spells it: "cc-by-4.0".
 
     Raises:
         InputError: if the store is damaged, or a file of it holds a secret or an absolute path.
@@ -34,6 +37,6 @@ def data_contents(path: Path, repo_id: str, *, revision: str | None = None) -> I
     left_out = [] if images else ["pictures: the store does not say that they may be redistributed."]
     with TemporaryDirectory(prefix="neuroclip-push-") as temporary:
         folder = export_store(path, Path(temporary) / repo_id.split("/")[-1], images=images)
-        write_text(folder / CARD, dataset_card(store, read_export_info(folder), repo_id, revision))
+        write_text(folder / CARD, dataset_card(store, read_export_info(folder), repo_id, revision, licence))
         refuse_private(folder, path)
         yield Contents(folder, left_out, _REPLACED)

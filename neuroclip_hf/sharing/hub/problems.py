@@ -1,5 +1,6 @@
 """What goes wrong between this machine and the Hub, in words that name the repository and a remedy."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +34,14 @@ def check_repo_id(repo_id: str) -> None:
         whole = False
     if not whole:
         raise InputError(f"--repo-id {repo_id!r}: write the owner and a name, as in user/name.")
+
+
+def check_licence(licence: str | None) -> None:
+    """Raise [`InputError`] for what the Hub does not take as the identifier of a licence."""
+    if licence is not None and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", licence):
+        raise InputError(
+            f"--license {licence!r}: write it as the Hub does, in small letters, as in cc-by-4.0 or apache-2.0."
+        )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.sharing.hub.contents import Contents
 from neuroclip_hf.sharing.hub.data_contents import data_contents
-from neuroclip_hf.sharing.hub.problems import check_repo_id, explained_push
+from neuroclip_hf.sharing.hub.problems import check_licence, check_repo_id, explained_push
 
 if TYPE_CHECKING:
     from neuroclip_hf.data.store import TrialStore
@@ -50,6 +50,7 @@ def push_run(
     include_backbone: bool = False,
     revision: str | None = None,
     store: "TrialStore | None" = None,
+    licence: str | None = None,
     dry_run: bool = False,
 ) -> Push:
     """Push a run: checkpoint, processor, recipe, report, ranking, figures, page and card, in one commit.
@@ -64,6 +65,7 @@ def push_run(
         revision (`str`, *optional*): the branch, made if it is not there; main by default.
         store (`TrialStore`, *optional*): of the run, for figures that need it. Pictures are shown if it says that they
             may be redistributed; tiles with id and concept otherwise, and without a store.
+        licence (`str`, *optional*): of the weights, as the Hub spells it: "cc-by-4.0"; none is stated by default.
         dry_run (`bool`): only say what would go up; nothing is asked of the Hub.
 
     Raises:
@@ -71,11 +73,14 @@ def push_run(
             cut.
     """
     check_repo_id(repo_id)
+    check_licence(licence)
 
     from neuroclip_hf.sharing.hub.run_contents import run_contents  # torch, which a dataset does not need
 
     branch = None if revision == MAIN else revision
-    made = run_contents(Path(run), repo_id, revision=branch, include_backbone=include_backbone, store=store)
+    made = run_contents(
+        Path(run), repo_id, revision=branch, include_backbone=include_backbone, store=store, licence=licence
+    )
     with made as contents:
         return _push(contents, repo_id, MODEL, private=private, revision=revision, dry_run=dry_run)
 
@@ -86,6 +91,7 @@ def push_data(
     *,
     private: bool = False,
     revision: str | None = None,
+    licence: str | None = None,
     dry_run: bool = False,
 ) -> Push:
     """Push a trial store as a dataset that `load_dataset(repo_id, "sub-01")` reads.
@@ -99,6 +105,7 @@ def push_data(
         repo_id (`str`): "user/name"; made if it is not there.
         private (`bool`): make it private; a repository that is there and public is refused.
         revision (`str`, *optional*): the branch, made if it is not there; main by default.
+        licence (`str`, *optional*): of the recordings, as the Hub spells it: "cc-by-4.0"; none is stated by default.
         dry_run (`bool`): only say what would go up; nothing is asked of the Hub.
 
     Raises:
@@ -106,7 +113,9 @@ def push_data(
             cut.
     """
     check_repo_id(repo_id)
-    with data_contents(Path(store), repo_id, revision=None if revision == MAIN else revision) as contents:
+    check_licence(licence)
+    branch = None if revision == MAIN else revision
+    with data_contents(Path(store), repo_id, revision=branch, licence=licence) as contents:
         return _push(contents, repo_id, DATASET, private=private, revision=revision, dry_run=dry_run)
 
 

@@ -64,6 +64,7 @@ def run_contents(
     revision: str | None = None,
     include_backbone: bool = False,
     store: "TrialStore | None" = None,
+    licence: str | None = None,
 ) -> Iterator[Contents]:
     """Put together what goes up of a run, in a folder that is gone afterwards; the run stays as it is.
 
@@ -74,6 +75,7 @@ def run_contents(
         include_backbone (`bool`): write the vision tower too, where the checkpoint only names it.
         store (`TrialStore`, *optional*): of the run, for the figures that need it. Its pictures are shown if it says
             that they may be redistributed.
+        licence (`str`, *optional*): of what is published, as the Hub spells it: "cc-by-4.0".
 
     Raises:
         InputError: if the folder holds no run, or a file of it a secret or an absolute path.
@@ -86,7 +88,8 @@ def run_contents(
         if include_backbone:
             _write_whole(run, folder)
         shorten_paths(folder)
-        left_out += write_for_readers(folder, repo_id, revision, store)
+        left_out += write_for_readers(folder, store)
+        write_card(folder, repo_id, revision, licence)
         refuse_private(folder, run)
         yield Contents(folder, left_out, _REPLACED)
 
@@ -117,13 +120,11 @@ def copy_run(run: Path, folder: Path) -> list[str]:
     return [f"{name}: stays here; figures are made anew, without pictures that may not be passed on." for name in tops]
 
 
-def write_for_readers(folder: Path, repo_id: str, revision: str | None, store: "TrialStore | None") -> list[str]:
-    """Write what is made for the readers of a repository: figures, their page, the way for Auto classes, and the card.
+def write_for_readers(folder: Path, store: "TrialStore | None") -> list[str]:
+    """Write what is made for readers of a repository beside its card: figures, their page, the way for Auto classes.
 
     Args:
         folder (`Path`): the copy of the run that goes up.
-        repo_id (`str`): where it goes.
-        revision (`str`, *optional*): see [`run_contents`].
         store (`TrialStore`, *optional*): see [`run_contents`].
 
     Returns:
@@ -135,7 +136,6 @@ def write_for_readers(folder: Path, repo_id: str, revision: str | None, store: "
         (folder / FIGURES / f"{figure.name}.png").write_bytes(figure.png)
     write_text(folder / PAGE_FILE, render(page))
     add_remote_code(folder)
-    write_card(folder, repo_id, revision)
     return page.left_out
 
 

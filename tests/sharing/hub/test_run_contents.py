@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from PIL import Image
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures import sheets
 from neuroclip_hf.figures.page import PageSettings, write_page
 from neuroclip_hf.protocols.evaluating import evaluate_run
-from neuroclip_hf.sharing.hub import push_run, pushing
+from neuroclip_hf.sharing.hub import push_data, push_run, pushing
 from neuroclip_hf.sharing.hub.run_contents import run_contents
 
 TOKEN = "hf_" + "aB3dE6gH9j" * 4
@@ -108,6 +109,21 @@ def test_the_lines_of_the_card_load_the_branch_that_it_lies_on(run_copy, revisio
         card = (contents.folder / "README.md").read_text()
     assert card.count('from_pretrained("user/name"') == 4
     assert card.count('revision="v1"') == times
+
+
+@pytest.mark.parametrize("licence", ["apache-2.0", None])
+def test_a_licence_is_stated_in_the_card(run_copy, licence):
+    with run_contents(run_copy, "user/name", licence=licence) as contents:
+        card = ModelCard.load(contents.folder / "README.md")
+    assert card.data.license == licence
+    assert ("their own licence is apache-2.0." in card.text) == bool(licence)
+
+
+@pytest.mark.parametrize("licence", ["", "CC BY 4.0", "MIT", "mit\nx: y", "-mit"])
+def test_a_licence_that_the_hub_does_not_know_so_is_refused(run_copy, licence):
+    for push in (push_run, push_data):
+        with pytest.raises(InputError, match=r"--license .*in small letters, as in cc-by-4.0"):
+            push(run_copy, "user/name", licence=licence, dry_run=True)
 
 
 def test_a_dry_run_asks_the_hub_for_nothing(run_copy, monkeypatch):
