@@ -22,7 +22,7 @@ TINY = [
     *(f"tower_settings.{name}" for name in ("num_attention_heads=2", "image_size=16", "patch_size=8")),
     *("tower=random", "encoder_settings.hidden_size=8", "projection_dim=8", "prompt.fusion_width=8"),
     *(
-        *(f"prompt.{part}=true" for part in ("shared_prompts", "dual_stream")),
+        *(f"prompt.{part}=true" for part in ("shared_prompts", "dual_stream", "cross_attention")),
         "prompt.num_prompt_tokens=2",
         "prompt.filter_input_size=8",
         "softening=0.2",
@@ -77,14 +77,14 @@ def pairs(array_store):
 def test_the_recipe_names_every_part_and_has_those_on_that_earned_it(pairs):
     recipe = load_recipe("neuroclip-intra")
     settings = {name: value for name, value in recipe.model.prompt.items() if isinstance(value, bool)}
-    off, on = ("shared_prompts", "dual_stream"), ("instance_prompts", "dynamic_filter", "cross_attention")
+    off, on = ("shared_prompts", "dual_stream", "cross_attention"), ("instance_prompts", "dynamic_filter")
     assert settings == dict.fromkeys(off, False) | dict.fromkeys(on, True)
     data = recipe.data
     assert {data.noise, data.shift, data.channel_dropout, data.time_mask, data.scaling} == {0}
     assert recipe.model.kind_settings["softening"] == 0
     assert (data.items, data.average) == ("targets", [4, 4])
     as_it_is = tiny(*(f"prompt.{part}=false" for part in off), "softening=0")
-    assert parts_of(train_on_store(as_it_is, pairs).model) == ALL - {"neuro_prompt_tokens"}
+    assert parts_of(train_on_store(as_it_is, pairs).model) == ALL - {"neuro_prompt_tokens", "to_queries"}
     trained = train_on_store(tiny(), pairs)
     assert parts_of(trained.model) == ALL
     assert len(trained.result.history) == 1
