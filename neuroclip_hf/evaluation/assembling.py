@@ -16,7 +16,7 @@ from neuroclip_hf.evaluation.measuring import accuracy_of, n_way_of, n_ways, per
 from neuroclip_hf.evaluation.ranking import LOG_LOSS, Ranking
 from neuroclip_hf.evaluation.report import Report
 from neuroclip_hf.evaluation.tiers import inductive_row, interval_of, tier_rows, whitening_words
-from neuroclip_hf.metrics.retrieval import chance_level, log_loss_from_scores
+from neuroclip_hf.metrics.chance import chance_level, chance_log_loss
 
 
 def evaluate(
@@ -60,7 +60,7 @@ def evaluate(
         top5=found["top5"],
         pairwise=found["pairwise"],
         log_loss=_log_loss(ranking),
-        chance_log_loss=float(log_loss_from_scores(torch.zeros(ranking.scores.shape), ranking.mask, 1.0).mean()),
+        chance_log_loss=chance_log_loss(ranking.mask, size),
         chance=chance_level(ranking.mask, size, 1),
         chance_top5=chance_level(ranking.mask, size, 5),
         gallery_size=size,
