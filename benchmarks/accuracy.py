@@ -104,7 +104,7 @@ def _table(rows: list[dict[str, Any]], made: list[Made]) -> Any:
         f"{report.data} data, {subjects} subjects, each alone, {len(report.seeds)} seeds, epoch: validation, "
         f"gallery of {report.gallery_size}, {report.averaged_repeats:g} trials a query, tower: {report.tower}"
     )
-    header = ("", "tower", "top-1", "95 %", "top-5", f"{OURS} minus this (95 %)", "log-loss, and minus it", "seconds")
+    header = ("", "tower", "top-1", "95 %", "top-5", f"{OURS} minus this (95 %)", "log-loss, likewise", "seconds")
     lines = [
         (
             row["row"],

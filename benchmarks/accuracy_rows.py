@@ -22,8 +22,6 @@ from neuroclip_hf.protocols.reproduce.summary import (
 )
 from neuroclip_hf.protocols.reproduce.work import Work
 
-MEASURES = ("top1", "top5", "log_loss")
-
 
 @dataclass(frozen=True)
 class Made:
@@ -43,7 +41,7 @@ class Made:
         """How each query was answered over the seeds, measure by measure, and whose it is."""
         parts = [seed_averaged(work.plan, work.folder, BY_VALIDATION) for work in self.works.values()]
         subjects = [subject for _, mine in parts for subject in mine]
-        return {name: torch.cat([found[name] for found, _ in parts]) for name in MEASURES}, subjects
+        return {name: torch.cat([found[name] for found, _ in parts]) for name in parts[0][0]}, subjects
 
     def accuracy(self, selection: str, measure: str) -> dict[str, list[float]]:
         """Of each subject, seed by seed."""
@@ -98,12 +96,19 @@ def rows_of(made: Sequence[Made]) -> list[dict[str, Any]]:
     return [_row(one, ours) for one in made]
 
 
-def difference(ours: Made, answers: torch.Tensor, groups: Sequence[str], measure: str = "top1") -> dict[str, float]:
-    """Mean over seeds of `ours` less that of another row, on the same queries."""
+def difference(ours: Made, values: torch.Tensor, groups: Sequence[str], measure: str = "top1") -> dict[str, float]:
+    """Mean over seeds of `ours` less that of another row, on the same queries.
+
+    Args:
+        ours (`Made`): the method that is compared.
+        values (`torch.Tensor` of shape `(queries,)`): how the other row answered.
+        groups (sequence of `str`): the subject of each query.
+        measure (`str`): which of [`Made.answers`] `values` are.
+    """
     mine, whose = ours.answers()
     if list(whose) != list(groups):
         raise ValueError("the rows were asked different queries.")
-    found = compare_paired(mine[measure], answers, groups=whose)
+    found = compare_paired(mine[measure], values, groups=whose)
     return {name: round(getattr(found, name), 4) for name in ("difference", "low", "high", "p")}
 
 

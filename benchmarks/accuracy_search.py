@@ -19,6 +19,7 @@ from accuracy_rows import Made, make_methods
 from neuroclip_hf import TrialStore
 from neuroclip_hf.data.simulation.frozen import BENCHMARK
 from neuroclip_hf.evaluation import load_ranking
+from neuroclip_hf.metrics import log_loss_from_scores
 from neuroclip_hf.protocols.reproduce.engine import Engine
 
 DEVELOPMENT = replace(BENCHMARK, seed=1, subjects=(3,))
@@ -49,7 +50,7 @@ def search(
 def judge(made: Made) -> dict[str, Any]:
     """Cross-entropy and top-1 of a candidate, with the epochs that validation chose."""
     rankings = [load_ranking(folder) for folder, _ in made.runs()]
-    found = [cross_entropy(one.scores, one.mask.int().argmax(dim=1)) for one in rankings]
+    found = [cross_entropy(one.scores, one.mask) for one in rankings]
     return {
         "cross_entropy": round(sum(found) / len(found), 4),
         "top1": round(float(made.answers()[0]["top1"].mean()), 4),
@@ -59,4 +60,4 @@ def judge(made: Made) -> dict[str, Any]:
 
 def cross_entropy(scores: torch.Tensor, right: torch.Tensor) -> float:
     """Of the cosines times whatever factor suits them best."""
-    return min(float(torch.nn.functional.cross_entropy(factor * scores, right)) for factor in FACTORS)
+    return min(float(log_loss_from_scores(scores, right, factor).mean()) for factor in FACTORS)

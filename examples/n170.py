@@ -38,7 +38,7 @@ from neuroclip_hf.data.recordings import find_recordings, open_recording
 from neuroclip_hf.data.sources.recordings import SplitSettings, prepare_recordings
 from neuroclip_hf.evaluation import accuracy_of, rank_test_split
 from neuroclip_hf.logging import progress, set_verbosity
-from neuroclip_hf.metrics.retrieval import chance_level
+from neuroclip_hf.metrics.chance import chance_level
 from neuroclip_hf.protocols.run import train_on_store
 from neuroclip_hf.training.settings import load_recipe
 

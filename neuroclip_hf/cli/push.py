@@ -10,7 +10,7 @@ from neuroclip_hf.cli.options import print_result, table
 RepoId = Annotated[str, typer.Option("--repo-id", help="Where to, as in user/name; made if it is not there.")]
 Private = Annotated[bool, typer.Option("--private", help="Make the repository private.")]
 Revision = Annotated[str | None, typer.Option("--revision", help="Branch, made if it is not there; main by default.")]
-License = Annotated[
+Licence = Annotated[
     str | None, typer.Option("--license", help="Stated in the card, as the Hub spells it: cc-by-4.0; none by default.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would go up, and how large it is.")]
@@ -29,7 +29,7 @@ def push(
         "--data",
         help="The run's trial store, for figures that need it; pictures only if it says they may be shown.",
     ),
-    licence: License = None,
+    licence: Licence = None,
     dry_run: DryRun = False,
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from neuroclip_hf.cli.push import DryRun, License, Private, RepoId, Revision, print_push
+from neuroclip_hf.cli.push import DryRun, Licence, Private, RepoId, Revision, print_push
 
 
 def push_data(
@@ -12,7 +12,7 @@ def push_data(
     repo_id: RepoId = ...,  # type: ignore[assignment]
     private: Private = False,
     revision: Revision = None,
-    licence: License = None,
+    licence: Licence = None,
     dry_run: DryRun = False,
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON line."),
 ) -> None:

@@ -13,10 +13,10 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation.comparison import check_same_queries
 from neuroclip_hf.evaluation.fit import whitening_of
 from neuroclip_hf.evaluation.measuring import accuracy_of, n_way_of, n_ways, permute
-from neuroclip_hf.evaluation.ranking import LOG_LOSS, Ranking
+from neuroclip_hf.evaluation.ranking import Ranking
 from neuroclip_hf.evaluation.report import Report
 from neuroclip_hf.evaluation.tiers import inductive_row, interval_of, tier_rows, whitening_words
-from neuroclip_hf.metrics.retrieval import chance_level, log_loss_from_scores
+from neuroclip_hf.metrics.chance import chance_level, chance_log_loss
 
 
 def evaluate(
@@ -60,7 +60,7 @@ def evaluate(
         top5=found["top5"],
         pairwise=found["pairwise"],
         log_loss=_log_loss(ranking),
-        chance_log_loss=float(log_loss_from_scores(torch.zeros(ranking.scores.shape), ranking.mask, 1.0).mean()),
+        chance_log_loss=chance_log_loss(ranking.mask, size),
         chance=chance_level(ranking.mask, size, 1),
         chance_top5=chance_level(ranking.mask, size, 5),
         gallery_size=size,
@@ -103,7 +103,7 @@ def _other_whitening(
         ranking, also, (str(store.path), str(other.path)), "name a store of the same recordings with --also."
     )
     row = inductive_row(also, whitening_words(whitening_of(other)))
-    more = {"pairwise": accuracy_of(also)["pairwise"], LOG_LOSS: _log_loss(also), "n_way": _n_way(also)}
+    more = {"pairwise": accuracy_of(also)["pairwise"], "log_loss": _log_loss(also), "n_way": _n_way(also)}
     return {**row, **more, "repeats": list(repeats)}
 
 

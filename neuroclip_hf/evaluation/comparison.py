@@ -101,7 +101,7 @@ def compare_rankings(first: Ranking, second: Ranking, names: tuple[str, str] = (
 
 
 def _compared(ranking: Ranking, mine: torch.Tensor, theirs: torch.Tensor) -> dict[str, Any]:
-    (first, subjects, together), (second, _, _) = (ranking.by_picture(hits) for hits in (mine, theirs))
+    (first, subjects, together), (second, _, _) = (ranking.by_picture(values) for values in (mine, theirs))
     found = compare_paired(first, second, subjects)
     return {**found._asdict(), "over": found.over.replace("queries", "pictures") if together else found.over}
 

@@ -9,7 +9,8 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation.measuring import n_way_of, n_ways, permute, shown_in
 from neuroclip_hf.evaluation.ranking import Ranking
 from neuroclip_hf.metrics.blocks import PAIRWISE, TOP1
-from neuroclip_hf.metrics.retrieval import chance_level, pairwise_from_scores, ranks_from_scores
+from neuroclip_hf.metrics.chance import chance_level
+from neuroclip_hf.metrics.retrieval import pairwise_from_scores, ranks_from_scores
 from neuroclip_hf.metrics.significance import bootstrap_interval
 
 MEASURES = ("top1", "top5", "pairwise", "mean_rank")

@@ -20,10 +20,6 @@ from neuroclip_hf.processing.fitting import fitting_part
 from neuroclip_hf.processing.processing_brain import BrainImageProcessor
 from neuroclip_hf.run_files import PLAN_FILE, RANKING_FILE, REPORT_FILE, VARIATIONS
 
-LOG_LOSS = "log_loss"
-COMPARED = ("top1", "top5", LOG_LOSS)
-"""What two models are compared by."""
-
 
 @dataclass(frozen=True)
 class Ranking:
@@ -69,7 +65,7 @@ class Ranking:
     def log_loss(self) -> torch.Tensor | None:
         """Of each query at the model's own scale, (queries,) float64; see [`log_loss_from_scores`].
 
-        None where the model has no scale, or a loss is not finite.
+        None where the model learned no scale, or a loss is not finite.
         """
         if self.scale is None:
             return None
@@ -79,7 +75,7 @@ class Ranking:
     def answers(self) -> dict[str, torch.Tensor]:
         """What models are compared by, one value a query: the hits, and `log_loss` where there is one."""
         found, losses = self.hits(), self.log_loss()
-        return found if losses is None else {**found, LOG_LOSS: losses}
+        return found if losses is None else {**found, "log_loss": losses}
 
     def by_picture(self, values: torch.Tensor) -> tuple[torch.Tensor, list[str], bool]:
         """One value for each picture that a subject saw: what can be resampled as if it stood alone.
@@ -88,7 +84,7 @@ class Ranking:
         would be too narrow (ours). Where only concepts are known, each query stands for itself.
 
         Args:
-            values (`torch.Tensor` of shape `(queries,)`): hits, for example.
+            values (`torch.Tensor` of shape `(queries,)`): what [`Ranking.answers`] holds of one measure.
 
         Returns:
             Means over the queries of a subject and picture, the subject of each, and whether anything was averaged.

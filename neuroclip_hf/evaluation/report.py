@@ -19,8 +19,8 @@ class Report:
         control_top1 (`float` or None): `top1` of the same model trained on shuffled pairs; None if none was trained.
         pairwise (`float`): mean part of all pairs of a right and a wrong picture in which the right one scores higher.
         log_loss (`float` or None): mean over queries of [`log_loss_from_scores`], at the scale that the model learned;
-            no accuracy, and lower is better. None where it learned no scale.
-        chance_log_loss (`float`): the same where all pictures are given the same score.
+            no accuracy, and lower is better. None where it learned no scale, or a score is not finite.
+        chance_log_loss (`float`): the same where all pictures have the same score, see [`chance_log_loss`].
         data (`str`): "recorded" or "simulated".
         tower (`str`): the vision tower; "small-clip" ships with the package, "random" is one with random weights.
         seed (`int` or None): of the training; None where run.json is missing.

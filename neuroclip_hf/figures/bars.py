@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.figures.scores import Accuracies, Score
+from neuroclip_hf.figures.scores import LOG_LOSS, Accuracies, Score
 from neuroclip_hf.figures.style import (
     FAINT_INK,
     INK,
@@ -146,7 +146,7 @@ def difference_plot(differences: Sequence[Difference], reference: str, measure: 
     Args:
         differences (sequence of `Difference`): from top to bottom.
         reference (`str`): what they are differences from.
-        measure (`str`): what differs, "top-1" or "log-loss".
+        measure (`str`): what differs: an accuracy, or "log-loss".
 
     Raises:
         InputError: if there are none.
@@ -175,7 +175,7 @@ def difference_plot(differences: Sequence[Difference], reference: str, measure: 
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_yticks(range(len(differences)), names)
     axes.set_ylim(len(differences) - 0.5, -0.5)
-    is_accuracy = measure != "log-loss"
+    is_accuracy = measure != LOG_LOSS
     axes.set_xlabel(f"difference in {measure} ({'percentage points' if is_accuracy else 'lower is better'})")
     axes.set_title(title)
     if is_accuracy:

@@ -1,16 +1,18 @@
-"""An accuracy with what is known of its spread."""
+"""A measure with what is known of its spread."""
 
 from dataclasses import dataclass
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
+LOG_LOSS = "log-loss"
+"""As readers see it: the one measure that is no fraction, never shown in percent, and lower is better."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A fraction in [0, 1], and the ends of its error bar where it has one.
+    """An accuracy in [0, 1], a log-loss or a difference, and the ends of its error bar where it has one.
 
     Args:
-        mean (`float`): the accuracy.
+        mean (`float`): the measure.
         low, high (`float` or None): its ends.
         spread (`str`): what the error bar is, in words: "95 % interval over queries".
         deviation (`float` or None): the standard deviation that the error bar is; None where it is an interval.

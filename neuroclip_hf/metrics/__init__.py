@@ -11,10 +11,10 @@ from neuroclip_hf.metrics.calibration import (
     standardize,
     whiten,
 )
+from neuroclip_hf.metrics.chance import chance_level, chance_log_loss
 from neuroclip_hf.metrics.prediction import retrieval_metrics
 from neuroclip_hf.metrics.retrieval import (
     accuracy_from_scores,
-    chance_level,
     hits_from_scores,
     log_loss_from_scores,
     n_way_accuracy,
@@ -42,6 +42,7 @@ __all__ = [
     "bootstrap_interval",
     "center",
     "chance_level",
+    "chance_log_loss",
     "compare_paired",
     "csls_scores",
     "hits_from_scores",

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from neuroclip_hf.metrics.retrieval import chance_level, retrieval_accuracy
+from neuroclip_hf.metrics.chance import chance_level
+from neuroclip_hf.metrics.retrieval import retrieval_accuracy
 
 
 def retrieval_metrics(prediction: Any) -> dict[str, float]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from neuroclip_hf.metrics._targets import check_tensor, name_rows, right_per_query, target_mask, whole_number
+from neuroclip_hf.metrics._targets import check_tensor, name_rows, target_mask, whole_number
 
 
 def similarity(query: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
@@ -253,29 +253,6 @@ def pairwise_from_scores(scores: torch.Tensor, target: torch.Tensor) -> torch.Te
     )  # strictly lower wrong entries
     pairs = right.sum(dim=1).double() * wrong
     return (below * right).sum(dim=1) / pairs
-
-
-def chance_level(target: torch.Tensor, gallery_size: int, k: int) -> float:
-    """Expected top-k accuracy of a uniformly random ranking, exact.
-
-    With m right entries among G, a query is missed when all of the k first are wrong: C(G - m, k) of C(G, k) ways.
-
-    Args:
-        target: (Q,) rows or (Q, G) mask, as for the accuracy that is to be compared.
-        gallery_size: G.
-        k: how many of the first count; k >= G gives 1.0.
-
-    Raises:
-        ValueError: if `target` does not fit a gallery of that size.
-    """
-    k = min(whole_number("k", k, 1), gallery_size)
-    counts, queries = right_per_query(target, gallery_size).unique(return_counts=True)
-    all_ways = math.comb(gallery_size, k)
-    missed = sum(
-        number * (math.comb(gallery_size - right, k) / all_ways)
-        for right, number in zip(counts.tolist(), queries.tolist(), strict=True)
-    )
-    return 1 - missed / len(target)
 
 
 def _ranked_before(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

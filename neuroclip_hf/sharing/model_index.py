@@ -51,7 +51,9 @@ def reproduction_results(report: Mapping[str, Any], source: str | None) -> list[
     """
     results: list[EvalResult] = []
     for row in main_rows(report):
-        values = {name: (mean["mean"], mean.get("interval")) for name, mean in row["mean"].items()}
+        values = {
+            name: (mean["mean"], mean.get("interval")) for name, mean in row["mean"].items() if name in _MEASURES
+        }
         said = {"seeds": len(report["seeds"]), "subjects": len(row["subjects"])}
         said |= {"subject_protocol": report["subject_protocol"], "selection": row["selection"], "tier": row["tier"]}
         results += _retrieval(report, values, source, said)
@@ -121,8 +123,7 @@ def _retrieval(
     chance = {"top1": report["chance"], "top5": report["chance_top5"], "pairwise": _PAIRWISE_CHANCE}
     asked = {name: report[name] for name in ("protocol", "gallery", "gallery_size", "averaged_repeats")}
     question = _Question("retrieval", report, source, asked)
-    for name in [name for name in values if name in _MEASURES]:
-        value, interval = values[name]
+    for name, (value, interval) in values.items():
         yield question.answer(name, value, interval, {**said, "chance": chance[name]})
 
 

@@ -106,11 +106,20 @@ def test_the_card_of_a_branch_loads_that_branch(array_store, revision):
     assert ("neuroclip pull user/data --dataset --revision v1 --out" in card) == bool(revision)
 
 
-def test_a_licence_is_stated_where_the_hub_and_a_reader_look(array_store):
+@pytest.mark.parametrize(
+    ("source", "data"), [("arrays", "recorded"), ("things-eeg2", "recorded"), ("things-eeg2", "simulated")]
+)
+def test_a_licence_is_stated_where_the_hub_and_a_reader_look(array_store, source, data):
     store, info = array_store(), ExportInfo("", "", images=True, shards=SHARDS)
+    store.info = replace(store.info, source=source, data=data)
     stated = dataset_card(store, info, "user/data", licence="cc-by-4.0")
     assert DatasetCard(stated).data.license == "cc-by-4.0"
-    assert "states their licence: cc-by-4.0." in stated
+    assert "states this licence: cc-by-4.0." in stated
+    assert "nobody has stated it" not in stated
+
+
+def test_no_licence_is_stated_that_nobody_gave(array_store):
+    store, info = array_store(), ExportInfo("", "", images=True, shards=SHARDS)
     silent = dataset_card(store, info, "user/data")
     assert DatasetCard(silent).data.license is None
     assert "nobody has stated it here" in silent

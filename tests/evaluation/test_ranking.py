@@ -62,7 +62,7 @@ def test_hits_are_per_query(ranked):
 
 
 def test_log_losses_are_at_the_scale_of_the_model(ranked, trained):
-    assert ranked.scale == float(trained.model.scale())
+    assert ranked.scale == float(trained.model.scale().detach())
     losses = ranked.log_loss()
     probabilities = (ranked.scores.double() * ranked.scale).softmax(dim=1)
     assert torch.allclose((-losses).exp(), (probabilities * ranked.mask).sum(dim=1))

@@ -138,6 +138,16 @@ def test_a_difference_is_filled_where_its_interval_leaves_zero_out():
     assert filled == [style.TOP1, "white", "white"]
 
 
+@pytest.mark.parametrize(
+    ("measure", "label", "tick"),
+    [("top-5", "top-5 (percentage points)", "20"), ("log-loss", "log-loss (lower is better)", "0.2")],
+)
+def test_accuracies_differ_in_percentage_points_and_log_losses_do_not(measure, label, tick):
+    plotted = figures.difference_plot([Difference("a", Score(0.2, 0.1, 0.4))], "reference", measure).axes[0]
+    assert plotted.get_xlabel() == f"difference in {label}"
+    assert plotted.xaxis.get_major_formatter().format_ticks([0.2, 0.4])[0] == tick
+
+
 def test_segments_stand_at_the_middle_and_at_the_end():
     segments = [Segment(0.1, 0.2, Score(0.4), Score(0.7)), Segment(0.0, 0.1, Score(0.3), Score(0.6))]
     sliding, growing = figures.segment_curves(segments, segments, 0.005, 0.025).axes

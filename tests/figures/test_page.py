@@ -47,6 +47,22 @@ def test_a_run(made, tmp_path):
     assert "n = 3 queries" in said
     assert text.count("data:image/png;base64,") == 5
     assert "they need --data STORE" in said
+    assert "Log-loss 2.500." in said
+    assert "lower is better; blind guessing gives 5.298." in said
+
+
+@pytest.mark.parametrize("kind", ["run", "reproduction", "ablation"])
+def test_without_a_learned_scale_nothing_is_said_of_log_losses(made, tmp_path, kind):
+    folder = getattr(made, f"make_{kind}")(tmp_path / kind)
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    report["log_loss"] = None
+    for row in report.get("rows", ()):
+        row["log_loss"] = row["log_loss_difference"] = None
+    for row in report.get("results", ()):
+        row["mean"].pop("log_loss", None)
+    made.write(folder, "report.json", report)
+    _, text = page(folder)
+    assert "blind guessing" not in words(text)
 
 
 def test_one_of_something_is_not_called_several(made, tmp_path):
@@ -76,6 +92,8 @@ def test_a_reproduction(made, tmp_path):
     assert "0.460 ± 0.010" in said
     assert "In brackets: 95 % interval over subjects." in said
     assert "±: one standard deviation over seeds." in said
+    assert "2.500 ± 0.010" in said
+    assert "lower is better; blind guessing gives 5.298." in said
 
 
 def test_an_interval_and_a_deviation_are_told_apart():

@@ -163,26 +163,6 @@ def test_pairwise_of_random_scores_is_a_half():
     assert pairwise_identification(scores, half) == pytest.approx(0.5, abs=0.02)  # however many are right
 
 
-def test_chance_by_hand():
-    assert chance_level(torch.tensor([3, 0]), 200, 1) == pytest.approx(1 / 200)
-    assert chance_level(torch.tensor([3, 0]), 200, 5) == pytest.approx(5 / 200)
-    mask = torch.tensor([[True, True, False, False]])
-    assert chance_level(mask, 4, 1) == pytest.approx(1 / 2)
-    assert chance_level(mask, 4, 2) == pytest.approx(1 - 1 / 6)
-    assert chance_level(mask, 4, 3) == 1.0
-    assert chance_level(torch.ones(1, 5000, dtype=torch.bool), 5000, 7) == 1.0
-
-
-def test_chance_is_what_a_random_ranking_gets():
-    generator = torch.Generator().manual_seed(1)
-    mask = torch.rand(40, 12, generator=generator) < 0.2
-    mask[:, 0] = True
-    draws = [accuracy_from_scores(torch.rand(40, 12, generator=generator), mask, ks=(1, 3, 5)) for _ in range(600)]
-    for k in (1, 3, 5):
-        simulated = sum(draw[f"top{k}"] for draw in draws) / len(draws)
-        assert chance_level(mask, 12, k) == pytest.approx(simulated, abs=0.01)
-
-
 @pytest.mark.parametrize(
     ("target", "message"),
     [

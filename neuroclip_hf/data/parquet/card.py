@@ -161,21 +161,24 @@ def _pictures(store: TrialStore, info: ExportInfo) -> str:
 def _rights(store: TrialStore, licence: str | None) -> str:
     """Whose recordings they are, and what a reader must know before using them."""
     published = PUBLISHED.get(store.info.source)
+    stated = f" Whoever shares them states this licence: {licence}." if licence else ""
     if store.info.data == columns.SIMULATED:
-        return "## Rights\n\nEverything was made by neuroclip_hf's simulator, pictures included: nobody was recorded."
+        made = "Everything was made by neuroclip_hf's simulator, pictures included: nobody was recorded."
+        return f"## Rights\n\n{made}{stated}"
     if published is not None:
         unknown = f"The licence of its recordings is not known to neuroclip_hf: see {published.page}."
         whose = f"{published.title} ({published.page}). {published.recordings or unknown} {published.pictures}"
-    elif licence is None:
+    elif licence:
+        whose = "Recordings of whoever shares them."
+    else:
         whose = (
             "The licence of the recordings is for whoever shares them to state, and nobody has stated it here: ask "
             "before you use them."
         )
-    else:
-        whose = f"Whoever shares these recordings states their licence: {licence}."
     return (
-        f"## Rights\n\n{whose}\n\nRecordings of a brain are personal data. Whoever shares them vouches that those who "
-        "were recorded agreed to that; use them for what they agreed to, and do not try to find out who they are."
+        f"## Rights\n\n{whose}{stated}\n\nRecordings of a brain are personal data. Whoever shares them vouches that "
+        "those who were recorded agreed to that; use them for what they agreed to, and do not try to find out who "
+        "they are."
     )
 
 

@@ -76,14 +76,14 @@ def _with_queries(value: Any, queries: Any) -> Score:
     return Score(mean, max(0.0, middle - half), min(1.0, middle + half), words)
 
 
-def difference(row: dict[str, Any], measure: str = "difference") -> Difference | None:
+def difference(row: dict[str, Any], name: str = "difference") -> Difference | None:
     """How a row of an ablation differs from the first; None where it is the first.
 
     Args:
         row (`dict`): of the report.
-        measure (`str`): "difference" (of top-1) or "log_loss_difference".
+        name (`str`): of the entry, "difference" (of top-1) or "log_loss_difference".
     """
-    found = row.get(measure)
+    found = row.get(name)
     if not found:
         return None
     return Difference(str(row["name"]), score(found["difference"], found), number(found["p"]))

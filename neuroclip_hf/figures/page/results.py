@@ -42,7 +42,7 @@ from neuroclip_hf.figures.page.tables import (
 )
 from neuroclip_hf.figures.page.tasks import task_tables
 from neuroclip_hf.figures.page.unfinished import cells_flag, last_good_flag
-from neuroclip_hf.figures.scores import Accuracies
+from neuroclip_hf.figures.scores import LOG_LOSS, Accuracies
 from neuroclip_hf.figures.segments import Segment, segment_curves
 from neuroclip_hf.figures.style import to_png
 
@@ -190,7 +190,7 @@ def _reproduction(result: Result, report: dict[str, Any], families: Families) ->
     title = f"{report['recipe']}, {report['subject_protocol']}-subject ({result.name})"
     section = Section(title, lead, report["data"] == columns.SIMULATED)
     section.flags += map(str, report.get("flags") or ())
-    section.tables.append(results_table(report["results"]))
+    section.tables.append(results_table(report))
     section.tables.append(by_subject_table(main, seeds))
     if main.get("n_way"):
         section.tables.append(n_way_table(main["n_way"]))
@@ -217,7 +217,7 @@ def _ablation(result: Result, report: dict[str, Any]) -> Section:
     section = Section(f"Ablation over {over} ({result.name})", lead, report["data"] == columns.SIMULATED)
     section.flags += [*map(str, report.get("flags") or ()), *cells_flag(result.folder)]
     section.tables.append(rows_table(rows, scores))
-    losses = log_loss_table(rows, number(report["chance_log_loss"]))
+    losses = log_loss_table(rows, report)
     section.tables += [] if losses is None else [losses]
     facts = (
         "recipe",
@@ -237,7 +237,7 @@ def _ablation(result: Result, report: dict[str, Any]) -> Section:
         section.figures.append(_segments_figure(found, report))
     else:
         section.figures.append(_rows_figure(scores, report))
-    for name, measure in (("difference", "top-1"), ("log_loss_difference", "log-loss")):
+    for name, measure in (("difference", "top-1"), ("log_loss_difference", LOG_LOSS)):
         differences = [one for row in rows if (one := difference(row, name)) is not None]
         if differences:
             section.figures.append(_differences_figure(differences, str(rows[0]["name"]), report, measure))
@@ -279,7 +279,7 @@ def _rows_figure(scores: Sequence[Accuracies], report: dict[str, Any]) -> PageFi
 def _differences_figure(
     differences: Sequence[Difference], reference: str, report: dict[str, Any], measure: str
 ) -> PageFigure:
-    better = " Lower is better." if measure == "log-loss" else ""
+    better = " Lower is better." if measure == LOG_LOSS else ""
     text = caption(
         f"Paired difference in {measure} from {reference!r}, the first row, on the same queries.{better} Filled: the "
         "interval leaves zero out.",

@@ -6,9 +6,10 @@ from typing import Any
 from neuroclip_hf.figures.page.content import PageTable
 from neuroclip_hf.figures.page.numbers import accuracies, difference, notation, number, p_value, score
 from neuroclip_hf.figures.page.shared import caption, counted, recorded_words
-from neuroclip_hf.figures.scores import Accuracies, Score
+from neuroclip_hf.figures.scores import LOG_LOSS, Accuracies, Score
 
 _RESULT_WORDS = ("tier", "method", "whitening", "selection")
+_PAIRED = "Differences are paired, on the same queries, against the first row."
 
 
 def run_table(report: dict[str, Any]) -> PageTable:
@@ -23,7 +24,10 @@ def run_table(report: dict[str, Any]) -> PageTable:
     if report.get("control_top1") is not None:
         rows.append(("control (shuffled pairs)", f"{number(report['control_top1']):.3f}", "", "", ""))
     words = ("", "top-1", "top-5", "pairwise", "queries")
-    return PageTable("Accuracy", words, rows, recorded_words(report["data"]))
+    said = [recorded_words(report["data"])]
+    if report.get("log_loss") is not None:
+        said += [f"Log-loss {number(report['log_loss']):.3f}.", _log_loss_words(report)]
+    return PageTable("Accuracy", words, rows, caption(*said))
 
 
 def tiers_table(tiers: Sequence[dict[str, Any]]) -> PageTable:
@@ -41,19 +45,21 @@ def tiers_table(tiers: Sequence[dict[str, Any]]) -> PageTable:
     return PageTable("Tiers", header, rows, caption(note, notation(scores)))
 
 
-def results_table(results: Sequence[dict[str, Any]]) -> PageTable:
+def results_table(report: dict[str, Any]) -> PageTable:
     """All rows of a reproduction."""
-    rows, scores = [], []
-    for row in results:
-        mean = accuracies("", row["mean"])
-        scores += [mean.top1, mean.top5]
+    rows, scores, losses = [], [], []
+    for row in report["results"]:
+        mean, loss = accuracies("", row["mean"]), row["mean"].get("log_loss")
+        losses.append(None if loss is None else score(loss))
+        scores += [mean.top1, mean.top5, losses[-1]]
         tier, method, whitening, selection = (_word(row, name) for name in _RESULT_WORDS)
         # As for the tiers: numbers before what takes room.
-        numbers = (str(mean.top1), str(mean.top5 or ""), _word(row, "num_trials"))
+        numbers = (str(mean.top1), str(mean.top5 or ""), str(losses[-1] or ""), _word(row, "num_trials"))
         rows.append((tier, method, *numbers, selection, whitening))
-    header = ("tier", "method", "top-1", "top-5", "trials", "epoch by", "whitening")
+    header = ("tier", "method", "top-1", "top-5", LOG_LOSS, "trials", "epoch by", "whitening")
     note = "Means over subjects. Inductive numbers first; matching is never retrieval."
-    return PageTable("Results", header, rows, caption(note, notation(scores)))
+    explained = _log_loss_words(report) if any(losses) else ""
+    return PageTable("Results", header, rows, caption(note, explained, notation(scores)))
 
 
 def by_subject_table(main: dict[str, Any], seeds: Sequence[Any]) -> PageTable:
@@ -71,34 +77,43 @@ def rows_table(rows: Sequence[dict[str, Any]], scores: Sequence[Accuracies]) -> 
     """Variants of an ablation; `scores` are theirs."""
     cells, gaps = [], []
     for row, one in zip(rows, scores, strict=True):
-        found = difference(row)
-        gaps.append(None if found is None else found.score)
-        p = "" if found is None or found.p is None else p_value(found.p)
-        gap = "" if found is None else str(found.score)
-        cells.append((one.label, str(one.top1), str(one.top5 or ""), gap, p, f"{number(row.get('seconds') or 0):.0f}"))
+        gap, *words = _gap(row, "difference")
+        gaps.append(gap)
+        seconds = f"{number(row.get('seconds') or 0):.0f}"
+        cells.append((one.label, str(one.top1), str(one.top5 or ""), *words, seconds))
     header = ("variant", "top-1", "top-5", "difference in top-1", "p", "seconds")
-    words = "Differences are paired, on the same queries, against the first row."
-    return PageTable("Variants", header, cells, caption(words, notation([*both(scores), *gaps])))
+    return PageTable("Variants", header, cells, caption(_PAIRED, notation([*both(scores), *gaps])))
 
 
-def log_loss_table(rows: Sequence[dict[str, Any]], blind: float) -> PageTable | None:
+def log_loss_table(rows: Sequence[dict[str, Any]], report: dict[str, Any]) -> PageTable | None:
     """Log-losses of the variants of an ablation; None where no model learned a scale."""
-    cells, scores = [], []
+    cells: list[tuple[str, ...]] = []
+    scores: list[Score | None] = []
     for row in rows:
         if row.get("log_loss") is None:
             continue
-        mine, found = score(row["log_loss"]), difference(row, "log_loss_difference")
-        scores += [mine, None if found is None else found.score]
-        p = "" if found is None or found.p is None else p_value(found.p)
-        cells.append((str(row["name"]), str(mine), "" if found is None else str(found.score), p))
+        mine, (gap, *words) = score(row["log_loss"]), _gap(row, "log_loss_difference")
+        scores += [mine, gap]
+        cells.append((str(row["name"]), str(mine), *words))
     if not cells:
         return None
-    header = ("variant", "log-loss", "difference in log-loss", "p")
-    words = (
-        "Log-loss of the right picture at the scale that each model learned: lower is better; blind guessing gives "
-        f"{blind:.3f}. Differences are paired, on the same queries, against the first row."
+    header = ("variant", LOG_LOSS, f"difference in {LOG_LOSS}", "p")
+    return PageTable("Log-loss", header, cells, caption(_log_loss_words(report), _PAIRED, notation(scores)))
+
+
+def _gap(row: dict[str, Any], name: str) -> tuple[Score | None, str, str]:
+    """Difference of a variant from the first row, in words too, and its p; empty where it is the first."""
+    found = difference(row, name)
+    if found is None:
+        return None, "", ""
+    return found.score, str(found.score), "" if found.p is None else p_value(found.p)
+
+
+def _log_loss_words(report: dict[str, Any]) -> str:
+    return (
+        "Log-loss is that of the right picture at the scale that each model learned: lower is better; blind guessing "
+        f"gives {number(report['chance_log_loss']):.3f}."
     )
-    return PageTable("Log-loss", header, cells, caption(words, notation(scores)))
 
 
 def _word(entry: Mapping[str, Any], name: str) -> str:

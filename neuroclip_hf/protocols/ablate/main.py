@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from neuroclip_hf.data.store import TrialStore
-from neuroclip_hf.evaluation.ranking import LOG_LOSS
 from neuroclip_hf.files import write_json
 from neuroclip_hf.metrics.significance import compare_paired
 from neuroclip_hf.protocols.ablate.variations import Variation, variations
@@ -40,7 +39,7 @@ class AblationReport:
             gallery_size, averaged_repeats, target, whitening_fit: as in a `ReproductionReport`, of the recipe itself.
         selection (`str`): how the epoch of every row was chosen.
         rows (`list[dict]`): the recipe itself first; each with `name`, `overrides`, `top1`, `top5` and `log_loss`
-            (`mean`, `std` over seeds, `values`, `interval`; the last is None where a model learned no scale),
+            (`mean`, `std` over seeds, `values`, `interval`; the last is None where a run has none, see `Report`),
             `difference` and `log_loss_difference` (of top-1 and log-loss from the first row, on the same queries: what
             `compare_paired` says), `trainable_parameters`, `seconds` and `folder`.
         seconds (`float`): wall time of all runs, one after the other.
@@ -169,9 +168,9 @@ def _row(
         "overrides": one.overrides,
         "top1": found["mean"]["top1"],
         "top5": found["mean"]["top5"],
-        LOG_LOSS: found["mean"].get(LOG_LOSS),
+        "log_loss": found["mean"].get("log_loss"),
         "difference": differences.get("top1"),
-        "log_loss_difference": differences.get(LOG_LOSS),
+        "log_loss_difference": differences.get("log_loss"),
         "trainable_parameters": report.trainable_parameters,
         "seconds": report.seconds,
         "folder": work.folder.relative_to(folder).as_posix(),

@@ -11,7 +11,6 @@ import torch
 from neuroclip_hf.columns import INDUCTIVE
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.evaluation import load_ranking, read_report
-from neuroclip_hf.evaluation.ranking import COMPARED, LOG_LOSS
 from neuroclip_hf.files import read_json
 from neuroclip_hf.metrics.significance import bootstrap_interval
 from neuroclip_hf.models.registry import solved_for
@@ -25,7 +24,7 @@ SELECTIONS = {FIXED_EPOCH: LAST_EPOCH, BY_VALIDATION: "."}
 SOLVED = "in closed form"
 """In place of both, where there is no epoch to choose."""
 _PLACES = {**SELECTIONS, SOLVED: "."}
-_MEASURES = ("top1", "top5", "pairwise", LOG_LOSS)
+_MEASURES = ("top1", "top5", "pairwise", "log_loss")
 SHARED = (
     "data",
     "tower",
@@ -57,7 +56,7 @@ class ReproductionReport:
             `selection`, `tier`, `method`, `whitening`, `fitted_on` and `num_trials` (unlabelled ones that it used, of
             all subjects together); `subjects`: subject -> measure -> `mean`, `std` over seeds and `values`; `mean`:
             the same of the mean over subjects. Inductive rows also have an `interval` of their mean, `log_loss` where
-            the model learned a scale, `n_way` and `repeats`.
+            every run has it, `n_way` and `repeats`.
         runs (`list[dict]`): subject, seed, folder, seconds, processes that trained together, best epoch, what
             validation held out, and p of the permutation test of each.
         hardware (`list[dict]`), versions (`dict`): what it ran on; each kind of machine once.
@@ -213,7 +212,7 @@ def seed_averaged(
         other_whitening (`bool`): of the second inductive row, not of the first.
 
     Returns:
-        "top1", "top5" and, where every model learned a scale, "log_loss" -> `torch.Tensor` of shape `(queries,)`,
+        "top1", "top5" and, where every run has it, "log_loss" -> `torch.Tensor` of shape `(queries,)`,
         float64, subject by subject; and a subject for each query.
     """
     answers: dict[str, list[dict[str, torch.Tensor]]] = {}
@@ -221,7 +220,8 @@ def seed_averaged(
         place = run_folder(folder, run) / _PLACES[selection]
         ranking = load_ranking(place, OTHER_RANKING_FILE if other_whitening else RANKING_FILE)
         answers.setdefault(run.subject, []).append(ranking.answers())
-    measures = [name for name in COMPARED if all(name in one for mine in answers.values() for one in mine)]
+    first, *others = (one for mine in answers.values() for one in mine)
+    measures = [name for name in first if all(name in one for one in others)]
     means = {
         name: [torch.stack([one[name].double() for one in mine]).mean(dim=0) for mine in answers.values()]
         for name in measures

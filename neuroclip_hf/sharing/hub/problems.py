@@ -38,7 +38,7 @@ def check_repo_id(repo_id: str) -> None:
 
 def check_licence(licence: str | None) -> None:
     """Raise [`InputError`] for what the Hub does not take as the identifier of a licence."""
-    if licence is not None and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", licence):
+    if licence is not None and not re.fullmatch(r"[a-z0-9]([a-z0-9.+-]*[a-z0-9+])?", licence):
         raise InputError(
             f"--license {licence!r}: write it as the Hub does, in small letters, as in cc-by-4.0 or apache-2.0."
         )

@@ -111,12 +111,12 @@ def test_the_lines_of_the_card_load_the_branch_that_it_lies_on(run_copy, revisio
     assert card.count('revision="v1"') == times
 
 
-@pytest.mark.parametrize("licence", ["apache-2.0", None])
+@pytest.mark.parametrize("licence", ["openrail++", None])
 def test_a_licence_is_stated_in_the_card(run_copy, licence):
     with run_contents(run_copy, "user/name", licence=licence) as contents:
         card = ModelCard.load(contents.folder / "README.md")
     assert card.data.license == licence
-    assert ("their own licence is apache-2.0." in card.text) == bool(licence)
+    assert ("their own licence is openrail++." in card.text) == bool(licence)
 
 
 @pytest.mark.parametrize("licence", ["", "CC BY 4.0", "MIT", "mit\nx: y", "-mit"])
