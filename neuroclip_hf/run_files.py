@@ -10,7 +10,7 @@ HISTORY_FILE = "training.jsonl"
 TRAINED_ON_FILE = "trained_on.json"
 """Digests of what training and validation saw."""
 REPORT_FILE = "report.json"
-REPORT_SCHEMA = 2
+REPORT_SCHEMA = 3
 """Of report.json, whoever writes it: a run, a reproduction or an ablation."""
 RANKING_FILE = "ranking.safetensors"
 OTHER_RANKING_FILE = "ranking_other_whitening.safetensors"

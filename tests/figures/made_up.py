@@ -10,7 +10,7 @@ CHANCE = {
     "chance": 0.005, "chance_top5": 0.025, "chance_log_loss": 5.298, "gallery": "the 200 pictures of the test split",
     "gallery_size": 200,
 }  # fmt: skip
-COMMON = {**CHANCE, "data": "simulated", "store": "0123456789abcdef", "tower": "small-clip", "schema": 2}
+COMMON = {**CHANCE, "data": "simulated", "store": "0123456789abcdef", "tower": "small-clip", "schema": 3}
 WHO = {**COMMON, "protocol": "new-concepts", "averaged_repeats": 80}  # of a reproduction or an ablation
 VERSIONS = {"python": "3.11", "torch": "2.13"}
 REPEATS = (1, 2, 5, 10, 20, 40, 80)

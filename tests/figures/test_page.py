@@ -186,7 +186,7 @@ def test_the_same_files_give_the_same_bytes_wherever_they_lie(made, tmp_path):
         ("top1", "much", "'much' is no number"),
         ("chance", float("nan"), "nan is not finite"),
         ("repeats", [{"repeats": 1}], "lacks 'top1'"),
-        ("schema", 1, "schema 1, this version reads 2"),
+        ("schema", 2, "schema 2, this version reads 3"),
         ("kind", "novel", "kind 'novel'"),
     ],
 )
