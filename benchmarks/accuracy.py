@@ -73,7 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
     rows = rows_of(made)
     if arguments.on == N170:
         rows = _with_recorded_baseline(made, rows)
-    print_result({}, False, _table(rows, made))
+    print_result({}, False, _tables(rows, made))
     for row in rows:
         print_line("accuracy", place, data | row)
     return 0
@@ -98,13 +98,15 @@ def _with_recorded_baseline(made: list[Made], rows: list[dict[str, Any]]) -> lis
     return [*of_runs, {"row": "logistic regression", "adapted": False} | facts | compared | shared]
 
 
-def _table(rows: list[dict[str, Any]], made: list[Made]) -> Any:
+def _tables(rows: list[dict[str, Any]], made: list[Made]) -> Any:
+    """Accuracies, and below them the log-losses of the rows that have one."""
+    from rich.console import Group
+
     report, subjects = made[0].reports[0], sum(len(one.results[0]["subjects"]) for one in made[0].reports)
     title = (
         f"{report.data} data, {subjects} subjects, each alone, {len(report.seeds)} seeds, epoch: validation, "
         f"gallery of {report.gallery_size}, {report.averaged_repeats:g} trials a query, tower: {report.tower}"
     )
-    header = ("", "tower", "top-1", "95 %", "top-5", f"{OURS} minus this (95 %)", "log-loss, likewise", "seconds")
     lines = [
         (
             row["row"],
@@ -113,22 +115,25 @@ def _table(rows: list[dict[str, Any]], made: list[Made]) -> Any:
             interval_text(row["top1"]) if "low" in row["top1"] else "",
             spread(row["top5"]) if "top5" in row else "",
             _difference(row[f"{OURS}_minus_this"]),
-            _log_loss(row),
             str(row.get("seconds", "")),
         )
         for row in rows
     ]
-    blind = f"{report.chance_log_loss:.3f}"
-    chance = ("chance", "", f"{report.chance:.3f}", "", f"{report.chance_top5:.3f}", "", blind, "")
-    return table(header, [*lines, chance], title)
-
-
-def _log_loss(row: dict[str, Any]) -> str:
-    if "log_loss" not in row:
-        return ""
-    found = row[f"log_loss_{OURS}_minus_this"]
-    minus = "" if found is None else f", {found['difference']:+.3f} ({interval_text(found, '+')})"
-    return f"{row['log_loss']['mean']:.3f}{minus}"
+    chance = ("chance", "", f"{report.chance:.3f}", "", f"{report.chance_top5:.3f}", "", "")
+    minus = f"{OURS} minus this (95 %)"
+    losses = [
+        (row["row"], spread(row["log_loss"]), _difference(row[f"log_loss_{OURS}_minus_this"]))
+        for row in rows
+        if "log_loss" in row
+    ]
+    return Group(
+        table(("", "tower", "top-1", "95 %", "top-5", minus, "seconds"), [*lines, chance], title),
+        table(
+            ("", "log-loss", minus),
+            [*losses, ("chance", f"{report.chance_log_loss:.3f}", "")],
+            "log-loss, lower is better: of rows with another scale of the logits it also compares these",
+        ),
+    )
 
 
 def _difference(found: dict[str, float] | None) -> str:
