@@ -60,7 +60,7 @@ def evaluate(
         top5=found["top5"],
         pairwise=found["pairwise"],
         log_loss=_log_loss(ranking),
-        chance_log_loss=float(log_loss_from_scores(torch.zeros(ranking.scores.shape), ranking.mask, 1.0).mean()),
+        chance_log_loss=_chance_log_loss(ranking),
         chance=chance_level(ranking.mask, size, 1),
         chance_top5=chance_level(ranking.mask, size, 5),
         gallery_size=size,
@@ -110,6 +110,12 @@ def _other_whitening(
 def _log_loss(ranking: Ranking) -> float | None:
     losses = ranking.log_loss()
     return None if losses is None else float(losses.mean())
+
+
+def _chance_log_loss(ranking: Ranking) -> float:
+    """Of the same score for all pictures; exact, hence not in single precision."""
+    equal = torch.zeros(ranking.mask.shape, dtype=torch.float64)
+    return float(log_loss_from_scores(equal, ranking.mask.cpu(), 1.0).mean())
 
 
 def _averaged(ranking: Ranking) -> float:
