@@ -73,8 +73,11 @@ def test_rows_are_compared_on_the_same_queries_and_runs_are_made_once(lines, ben
     found = frozen["neuroclip-intra_minus_this"]
     assert found["difference"] == pytest.approx(ours["top1"]["mean"] - frozen["top1"]["mean"], abs=2e-4)
     assert found["low"] <= found["difference"] <= found["high"]
-    found = frozen["log_loss_neuroclip-intra_minus_this"]
-    assert found["difference"] == pytest.approx(ours["log_loss"]["mean"] - frozen["log_loss"]["mean"], abs=2e-4)
+    losses = frozen["log_loss_neuroclip-intra_minus_this"]
+    assert losses["difference"] == pytest.approx(ours["log_loss"]["mean"] - frozen["log_loss"]["mean"], abs=2e-4)
+    assert losses["low"] <= losses["difference"] <= losses["high"]
+    assert ours["log_loss_neuroclip-intra_minus_this"] is None
+    assert frozen["chance_log_loss"] == pytest.approx(np.log(6), abs=1e-4)
     assert (frozen["queries"], frozen["gallery_size"], frozen["seeds"]) == (12, 6, 2)
     for row in (frozen, ours):
         means = [one["mean"] for one in row["subjects"].values()]

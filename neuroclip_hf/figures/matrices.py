@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from neuroclip_hf.errors import InputError
 from neuroclip_hf.figures.ranking import Confusion, SortedScores
@@ -84,6 +84,8 @@ def similarity_matrix(scores: SortedScores, groups: Sequence[str] | None = None)
         _write_groups(axes, scores, groups)
     bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.8, aspect=30, label="mean cosine", extend="both")
     bar.ax.tick_params(labelsize=9)
+    bar.locator = MaxNLocator(nbins=5)  # more labels of small cosines, as in -0.075, would touch each other
+    bar.update_ticks()
     return figure
 
 

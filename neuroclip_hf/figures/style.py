@@ -118,7 +118,8 @@ def to_png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH, *, photographs: b
         # Written by Pillow, which names neither itself nor the day: the same figure gives the same bytes.
         colours = picture.convert("RGB")
         if not photographs:
-            colours = colours.quantize(256, dither=Image.Dither.NONE)
+            # The default looks after frequent colours: of a colour bar the rare end would be a few blocks.
+            colours = colours.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         colours.save(target, format="PNG", optimize=True)
     return target.getvalue()
 

@@ -198,8 +198,8 @@ def log_loss_from_scores(scores: torch.Tensor, target: torch.Tensor, scale: floa
         scale: the factor on the scores, already exponentiated.
 
     Returns:
-        (Q,) in the precision of `scores`, on its device, 0 at best; guessing blindly gives log(G / right entries), and
-        NaN stays NaN.
+        (Q,) in float32 or wider, on the device of `scores`, 0 at best; guessing blindly gives log(G / right entries),
+        and NaN stays NaN.
 
     Raises:
         TypeError, ValueError: as [`accuracy_from_scores`].
@@ -209,7 +209,7 @@ def log_loss_from_scores(scores: torch.Tensor, target: torch.Tensor, scale: floa
         tensor([4.])
     """
     right = target_mask(scores, target)
-    logits = scores * scale
+    logits = scores.to(torch.promote_types(scores.dtype, torch.float32)) * scale
     return logits.logsumexp(dim=1) - logits.masked_fill(~right, -math.inf).logsumexp(dim=1)
 
 

@@ -2,7 +2,7 @@
 
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Union, get_args, get_origin
 
 import yaml
@@ -11,7 +11,18 @@ from neuroclip_hf.errors import InputError
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's truth and numbers: PyYAML's 1.1 takes `no` for false and 1e-4, which lacks a point, for text."""
+    """YAML 1.2's truth and numbers: PyYAML's 1.1 takes `no` for false and 1e-4, which lacks a point, for text.
+
+    A name that stands twice is refused, as YAML asks for and PyYAML does not: the last value would win in silence.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []  # `!!map [1]` is not one, which PyYAML says
+        names = [key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands there twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
 
 
 _OURS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
@@ -29,7 +40,7 @@ def read_yaml(text: str) -> Any:
     """One YAML value, by YAML 1.2's truth and numbers.
 
     Raises:
-        yaml.YAMLError: for text that is no YAML.
+        yaml.YAMLError: for text that is no YAML, or that names a setting twice.
     """
     return yaml.load(text, _Loader)  # a SafeLoader
 

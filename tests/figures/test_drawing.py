@@ -196,6 +196,26 @@ def test_the_similarity_matrix_holds_the_scores_and_parts_families():
     assert axes.get_lines()[0].get_xdata()[0] == 1.5
 
 
+def test_the_numbers_beside_a_bar_of_small_cosines_do_not_touch():
+    scores = SortedScores(np.linspace(-0.12, 0.08, 144).reshape(12, 12), "abcdefghijkl", "abcdefghijkl", 12)
+    figure = figures.similarity_matrix(scores)
+    style.to_png(figure)  # lays it out
+    shown = [label.get_window_extent() for label in figure.axes[1].get_xticklabels() if label.get_text()]
+    gaps = [right.x0 - left.x1 for left, right in itertools.pairwise(shown)]
+    assert min(gaps) > 3
+
+
+def test_rare_colours_are_those_of_the_figure():
+    channels = [*POSTERIOR, "F3", "F4", "C3", "C4"]
+    figure = figures.scalp_map(channels, [0.001] * 8 + [-0.003, -0.003, 0.001, -0.0044], "fall")
+    style.to_png(figure)  # lays it out, which may take two drawings
+    few, all_colours = (
+        np.asarray(Image.open(io.BytesIO(style.to_png(figure, photographs=many))).convert("RGB")).astype(int)
+        for many in (False, True)
+    )
+    assert np.abs(few - all_colours).max() < 16
+
+
 def test_differences_of_filters_are_multiplied_as_the_figure_says():
     assert amplification([filtered(0.01)]) == 32
     assert amplification([filtered(0.0)]) == 1

@@ -143,6 +143,11 @@ def test_log_loss_query_by_query():
     assert sharp[0] < found[0]
     assert sharp[1] > found[1]
     assert log_loss_from_scores(torch.tensor([[0.5, NAN]]), torch.tensor([0]), 1.0).isnan().all()
+    assert log_loss_from_scores(torch.tensor([[1, 0]]), torch.tensor([0]), 1).tolist() == pytest.approx(
+        [math.log(1 + math.exp(-1))]
+    )
+    half = log_loss_from_scores(torch.tensor([[0.25, 0.5]], dtype=torch.float16), torch.tensor([0]), 100.0)
+    assert half.dtype == torch.float32
     with pytest.raises(ValueError, match="row 3 in a gallery of 3"):
         log_loss_from_scores(scores, torch.tensor([0, 3]), 1.0)
 

@@ -130,6 +130,8 @@ def test_unknown_recipes_name_the_nearest():
         ("- 1", "sections"),
         ("training:\n  epoch: 3", "epochs"),
         ("trainig: {}", "training"),
+        ("training:\n  epochs: 3\n  epochs: 5", "'epochs' stands there twice"),
+        ("model: !!map [1]", "cannot be read"),
         ("model:", "must hold settings"),
         ("1: 2", "setting 1 is unknown"),
         ("model: !!python/object/apply:os.getcwd []", "cannot be read"),
