@@ -164,7 +164,7 @@ def _add_scalp(
         recorded,
     )
     label = "fall of the right score (cosine)" if method == "occlusion" else "gradient x input (cosine)"
-    png = to_png(scalp_map(found.channels, list(found.values), label))
+    png = to_png(scalp_map(found.channels, list(found.values), label), photographs=True)
     section.figures.append(PageFigure("scalp", "Channels that carry the signal", text, png))
 
 
