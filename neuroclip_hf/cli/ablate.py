@@ -83,9 +83,10 @@ def ablation_table(report: dict[str, Any]) -> Any:
         for row in report["rows"]
     ]
     rows.append(("chance", f"{report['chance']:.3f}", f"{report['chance_top5']:.3f}", "", ""))
+    seeds = len(report["seeds"])
     title = (
         f"{report['data']} data, {report['recipe']} over {report['over']}, {report['subject_protocol']}, "
-        f"{len(report['seeds'])} seeds, epoch: {report['selection']}, gallery of {report['gallery_size']}, tower: "
+        f"{seeds} seed{'s' * (seeds > 1)}, epoch: {report['selection']}, gallery of {report['gallery_size']}, tower: "
         f"{report['tower']}"
     )
     made = table(("", "top-1", "top-5", "top-1 minus the first (95 %)", "seconds"), rows, title)

@@ -92,7 +92,7 @@ def reproduction_table(report: dict[str, Any]) -> Any:
     whitening = "" if len(whitenings) > 1 else f"whitening: {whitenings[0]}; "
     over = both[0]["mean"]["top1"]["interval"]["over"]
     spreads = "± is the standard deviation over seeds" if several else "one seed, hence no ±"
-    notes = [f"{whitening}{spreads}; intervals over {over}", *_log_losses(both, report)]
+    notes = [f"{whitening}{spreads}; intervals over {over}", *_log_losses(inductive, report)]
     return Group(table(header, rows, title), *notes, *(f"Note: {flag}" for flag in report["flags"]))
 
 
@@ -111,7 +111,12 @@ def _rows(both: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _log_losses(rows: list[dict[str, Any]], report: dict[str, Any]) -> list[str]:
-    found = [f"{spread(row['mean']['log_loss'])} ({row['selection']})" for row in rows if "log_loss" in row["mean"]]
+    several = len({row["whitening"] for row in rows}) > 1
+    found = [
+        f"{spread(row['mean']['log_loss'])} ({row['selection']}{', ' + row['whitening'] if several else ''})"
+        for row in rows
+        if "log_loss" in row["mean"]
+    ]
     return [f"log-loss, mean: {', '.join(found)}; blind guessing {report['chance_log_loss']:.3f}"] if found else []
 
 

@@ -51,7 +51,9 @@ def repeats_curve(points: Sequence[RepeatPoint], chance: float, chance_top5: flo
         if not curve:
             continue
         x, scores = [repeats for repeats, _ in curve], [score for _, score in curve]
-        axes.plot(x, [score.mean for score in scores], line, color=color, label=name, markersize=5.5, linewidth=1.8)
+        means = [score.mean for score in scores]
+        # Unclipped: of a marker at 0 half would lie below the axes.
+        axes.plot(x, means, line, color=color, label=name, markersize=5.5, linewidth=1.8, clip_on=False)
         if all(score.has_error for score in scores):
             low, high = ([getattr(score, end) for score in scores] for end in ("low", "high"))
             axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)

@@ -84,7 +84,8 @@ def _draw_curve(
 ) -> None:
     x = [(one.start + one.stop) / 2 if slides else one.stop for one in segments]
     means = [score.mean for score in scores]
-    axes.plot(x, means, line, color=color, label=label, markersize=5, linewidth=1.6)
+    # Unclipped: of a marker at 0 half would lie below the axes.
+    axes.plot(x, means, line, color=color, label=label, markersize=5, linewidth=1.6, clip_on=False)
     if all(score.has_error for score in scores):
         low, high = ([getattr(score, end) for score in scores] for end in ("low", "high"))
         axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)

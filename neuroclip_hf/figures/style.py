@@ -108,8 +108,8 @@ def to_png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH, *, photographs: b
     Args:
         figure (`Figure`): in our style.
         dots_per_inch (`int`): its fineness.
-        photographs (`bool`): whether it holds pictures; any other figure is content with 256 colours, which take a
-            third of the bytes.
+        photographs (`bool`): whether it holds pictures, or shades as smooth as theirs; any other figure is content
+            with 256 colours, which take a third of the bytes.
     """
     drawn, target = io.BytesIO(), io.BytesIO()
     with our_style():

@@ -29,6 +29,7 @@ frame.onload = () => {{
   title.id = "found";
   title.textContent = [root.scrollWidth, outside.length, inside.images.length, broken.length, widest,
     inside.querySelectorAll(".scroll").length,
+    Math.max(0, ...[...inside.querySelectorAll("tr")].map((one) => one.getBoundingClientRect().height)),
     [...inside.querySelectorAll(".scroll")].filter((one) => one.scrollWidth > one.clientWidth + 1).length].join(" ");
   document.body.append(title);
 }};
@@ -47,7 +48,8 @@ def browser():
 def open_page(browser, tmp_path):
     """Open a page at a width.
 
-    Scroll width, elements beyond the edge, pictures, broken ones, widest one, boxes, boxes that hold more than shows.
+    Scroll width, elements beyond the edge, pictures, broken ones, widest one, boxes, highest row of a table, boxes
+    that hold more than shows.
     """
 
     def measure(page, width):
@@ -79,7 +81,7 @@ def everything(made, tmp_path):
 
 @pytest.mark.parametrize("width", [LAPTOP, TELEPHONE])
 def test_the_page_never_scrolls_sideways(everything, open_page, width):
-    scroll_width, outside, pictures, broken, widest, boxes, _ = open_page(everything, width)
+    scroll_width, outside, pictures, broken, widest, boxes, *_ = open_page(everything, width)
     assert scroll_width <= width
     assert outside == 0
     assert pictures == everything.read_text(encoding="utf-8").count("data:image/png") > 15
@@ -88,7 +90,7 @@ def test_the_page_never_scrolls_sideways(everything, open_page, width):
     assert boxes > pictures
 
 
-def test_a_laptop_shows_whole_tables(made, open_page, tmp_path):
+def test_tables_show_whole_on_a_laptop_and_without_gaps_on_a_telephone(made, open_page, tmp_path):
     run = made.run_report()
     words = "the test queries themselves, each picture given to one query of a subject at most"
     method, whitening = "whitening of both sides", "own-session whitening"
@@ -98,6 +100,10 @@ def test_a_laptop_shows_whole_tables(made, open_page, tmp_path):
     made.make_ablation(tmp_path / "all" / "segments", over="segments", names=made.segments())
     write_page(tmp_path / "all", tmp_path / "page.html")
     assert open_page(tmp_path / "page.html", LAPTOP)[-1] == 0
+    made.make_run(tmp_path / "run", tiers=tiers)
+    write_page(tmp_path / "run", tmp_path / "run.html")
+    # What is out of sight, behind the edge of its box, does not make rows high.
+    assert open_page(tmp_path / "run.html", TELEPHONE)[-2] < 110
 
 
 @pytest.mark.parametrize("width", [LAPTOP, TELEPHONE])

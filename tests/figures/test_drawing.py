@@ -205,6 +205,13 @@ def test_the_numbers_beside_a_bar_of_small_cosines_do_not_touch():
     assert min(gaps) > 3
 
 
+def test_markers_at_zero_are_shown_whole():
+    repeats = figures.repeats_curve([RepeatPoint(1, Score(0.0)), RepeatPoint(80, Score(0.5))], 0.005)
+    segments = figures.segment_curves([Segment(0, 0.1, Score(0.0)), Segment(0.1, 0.2, Score(0.4))], [], 0.005)
+    for figure in (repeats, segments):
+        assert not line(figure.axes[0], "top-1").get_clip_on()
+
+
 def test_rare_colours_are_those_of_the_figure():
     channels = [*POSTERIOR, "F3", "F4", "C3", "C4"]
     figure = figures.scalp_map(channels, [0.001] * 8 + [-0.003, -0.003, 0.001, -0.0044], "fall")

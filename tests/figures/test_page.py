@@ -41,6 +41,7 @@ def test_a_run(made, tmp_path):
     assert "Simulated recordings: these numbers say nothing about real brains." in said
     assert "Top-1 0.500 (0.470 to 0.530)" in said
     assert "Chance: 0.5 % (top-1), 2.5 % (top-5), gallery of 200." in said
+    assert "Log-loss of the right picture 2.500: lower is better, blind guessing gives 5.298." in said
     assert "duplicates in the gallery" in said
     assert "transductive" in said
     assert "200-way" in said
@@ -74,6 +75,11 @@ def test_one_of_something_is_not_called_several(made, tmp_path):
     assert "1 variant of neuroclip-intra" in words(text)
 
 
+def test_a_model_without_a_scale_has_no_log_loss(made, tmp_path):
+    _, text = page(made.make_run(tmp_path / "run", log_loss=None))
+    assert "og-loss" not in words(text)
+
+
 def test_recorded_brains_are_called_so(made, tmp_path):
     _, text = page(made.make_run(tmp_path / "run", data="recorded"))
     assert "Recorded brains." in words(text)
@@ -85,6 +91,7 @@ def test_a_reproduction(made, tmp_path):
     assert result["figures"][:3] == ["By subject", "Averaged repeats", "Training"]
     said = words(text)
     assert "95 % interval over subjects" in said
+    assert "Log-loss of the right picture 2.500 ± 0.010: lower is better" in said
     assert "10 subjects, 3 seeds" in said
     assert "2 trainings (thin) and their mean (bold)" in said
     assert "2 runs together" in said

@@ -82,3 +82,6 @@ def test_an_ablation_over_segments_is_drawn_over_time(quick, store, tmp_path):
     assert made["figures"] == ["Temporal segments", "Paired differences in top-1", "Paired differences in log-loss"]
     assert "windows of 0.12 s at different places, and windows that grow" in said
     assert all(row["name"] in said for row in report.rows)
+    (tmp_path / "with store").mkdir()
+    _, said = page(tmp_path / "out", tmp_path / "with store", store=store)
+    assert "made for a run or a reproduction, not for an ablation" in said

@@ -133,10 +133,12 @@ def test_the_modality_is_what_was_recorded_or_left_out(run_copy, unit, num_times
 def test_how_sure_the_report_is_stands_in_it(run_copy, store):
     evaluate_run(run_copy, store)
     found = {"intervals": {"top1": INTERVAL}, "permutation": {"p": 0.0312, "permutations": 999}}
+    found |= {"log_loss": 1.25, "chance_log_loss": 1.7918}
     edit(run_copy / "report.json", **found, flags=["Somebody is not new.", "Whitened by others."])
     text = write_card(run_copy).read_text()
     assert "| 90 % interval of top-1 | 0.125 to 0.750, over pictures |" in text
     assert text.count("interval of") == 1
+    assert "| log-loss of the right picture | 1.250 (blind guessing 1.792; lower is better) |" in text
     assert "| p of top-1 | 0.0312 (999 permutations of the targets) |" in text
     assert "\n\n**Note:** Somebody is not new.\n\n**Note:** Whitened by others.\n\n## Training\n" in text
 
@@ -144,9 +146,8 @@ def test_how_sure_the_report_is_stands_in_it(run_copy, store):
 def test_a_report_that_says_nothing_of_it_is_described_all_the_same(run_copy, store):
     evaluate_run(run_copy, store)
     report = json.loads((run_copy / "report.json").read_text())
-    report = {
-        name: value for name, value in report.items() if name not in ("flags", "intervals", "permutation", "tiers")
-    }
+    optional = ("flags", "intervals", "permutation", "tiers", "log_loss", "chance_log_loss")
+    report = {name: value for name, value in report.items() if name not in optional}
     (run_copy / "report.json").write_text(json.dumps(report))
     text = write_card(run_copy).read_text()
     assert "| sub-02 |" in text

@@ -47,7 +47,7 @@ def add_insight(section: Section, result: Result, store: TrialStore, *, pictures
     """
     folder = _folder_of(section, result, store)
     if folder is None:
-        return False
+        return _made_of(result) == store.info.fingerprint
     place = folder.relative_to(result.folder).as_posix()
     first = f"Of the first run, {place}, {CHOSEN_EPOCH}." if folder != result.folder else ""
     recorded = caption(first, recorded_words(store.info.data))
@@ -67,12 +67,18 @@ def add_insight(section: Section, result: Result, store: TrialStore, *, pictures
     return True
 
 
+def _made_of(result: Result) -> str | None:
+    """Fingerprint of the store of a result."""
+    found: str | None = (result.report or {}).get("store") or result.facts.get("store")
+    return found
+
+
 def _folder_of(section: Section, result: Result, store: TrialStore) -> Path | None:
     """The run to look into; None, with words, where there is none of this store."""
     if result.kind == ABLATION:
         section.left_out.append("what the models do: made for a run or a reproduction, not for an ablation.")
         return None
-    made_of = (result.report or {}).get("store") or result.facts.get("store")
+    made_of = _made_of(result)
     if made_of != store.info.fingerprint:
         section.left_out.append(f"what the model does: its store is {made_of}, --data is {store.info.fingerprint}.")
         return None
@@ -158,7 +164,7 @@ def _add_scalp(
         recorded,
     )
     label = "fall of the right score (cosine)" if method == "occlusion" else "gradient x input (cosine)"
-    png = to_png(scalp_map(found.channels, list(found.values), label))
+    png = to_png(scalp_map(found.channels, list(found.values), label), photographs=True)
     section.figures.append(PageFigure("scalp", "Channels that carry the signal", text, png))
 
 

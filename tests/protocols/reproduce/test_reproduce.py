@@ -183,6 +183,8 @@ def test_a_held_out_subject_has_a_row_for_each_whitening(store_folder, tmp_path,
     shown = capsys.readouterr().out.replace("\n", "")
     assert "own-" in shown
     assert "training-" in shown
+    losses = " ".join(shown.partition("log-loss, mean:")[2].split())
+    assert losses.count("own-session whitening)") == losses.count("training-subjects whitening)") == 2
     report = read_json(tmp_path / "out" / "report.json")
     rows = [row["whitening"] for row in report["results"] if row["tier"] == "inductive"]
     assert rows == ["own-session whitening", "training-subjects whitening"] * 2
