@@ -22,6 +22,8 @@ from neuroclip_hf.errors import InputError
 from neuroclip_hf.files import new_file
 from neuroclip_hf.run_files import RANKING_FILE
 
+_WORDS = "ranking"
+
 
 @dataclass(frozen=True)
 class SavedRanking:
@@ -89,9 +91,10 @@ def write_ranking(ranking: SavedRanking, folder: str | Path, name: str = RANKING
     """Write `ranking.safetensors`, or a file of another name, into a run's folder and return its path.
 
     Its tensors are `scores` (queries, gallery) float32, `mask` (queries, gallery) bool, and the rows of the trial
-    table and the repeats of all queries one after the other, `trials` and `repeats`, int32. Its metadata are JSON
-    texts: `image_ids` and `concepts` of the gallery, the `scale` of the cosines, and `queries`, each with `subject`,
-    `image_id`, `concept` and the number of its `trials`.
+    table and the repeats of all queries one after the other, `trials` and `repeats`, int32. Its metadata hold one JSON
+    text, since several would come in any order and make other bytes each time: `image_ids` and `concepts` of the
+    gallery, the `scale` of the cosines, and `queries`, each with `subject`, `image_id`, `concept` and how many `trials`
+    it has.
     """
     tensors = {
         "scores": np.ascontiguousarray(ranking.scores, dtype=np.float32),
@@ -117,7 +120,7 @@ def write_ranking(ranking: SavedRanking, folder: str | Path, name: str = RANKING
     path = Path(folder) / name
     with new_file(path) as temporary:
         # `save_file` would make it readable for its owner alone.
-        temporary.write_bytes(save(tensors, {name: json.dumps(value) for name, value in words.items()}))
+        temporary.write_bytes(save(tensors, {_WORDS: json.dumps(words)}))
     return path
 
 
@@ -132,7 +135,7 @@ def read_ranking(folder: str | Path, name: str = RANKING_FILE) -> SavedRanking |
         return None
     try:
         with safe_open(path, framework="numpy") as file:
-            words = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+            words = json.loads((file.metadata() or {})[_WORDS])
             scores, mask, trials, repeats = map(file.get_tensor, ("scores", "mask", "trials", "repeats"))
         counts = [int(one["trials"]) for one in words["queries"]]
         keys = (columns.SUBJECT, columns.IMAGE_ID, columns.CONCEPT)

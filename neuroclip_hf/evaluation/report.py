@@ -99,6 +99,16 @@ def write_report(report: Report, folder: str | Path) -> Path:
     return path
 
 
+def is_evaluated(folder: str | Path) -> bool:
+    """Whether a run has a report that this version reads.
+
+    Raises:
+        InputError: if its report is damaged.
+    """
+    report = read_report(folder)
+    return isinstance(report, dict) and report.get("schema") == REPORT_SCHEMA
+
+
 def read_report(folder: str | Path) -> dict[str, Any] | None:
     """What `report.json` of a run says; None if the run was not evaluated."""
     path = Path(folder) / REPORT_FILE

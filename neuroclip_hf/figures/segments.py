@@ -61,9 +61,9 @@ def segment_curves(
         if with_top5:
             scores = [segment.top5 for segment in with_top5 if segment.top5]
             _draw_curve(here, with_top5, slides, scores, TOP5, "s-", "top-5")
-            if chance_top5 is not None:
-                here.axhline(chance_top5, color=FAINT_INK, linestyle=":", linewidth=1.3, label="chance, top-5")
         here.axhline(chance, color=INK, linestyle="--", linewidth=1.1, label="chance, top-1")
+        if with_top5 and chance_top5 is not None:
+            here.axhline(chance_top5, color=FAINT_INK, linestyle=":", linewidth=1.3, label="chance, top-5")
         here.set(title=title, xlabel=label, ylabel="found (%)")
         here.tick_params(labelbottom=True)
         in_percent(here.yaxis)

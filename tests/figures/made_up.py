@@ -116,7 +116,7 @@ def ranking(folder: Path, concepts, subjects=("sub-01",), noise=0.3, seed=0, ima
     rows = np.arange(2 * size * len(subjects), dtype=np.int32)
     mask = np.tile(np.eye(size, dtype=bool), (len(subjects), 1))
     tensors = {"scores": scores.astype(np.float32), "mask": mask, "trials": rows, "repeats": rows % 2}
-    save_file(tensors, folder / "ranking.safetensors", {name: json.dumps(value) for name, value in words.items()})
+    save_file(tensors, folder / "ranking.safetensors", {"ranking": json.dumps(words)})
 
 
 def make_run(folder: Path, concepts=("face", "house", "tool"), **changes):

@@ -28,7 +28,6 @@ from neuroclip_hf.figures.page.shared import (
     chance_words,
     counted,
     facts_table,
-    log_loss_words,
     n_way_table,
     recorded_words,
 )
@@ -103,8 +102,7 @@ def _run(result: Result, report: dict[str, Any], families: Families) -> Section:
     top1, top5 = (score(report[name], intervals.get(name)) for name in ("top1", "top5"))
     recipe = report["run"].get("recipe") or "a checkpoint"
     found = caption(f"Top-1 {top1}, top-5 {top5}.", notation([top1, top5]))
-    losses = log_loss_words(report["log_loss"], report["chance_log_loss"])
-    lead = caption(recorded_words(report["data"]), found, chance_words(report), losses)
+    lead = caption(recorded_words(report["data"]), found, chance_words(report))
     section = Section(f"{recipe}, one run ({result.name})", lead, report["data"] == columns.SIMULATED)
     section.flags += [*map(str, report.get("flags") or ()), *last_good_flag(result.folder)]
     section.tables.append(run_table(report))
@@ -188,7 +186,6 @@ def _reproduction(result: Result, report: dict[str, Any], families: Families) ->
         f"{main['whitening']}.",
         notation([mean.top1, mean.top5]),
         chance_words(report),
-        log_loss_words(main["mean"].get("log_loss"), report["chance_log_loss"]),
     )
     title = f"{report['recipe']}, {report['subject_protocol']}-subject ({result.name})"
     section = Section(title, lead, report["data"] == columns.SIMULATED)

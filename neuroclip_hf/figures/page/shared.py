@@ -9,7 +9,7 @@ from neuroclip_hf.data.rankings import SavedRanking
 from neuroclip_hf.figures.families import concept_families
 from neuroclip_hf.figures.matrices import MAX_FAMILIES, confusion_matrix, similarity_matrix
 from neuroclip_hf.figures.page.content import PageFigure, PageTable, Section
-from neuroclip_hf.figures.page.numbers import number, repeat_points, score, spreads
+from neuroclip_hf.figures.page.numbers import number, repeat_points, spreads
 from neuroclip_hf.figures.page.reading import RUN, Result
 from neuroclip_hf.figures.ranking import confusion, joined, sorted_scores
 from neuroclip_hf.figures.repeats import repeats_curve
@@ -46,13 +46,6 @@ def chance_words(report: dict[str, Any]) -> str:
     top5 = report.get("chance_top5")
     also = "" if top5 is None else f", {percent(top5)} (top-5)"
     return f"Chance: {percent(report['chance'])} (top-1){also}, gallery of {report['gallery_size']}."
-
-
-def log_loss_words(value: Any, blind: Any) -> str:
-    """The log-loss of a result beside that of guessing blindly, as a sentence; empty where no scale was learned."""
-    if value is None:
-        return ""
-    return f"Log-loss of the right picture {score(value)}: lower is better, blind guessing gives {number(blind):.3f}."
 
 
 def caption(*sentences: str) -> str:

@@ -18,10 +18,11 @@ from neuroclip_hf import columns
 from neuroclip_hf.data.store import TrialStore
 from neuroclip_hf.data.subjects import SubjectSplit, subject_splits
 from neuroclip_hf.errors import InputError
+from neuroclip_hf.evaluation.report import is_evaluated
 from neuroclip_hf.files import read_json, refuse_existing, write_json
 from neuroclip_hf.protocols.building import to_share
 from neuroclip_hf.protocols.reproduce.claims import refuse_while_at_work
-from neuroclip_hf.run_files import COST_FILE, LAST_EPOCH, PLAN_FILE, REPORT_FILE, RUNS
+from neuroclip_hf.run_files import COST_FILE, LAST_EPOCH, PLAN_FILE, RUNS
 from neuroclip_hf.training.sections import OF_THE_MACHINE
 from neuroclip_hf.training.settings import Recipe
 
@@ -173,7 +174,10 @@ def run_folder(folder: Path, run: PlannedRun) -> Path:
 
 
 def is_done(folder: Path, run: PlannedRun) -> bool:
-    """Whether a run was trained, evaluated after both of its epochs, and its cost noted, which is the last step."""
+    """Whether a run was trained, evaluated after both of its epochs, and its cost noted, which is the last step.
+
+    Reports of an earlier version do not count: such a run is evaluated again.
+    """
     return _is_whole(run_folder(folder, run))
 
 
@@ -222,5 +226,4 @@ def widened(plan: Plan, finished: set[tuple[str, int]], store: TrialStore) -> tu
 
 
 def _is_whole(path: Path) -> bool:
-    files = (path / REPORT_FILE, path / LAST_EPOCH / REPORT_FILE, path / COST_FILE)
-    return all(file.is_file() for file in files)
+    return (path / COST_FILE).is_file() and is_evaluated(path) and is_evaluated(path / LAST_EPOCH)

@@ -18,13 +18,14 @@ import psutil
 import torch
 
 from neuroclip_hf.data.store import TrialStore
+from neuroclip_hf.evaluation.report import is_evaluated
 from neuroclip_hf.files import write_json, write_text
 from neuroclip_hf.logging import get_logger
 from neuroclip_hf.protocols.evaluating import evaluate_run
 from neuroclip_hf.protocols.reproduce.claims import claim, holder_of
 from neuroclip_hf.protocols.reproduce.plan import Plan, PlannedRun, is_done, run_folder
 from neuroclip_hf.protocols.run import train_run
-from neuroclip_hf.run_files import COST_FILE, LAST_EPOCH, LOCKS, REPORT_FILE
+from neuroclip_hf.run_files import COST_FILE, LAST_EPOCH, LOCKS
 from neuroclip_hf.training.processes import of_first_process, this_process
 
 POLL_SECONDS = 1.0
@@ -120,8 +121,10 @@ def _make(work: Work, run: PlannedRun, store: TrialStore) -> None:
     if not process.is_main_process:
         return
     for part in (path, path / LAST_EPOCH):
-        if not (part / REPORT_FILE).is_file():
-            evaluate_run(part, store)
+        if not is_evaluated(part):
+            evaluate_run(part, store, overwrite=True)  # of an earlier version
+    if (path / COST_FILE).is_file():  # of the training, which was not made now
+        return
     cost = {"seconds": round(time.perf_counter() - started, 1), "peak_memory": _peak_memory()}
     write_json(path / COST_FILE, {**cost, "processes": process.num_processes, "hardware": hardware()})  # last
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -94,6 +95,21 @@ def test_a_query_counts_once_however_many_seeds_answer_it(intra):
     assert {len(values) for values in answers.values()} == {len(subjects)} == {12}
     assert subjects == ["sub-01"] * 6 + ["sub-02"] * 6
     assert set(answers["top1"].tolist()) <= {0.0, 0.5, 1.0}
+
+
+def test_a_run_with_an_earlier_report_is_evaluated_again_and_not_trained(intra, store, tmp_path, monkeypatch):
+    folder, report, plan = intra
+    again = tmp_path / "out"
+    shutil.copytree(folder, again)
+    old = run_folder(again, plan.runs[0])
+    cost = (old / "cost.json").read_bytes()
+    for part in (old, old / "last_epoch"):
+        written = json.loads((part / "report.json").read_text())
+        (part / "report.json").write_text(json.dumps({**written, "schema": 1, "top1": 0.0}))
+        (part / "ranking.safetensors").write_bytes(b"of another form")
+    monkeypatch.setattr(working, "train_run", None)
+    assert reproduce(plan.recipe, store, again, protocol="intra", seeds=2).results == report.results
+    assert (old / "cost.json").read_bytes() == cost
 
 
 def test_log_losses_come_beside_the_accuracies(intra):
