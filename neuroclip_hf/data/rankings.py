@@ -93,8 +93,8 @@ def write_ranking(ranking: SavedRanking, folder: str | Path, name: str = RANKING
     Its tensors are `scores` (queries, gallery) float32, `mask` (queries, gallery) bool, and the rows of the trial
     table and the repeats of all queries one after the other, `trials` and `repeats`, int32. Its metadata hold one JSON
     text, since several would come in any order and make other bytes each time: `image_ids` and `concepts` of the
-    gallery, the `scale` of the cosines, and `queries`, each with `subject`, `image_id`, `concept` and how many `trials`
-    it has.
+    gallery, the `scale` of the cosines, and `queries`, each with `subject`, `image_id`, `concept` and the number of
+    its `trials`.
     """
     tensors = {
         "scores": np.ascontiguousarray(ranking.scores, dtype=np.float32),
