@@ -130,7 +130,7 @@ def make_run(folder: Path, concepts=("face", "house", "tool"), **changes):
 
 def reproduction_report(recipe="neuroclip-intra", protocol="intra", subjects=10, top1=0.5, **changes):
     names = [f"sub-{number:02d}" for number in range(1, subjects + 1)]
-    tiers = [("inductive", "none"), ("calibrated", "csls"), ("matching", "one-to-one assignment")]
+    tiers = [("inductive", "cosine"), ("calibrated", "csls"), ("matching", "one-to-one assignment")]
     results = [
         {
             "selection": selection, "tier": tier, "whitening": "own session", "method": method,

@@ -322,6 +322,7 @@ def test_the_second_whitening_has_its_galleries_and_tiers_say_their_trials(made,
     assert "Smaller galleries, training-subjects whitening" in said
     assert "0.777" in said
     assert "321" in said
+    assert "cosine, training-subjects whitening" in said
     run = made.run_report()
     other = {**run["tiers"][0], "whitening": "training-subjects whitening", "n_way": {"2": {"top1": 0.666}}}
     run["tiers"].insert(1, other)
@@ -329,6 +330,7 @@ def test_the_second_whitening_has_its_galleries_and_tiers_say_their_trials(made,
     said = words(page(tmp_path / "run")[1])
     assert "Smaller galleries, training-subjects whitening" in said
     assert "0.666" in said
+    assert "cosine, training-subjects whitening" in said
 
 
 def test_a_training_that_was_lost_says_why_and_whether_it_was_made_since(made, tmp_path):

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neuroclip_hf.columns import INDUCTIVE
 from neuroclip_hf.figures.page.content import PageTable
 from neuroclip_hf.figures.page.numbers import accuracies, difference, notation, number, p_value, score
 from neuroclip_hf.figures.page.shared import caption, counted, recorded_words
 from neuroclip_hf.figures.scores import LOG_LOSS, Accuracies, Score
 
-_RESULT_WORDS = ("tier", "method", "whitening", "selection")
+_RESULT_WORDS = ("tier", "whitening", "selection")
 _PAIRED = "Differences are paired, on the same queries, against the first row."
 
 
@@ -39,7 +40,7 @@ def tiers_table(tiers: Sequence[dict[str, Any]]) -> PageTable:
         numbers = [str(top1), "" if top5 is None else f"{number(top5):.3f}", _word(tier, "num_trials")]
         # What takes most room comes last: a narrow screen shows the numbers first.
         words = [_word(tier, name) for name in ("whitening", "fitted_on")]
-        rows.append((_word(tier, "tier"), _word(tier, "method"), *numbers, *words))
+        rows.append((_word(tier, "tier"), _method(tier), *numbers, *words))
     header = ("tier", "method", "top-1", "top-5", "trials", "whitening", "fitted on")
     note = "Inductive numbers first. Calibrated and transductive ones use no label; matching is never retrieval."
     return PageTable("Tiers", header, rows, caption(note, notation(scores)))
@@ -52,10 +53,10 @@ def results_table(report: dict[str, Any]) -> PageTable:
         mean, loss = accuracies("", row["mean"]), row["mean"].get("log_loss")
         losses.append(None if loss is None else score(loss))
         scores += [mean.top1, mean.top5, losses[-1]]
-        tier, method, whitening, selection = (_word(row, name) for name in _RESULT_WORDS)
+        tier, whitening, selection = (_word(row, name) for name in _RESULT_WORDS)
         # As for the tiers: numbers before what takes room.
         numbers = (str(mean.top1), str(mean.top5 or ""), str(losses[-1] or ""), _word(row, "num_trials"))
-        rows.append((tier, method, *numbers, selection, whitening))
+        rows.append((tier, _method(row), *numbers, selection, whitening))
     header = ("tier", "method", "top-1", "top-5", LOG_LOSS, "trials", "epoch by", "whitening")
     note = "Means over subjects. Inductive numbers first; matching is never retrieval."
     explained = _log_loss_words(report) if any(losses) else ""
@@ -114,6 +115,12 @@ def _log_loss_words(report: dict[str, Any]) -> str:
         "Log-loss is that of the right picture at the scale that each model learned: lower is better; blind guessing "
         f"gives {number(report['chance_log_loss']):.3f}."
     )
+
+
+def _method(row: Mapping[str, Any]) -> str:
+    """Of inductive rows with the whitening, the only thing that tells them apart, before what a telephone cuts off."""
+    method = _word(row, "method")
+    return f"{method}, {_word(row, 'whitening')}" if row.get("tier") == INDUCTIVE else method
 
 
 def _word(entry: Mapping[str, Any], name: str) -> str:
