@@ -33,14 +33,14 @@ def run_table(report: dict[str, Any]) -> PageTable:
 
 def tiers_table(tiers: Sequence[dict[str, Any]]) -> PageTable:
     """Tiers of a run."""
-    rows, scores = [], []
+    rows, scores, several = [], [], _several_whitenings(tiers)
     for tier in tiers:
         top1, top5 = score(tier["top1"], tier.get("interval")), tier.get("top5")
         scores.append(top1)
         numbers = [str(top1), "" if top5 is None else f"{number(top5):.3f}", _word(tier, "num_trials")]
         # What takes most room comes last: a narrow screen shows the numbers first.
         words = [_word(tier, name) for name in ("whitening", "fitted_on")]
-        rows.append((_word(tier, "tier"), _method(tier), *numbers, *words))
+        rows.append((_word(tier, "tier"), _method(tier, several), *numbers, *words))
     header = ("tier", "method", "top-1", "top-5", "trials", "whitening", "fitted on")
     note = "Inductive numbers first. Calibrated and transductive ones use no label; matching is never retrieval."
     return PageTable("Tiers", header, rows, caption(note, notation(scores)))
@@ -48,7 +48,7 @@ def tiers_table(tiers: Sequence[dict[str, Any]]) -> PageTable:
 
 def results_table(report: dict[str, Any]) -> PageTable:
     """All rows of a reproduction."""
-    rows, scores, losses = [], [], []
+    rows, scores, losses, several = [], [], [], _several_whitenings(report["results"])
     for row in report["results"]:
         mean, loss = accuracies("", row["mean"]), row["mean"].get("log_loss")
         losses.append(None if loss is None else score(loss))
@@ -56,7 +56,7 @@ def results_table(report: dict[str, Any]) -> PageTable:
         tier, whitening, selection = (_word(row, name) for name in _RESULT_WORDS)
         # As for the tiers: numbers before what takes room.
         numbers = (str(mean.top1), str(mean.top5 or ""), str(losses[-1] or ""), _word(row, "num_trials"))
-        rows.append((tier, _method(row), *numbers, selection, whitening))
+        rows.append((tier, _method(row, several), *numbers, selection, whitening))
     header = ("tier", "method", "top-1", "top-5", LOG_LOSS, "trials", "epoch by", "whitening")
     note = "Means over subjects. Inductive numbers first; matching is never retrieval."
     explained = _log_loss_words(report) if any(losses) else ""
@@ -117,10 +117,14 @@ def _log_loss_words(report: dict[str, Any]) -> str:
     )
 
 
-def _method(row: Mapping[str, Any]) -> str:
-    """Of inductive rows with the whitening, the only thing that tells them apart, before what a telephone cuts off."""
+def _several_whitenings(rows: Sequence[Mapping[str, Any]]) -> bool:
+    return len({row.get("whitening") for row in rows if row.get("tier") == INDUCTIVE}) > 1
+
+
+def _method(row: Mapping[str, Any], several: bool) -> str:
+    """With the whitening where that alone tells inductive rows apart: a telephone does not show the column of it."""
     method = _word(row, "method")
-    return f"{method}, {_word(row, 'whitening')}" if row.get("tier") == INDUCTIVE else method
+    return f"{method}, {_word(row, 'whitening')}" if several and row.get("tier") == INDUCTIVE else method
 
 
 def _word(entry: Mapping[str, Any], name: str) -> str:
