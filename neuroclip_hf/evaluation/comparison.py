@@ -16,6 +16,8 @@ from neuroclip_hf.run_files import PLAN_FILE, RANKING_FILE
 SAME_SETTINGS = "evaluate both with the same --subjects, --average and --draws, on the same recordings."
 _TOLD = {"store": "store", "whitening_fit": "whitening", "protocol": "protocol", "data": "data"}
 """What may differ between two runs that are compared, and must then be said."""
+_ALIKE = 1.1
+"""Scales whose ratio is no larger than this are taken for one (ours)."""
 
 
 def compare_runs(first: str | Path, second: str | Path) -> dict[str, Any]:
@@ -38,8 +40,10 @@ def compare_runs(first: str | Path, second: str | Path) -> dict[str, Any]:
     for folder in folders:
         _refuse_what_is_no_run(folder)
     names = (str(first), str(second))
-    found = compare_rankings(load_ranking(first), load_ranking(second), names)
-    return {**found, "tier": INDUCTIVE, "flags": _flags(names, [read_report(folder) or {} for folder in folders])}
+    one, other = load_ranking(first), load_ranking(second)
+    found = compare_rankings(one, other, names)
+    flags = _flags(names, [read_report(folder) or {} for folder in folders])
+    return {**found, "tier": INDUCTIVE, "flags": _flags_of_scales(one, other) + flags}
 
 
 def _refuse_what_is_no_run(folder: Path) -> None:
@@ -62,6 +66,17 @@ def _flags(names: tuple[str, str], reports: Sequence[dict[str, Any]]) -> list[st
         flags.append("Queries are told apart by subject, picture and repeat: both stores must be of one recording.")
     return flags + [
         f"{name}: {flag}" for name, report in zip(names, reports, strict=True) for flag in report.get("flags") or ()
+    ]
+
+
+def _flags_of_scales(first: Ranking, second: Ranking) -> list[str]:
+    if first.scale is None or second.scale is None:
+        return []
+    if max(first.scale, second.scale) <= _ALIKE * min(first.scale, second.scale):
+        return []
+    return [
+        f"The log-loss compares more than what the two rank: their scales differ, {first.scale:.1f} and "
+        f"{second.scale:.1f}."
     ]
 
 

@@ -7,7 +7,7 @@ import torch
 
 from neuroclip_hf.data.queries import Query
 from neuroclip_hf.errors import InputError
-from neuroclip_hf.evaluation import compare_rankings
+from neuroclip_hf.evaluation import compare_rankings, compare_runs, save_ranking
 
 
 @pytest.fixture
@@ -84,3 +84,15 @@ def test_where_only_the_concept_is_known_it_is_compared(two):
     assert compare_rankings(*map(unnamed, two)) == compare_rankings(*two)
     with pytest.raises(InputError, match="query 7 is picture 1"):
         compare_rankings(unnamed(two[0]), changed_query(unnamed(two[1]), concept="house"))
+
+
+@pytest.mark.parametrize(("scale", "flags"), [(10.5, 0), (20.0, 1), (None, 0)])
+def test_scales_that_differ_are_said_beside_the_log_loss(two, tmp_path, scale, flags):
+    for name, ranking, mine in zip(("a", "b"), two, (10.0, scale), strict=True):
+        (tmp_path / name).mkdir()
+        save_ranking(replace(ranking, scale=mine), tmp_path / name)
+    found = compare_runs(tmp_path / "a", tmp_path / "b")
+    assert ("log_loss" in found) == (scale is not None)
+    assert len(found["flags"]) == flags
+    if flags:
+        assert "their scales differ, 10.0 and 20.0" in found["flags"][0]
