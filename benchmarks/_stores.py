@@ -15,8 +15,8 @@ SAMPLING_RATE = 250.0
 PICTURE_SIZE = 64
 
 
-def make_store(path: Path, trials: int) -> Path:
-    """One subject whose training trials (63, 250) are noise, with a picture of noise a hundred trials."""
+def make_store(path: Path, trials: int, repeats: int = TRIALS_A_PICTURE) -> Path:
+    """One subject whose training trials (63, 250) are noise, with a picture of noise for so many `repeats` of it."""
     info = StoreInfo(
         modality="eeg",
         channels=[f"E{number}" for number in range(CHANNELS)],
@@ -34,8 +34,8 @@ def make_store(path: Path, trials: int) -> Path:
     )
     generator = np.random.default_rng(0)
     with new_store(path, info) as writer:
-        for picture, start in enumerate(range(0, trials, TRIALS_A_PICTURE)):
-            count = min(TRIALS_A_PICTURE, trials - start)
+        for picture, start in enumerate(range(0, trials, repeats)):
+            count = min(repeats, trials - start)
             name = f"{picture}.png"
             own = {columns.IMAGE_ID: name, columns.CONCEPT: str(picture), columns.SESSION: 1, columns.RUN: 1}
             rows = [{**own, columns.FILE: "a.npz", columns.SAMPLE: start + number} for number in range(count)]

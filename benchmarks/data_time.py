@@ -1,8 +1,9 @@
 """How long training waits for data from a store, as part of its steps. One JSON line.
 
-    python benchmarks/data_time.py [--trials 6400] [--batch 256] [--workers N] [--imitated-step 20]
+    python benchmarks/data_time.py [--trials 12800] [--batch 256] [--workers N] [--imitated-step 20]
 
-The real trainer trains a recipe on a store of noise of (63, 250) trials. `waiting` is the part of all time between
+The real trainer trains a recipe on a store of noise of (63, 250) trials, four of each picture as THINGS-EEG2 has them
+in training: an item of `neuroclip-intra` is the mean of those four. `waiting` is the part of all time between
 the start of an epoch and the start of its last step in which the device had nothing to do: from the end of each step
 to the start of the next one, by CUDA events on a GPU, by the clock on a CPU. The first epoch, which decodes pictures,
 is left out, and so is validation. Bound, on a GPU: 0.05. `processor_ms` is the processor time that the training
@@ -37,6 +38,7 @@ from neuroclip_hf.training.settings import load_recipe
 
 BOUND = 0.05
 EPOCHS = 3
+REPEATS = 4
 
 
 class Clock:
@@ -190,6 +192,7 @@ def measure(store: TrialStore, device: torch.device, arguments: argparse.Namespa
         "step": "imitated by waiting" if imitated else "real",
         "trial": [CHANNELS, SAMPLES],
         "trials": arguments.trials,
+        "trials_an_item": recipe.data.average if recipe.data.items == "targets" else 1,
         "batch": batch,
         "workers": arguments.workers,
         "steps": len(clock.whole),
@@ -205,7 +208,7 @@ def measure(store: TrialStore, device: torch.device, arguments: argparse.Namespa
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="neuroclip-intra", help="what is trained; its tower is replaced")
-    parser.add_argument("--trials", type=int, default=6400, help="training trials of the store")
+    parser.add_argument("--trials", type=int, default=12800, help="training trials of the store")
     parser.add_argument("--batch", type=int, help="items a step (256 on a GPU or an imitated one, 64 on a CPU)")
     parser.add_argument("--workers", type=int, help="processes that load data; as the package chooses by default")
     parser.add_argument("--imitated-step", type=float, metavar="MS", help="milliseconds of a wait instead of a step")
@@ -214,7 +217,7 @@ def main(words: list[str] | None = None) -> int:
     device = choose_device()
     place = describe_device(device)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        store = TrialStore(make_store(Path(folder) / "store", arguments.trials))
+        store = TrialStore(make_store(Path(folder) / "store", arguments.trials, REPEATS))
         print_line("data_time", place, measure(store, device, arguments))
     return 0
 
